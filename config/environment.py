@@ -58,7 +58,9 @@ def _kept_secret(folder: Path) -> str:
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(50))
     try:
-        os.link(draft, path)  # fails when another process was faster: then its secret counts
+        os.link(
+            draft, path
+        )  # fails when another process was faster: then its secret counts
     except FileExistsError:
         pass
     finally:

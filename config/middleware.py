@@ -36,7 +36,9 @@ class SecurityMiddleware(security.SecurityMiddleware):
         redirect = super().process_request(request)
         if redirect is not None and request.path.startswith(API_PREFIX):
             return error_response(
-                403, "https_required", "Use https. Revoke this API key: it was just sent unencrypted."
+                403,
+                "https_required",
+                "Use https. Revoke this API key: it was just sent unencrypted.",
             )
         return redirect
 
@@ -66,7 +68,9 @@ class OptionalSlashMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        if not path.endswith("/") and (path.startswith(API_PREFIX) or request.method not in SAFE_METHODS):
+        if not path.endswith("/") and (
+            path.startswith(API_PREFIX) or request.method not in SAFE_METHODS
+        ):
             slashed = f"{path}/"
             if not is_valid_path(path) and is_valid_path(slashed):
                 request.path_info = slashed

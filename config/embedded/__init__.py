@@ -57,8 +57,13 @@ def _wait_until_ready(folder: DataFolder) -> Path:
             folder.write_state("")
             keeper = _launch_keeper(folder)
         elif keeper.poll() is not None:
-            reason = folder.read_state().error or f"its keeper ended with status {keeper.returncode}"
-            raise EmbeddedPostgresError(f"The embedded PostgreSQL in {folder.path} did not start: {reason}")
+            reason = (
+                folder.read_state().error
+                or f"its keeper ended with status {keeper.returncode}"
+            )
+            raise EmbeddedPostgresError(
+                f"The embedded PostgreSQL in {folder.path} did not start: {reason}"
+            )
         time.sleep(POLL_SECONDS)
 
 

@@ -22,8 +22,12 @@ from config.embedded.folder import DATABASE_ACCOUNT, DataFolder, EmbeddedPostgre
 from config.embedded.tuning import server_options
 
 MAJOR_VERSION = "18"
-PORT = "5432"  # only part of the socket's file name: the server listens on no network port
-MAX_SOCKET_DIR_BYTES = 85  # the path of a Unix socket may have 107 bytes, its file name takes 14
+PORT = (
+    "5432"  # only part of the socket's file name: the server listens on no network port
+)
+MAX_SOCKET_DIR_BYTES = (
+    85  # the path of a Unix socket may have 107 bytes, its file name takes 14
+)
 PLAIN_PATH = re.compile(r"[\w./~+-]+", re.ASCII)
 LEFTOVER_WAIT_SECONDS = 30.0
 
@@ -87,7 +91,11 @@ class Cluster:
             "unix_socket_directories": str(socket_dir),
             "unix_socket_permissions": "0700",
         }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        settings = [
+            part
+            for name, value in options.items()
+            for part in ("-c", f"{name}={value}")
+        ]
         return subprocess.Popen(
             [self.binaries / "postgres", "-D", self.folder.cluster, *settings],
             stdin=subprocess.DEVNULL,
@@ -99,7 +107,11 @@ class Cluster:
     def is_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """Whether this very process accepts connections, by the file PostgreSQL keeps for pg_ctl."""
         lines = self._postmaster_lines()
-        return len(lines) >= 8 and lines[0].strip() == str(process.pid) and lines[7].strip() == "ready"
+        return (
+            len(lines) >= 8
+            and lines[0].strip() == str(process.pid)
+            and lines[7].strip() == "ready"
+        )
 
     def socket_dir(self) -> Path:
         """A folder only the server's account may enter: the cluster itself, or a short one where its path is too long.
@@ -107,11 +119,15 @@ class Cluster:
         The short one is remembered by the link DATA_DIR/socket, so a restart after a crash finds it again.
         """
         cluster = self.folder.cluster
-        if len(os.fsencode(cluster)) <= MAX_SOCKET_DIR_BYTES and PLAIN_PATH.fullmatch(str(cluster)):
+        if len(os.fsencode(cluster)) <= MAX_SOCKET_DIR_BYTES and PLAIN_PATH.fullmatch(
+            str(cluster)
+        ):
             return cluster
         link = self.folder.path / "socket"
         uid = os.geteuid() if self.account is None else self.account.pw_uid
-        if link.is_symlink() and _is_private_folder(remembered := link.readlink(), uid=uid):
+        if link.is_symlink() and _is_private_folder(
+            remembered := link.readlink(), uid=uid
+        ):
             return remembered
         link.unlink(missing_ok=True)
         made = Path(tempfile.mkdtemp(prefix="reckoner-", dir=_short_temporary_folder()))
@@ -158,13 +174,23 @@ class Cluster:
             )  # fmt: skip
         except subprocess.CalledProcessError as error:
             said = error.output.decode(errors="replace").strip()
-            raise EmbeddedPostgresError(f"{program} failed with status {error.returncode}: {said}") from error
+            raise EmbeddedPostgresError(
+                f"{program} failed with status {error.returncode}: {said}"
+            ) from error
 
     def _process_options(self) -> dict[str, Any]:
         # A bare environment: PGDATA, PGPORT or a locale of the caller must not reach the server.
-        options: dict[str, Any] = {"env": {"PATH": os.defpath, "LC_ALL": "C"}, "cwd": "/", "umask": 0o077}
+        options: dict[str, Any] = {
+            "env": {"PATH": os.defpath, "LC_ALL": "C"},
+            "cwd": "/",
+            "umask": 0o077,
+        }
         if self.account is not None:
-            options |= {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+            options |= {
+                "user": self.account.pw_uid,
+                "group": self.account.pw_gid,
+                "extra_groups": [],
+            }
         return options
 
     def _clear_leftovers(self) -> None:
@@ -214,7 +240,10 @@ class Cluster:
         """A strict umask at installation leaves files that only root may read."""
         try:
             subprocess.run(
-                [self.binaries / "postgres", "-V"], check=True, capture_output=True, **self._process_options()
+                [self.binaries / "postgres", "-V"],
+                check=True,
+                capture_output=True,
+                **self._process_options(),
             )
         except (PermissionError, subprocess.CalledProcessError):
             for path in [self.binaries.parent, *self.binaries.parent.rglob("*")]:
@@ -234,7 +263,9 @@ def _create_account() -> pwd.struct_passwd:
         "/usr/sbin/nologin",
     ]
     try:
-        subprocess.run([*command, DATABASE_ACCOUNT], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [*command, DATABASE_ACCOUNT], check=True, capture_output=True, text=True
+        )
         return pwd.getpwnam(DATABASE_ACCOUNT)
     except FileNotFoundError as error:
         raise EmbeddedPostgresError(
@@ -255,9 +286,17 @@ def _is_private_folder(path: Path, *, uid: int) -> bool:
         found = path.lstat()
     except FileNotFoundError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and stat.S_IMODE(found.st_mode) == 0o700
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == uid
+        and stat.S_IMODE(found.st_mode) == 0o700
+    )
 
 
 def _short_temporary_folder() -> str:
     usual = tempfile.gettempdir()
-    return usual if len(os.fsencode(usual)) <= 50 and PLAIN_PATH.fullmatch(usual) else "/tmp"
+    return (
+        usual
+        if len(os.fsencode(usual)) <= 50 and PLAIN_PATH.fullmatch(usual)
+        else "/tmp"
+    )

@@ -8,7 +8,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 DATABASE_ACCOUNT = "reckoner-postgres"
 MAX_LOG_BYTES = 10 * 1024 * 1024
@@ -29,11 +29,14 @@ class FileLock:
     def release(self) -> None:
         os.close(self._descriptor)
 
-    def __enter__(self) -> FileLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.release()
 
@@ -54,7 +57,9 @@ class KeeperState:
 
     @property
     def error(self) -> str:
-        return self.text.removeprefix("error:") if self.text.startswith("error:") else ""
+        return (
+            self.text.removeprefix("error:") if self.text.startswith("error:") else ""
+        )
 
 
 class DataFolder:
@@ -101,7 +106,9 @@ class DataFolder:
     def _is_free(self, name: LockName, *, shared: bool = False) -> bool:
         descriptor = self._open(self.path / f"{name}.lock")
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(
+                descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+            )
         except BlockingIOError:
             return False
         finally:
@@ -131,7 +138,9 @@ class DataFolder:
 
     def _open(self, path: Path, flags: int = 0) -> int:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+            descriptor = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600
+            )
         except PermissionError:
             raise EmbeddedPostgresError(
                 f"{path} belongs to {_account_name(path.stat().st_uid)}. Run as that user, or set DATA_DIR to a folder "

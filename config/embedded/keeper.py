@@ -82,11 +82,15 @@ class Keeper:
         with self._mutex:
             self._stopping = True
             if self._server is not None and self._server.poll() is None:
-                self._server.send_signal(signal.SIGINT)  # "fast": ends sessions, then writes a checkpoint
+                self._server.send_signal(
+                    signal.SIGINT
+                )  # "fast": ends sessions, then writes a checkpoint
                 try:
                     self._server.wait(STOP_WAIT_SECONDS)
                 except subprocess.TimeoutExpired:
-                    self._server.send_signal(signal.SIGQUIT)  # recovery at the next start makes up for it
+                    self._server.send_signal(
+                        signal.SIGQUIT
+                    )  # recovery at the next start makes up for it
                     self._server.wait()
             self.cluster.remove_socket_dir()
 

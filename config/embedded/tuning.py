@@ -40,7 +40,10 @@ def server_options() -> dict[str, str]:
 
 def _has_roomy_shared_memory() -> bool:
     """Containers usually get 64 MiB of /dev/shm, which one parallel query can fill."""
-    return os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").total >= SMALL_SHARED_MEMORY_BYTES
+    return (
+        os.path.isdir("/dev/shm")
+        and shutil.disk_usage("/dev/shm").total >= SMALL_SHARED_MEMORY_BYTES
+    )
 
 
 def _between(least: int, wanted: int, most: int) -> int:

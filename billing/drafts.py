@@ -1,0 +1,65 @@
+"""An invoice drawn up and not stored. Everything that issuing freezes is here, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from billing.errors import RatingFailed
+from billing.models import Subscription
+from billing.rating import Step
+from metering.models import Meter
+from metering.periods import Period
+
+
+@dataclass(frozen=True, slots=True)
+class DuePeriod:
+    """The days of one billing period that one subscription covers. The plan and customer are loaded on it."""
+
+    subscription: Subscription
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """One line as it will be printed. `amount` is rounded; `working` adds up to the amount before rounding."""
+
+    n: int
+    kind: str
+    description: str
+    rate_id: int
+    meter: Meter | None
+    unit: str
+    quantity: Decimal
+    events: int
+    unit_amount: Decimal | None
+    amount: Decimal
+    terms: Mapping[str, object]
+    working: tuple[Step, ...]
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDraft:
+    """An invoice drawn up and not stored: everything that issuing would freeze. Amounts are in major units."""
+
+    due: DuePeriod
+    currency: str
+    lines: tuple[DraftLine, ...]
+    subtotal: Decimal
+    tax: Decimal
+    total: Decimal
+    issuer: Mapping[str, str]
+    recipient: Mapping[str, str]
+    watermark: int
+    drawn_up_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnUp:
+    """The drafts of a chunk of customers, and the error of each that could not be drawn up."""
+
+    drafts: list[InvoiceDraft] = field(default_factory=list)
+    failures: list[tuple[DuePeriod, RatingFailed]] = field(default_factory=list)

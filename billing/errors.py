@@ -1,0 +1,64 @@
+"""Errors of the billing app. Each leaf has a stable code and a sentence that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BillingError(Exception):
+    """Base of everything this app refuses. `code` is stable; `fields` names what to correct, by path."""
+
+    code = "billing_error"
+
+    def __init__(
+        self, message: str, *, fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = dict(fields or {})
+
+
+class InvalidRate(BillingError):
+    code = "invalid_rate"
+
+
+class PlanFrozen(BillingError):
+    code = "plan_frozen"
+
+
+class PlanNotReady(BillingError):
+    code = "plan_not_ready"
+
+
+class PlanNotActive(BillingError):
+    code = "plan_not_active"
+
+
+class SubscriptionOverlap(BillingError):
+    code = "subscription_overlap"
+
+
+class CurrencyMismatch(BillingError):
+    code = "currency_mismatch"
+
+
+class InvalidDates(BillingError):
+    code = "invalid_dates"
+
+
+class NoSubscription(BillingError):
+    code = "no_subscription"
+
+
+class PeriodNotOver(BillingError):
+    code = "period_not_over"
+
+
+class InvoiceIssued(BillingError):
+    code = "invoice_issued"
+
+
+class RatingFailed(BillingError):
+    """A customer's usage could not be rated; the others are billed."""
+
+    code = "rating_failed"

@@ -1,0 +1,156 @@
+"""What an invoice says: drawing it up for one customer or thousands, and storing what was drawn up.
+
+`preview_invoice` and the close use the same `draw_up`; previews write nothing. Everything that is frozen on an invoice
+is in its draft, so issuing adds only a number and a date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.conf import settings
+
+from billing.drafts import DrawnUp, DuePeriod, InvoiceDraft
+from billing.errors import NoSubscription, RatingFailed
+from billing.lines import MeasureKey, draft_lines, measure_key
+from billing.models import Rate, Subscription
+from billing.rating import TermsError
+from billing.rating.errors import RatingError
+from billing.subscribing import anchor_of, whole_period
+from customers.models import Customer
+from metering.aggregation import Span
+from metering.measuring import Measure, measure
+from metering.models import Meter
+from metering.periods import Period, clip, local_day, periods_between
+
+
+def draw_up(
+    due: Sequence[DuePeriod], *, now: datetime, watermark: int | None
+) -> DrawnUp:
+    """Compute the invoices of many subscriptions at once, with one measure query per meter, whatever their number.
+
+    `watermark` is the ledger position to count up to; None counts everything committed (previews).
+    One customer's error never costs the others.
+    """
+    rates = _rates_by_plan(due)
+    measures = _measures(due, rates, watermark)
+    drawn = DrawnUp()
+    for slot, each in enumerate(due):
+        try:
+            lines = draft_lines(each, rates[each.subscription.plan_id], slot, measures)
+        except (RatingError, TermsError) as problem:
+            message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
+            drawn.failures.append((each, RatingFailed(message)))
+            continue
+        subtotal = sum((line.amount for line in lines), Decimal(0))
+        drawn.drafts.append(
+            InvoiceDraft(
+                due=each,
+                currency=each.subscription.plan.currency,
+                lines=tuple(lines),
+                subtotal=subtotal,
+                tax=Decimal(0),
+                total=subtotal,
+                issuer=dict(settings.ISSUER),
+                recipient=_recipient(each.subscription.customer),
+                watermark=watermark or 0,
+                drawn_up_at=now,
+            )
+        )
+    return drawn
+
+
+def preview_invoice(
+    subscription: Subscription, *, period: Period | None = None, now: datetime
+) -> InvoiceDraft:
+    """Compute the invoice of a period, the running one when none is named, from everything committed. Writes nothing.
+
+    Raises NoSubscription when the subscription covers no day of it and RatingFailed when usage cannot be priced.
+    """
+    whole = period or whole_period(subscription, local_day(now, subscription.timezone))
+    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
+    if covered is None:
+        raise NoSubscription(
+            f"{subscription} does not cover {whole.start_on} to {whole.end_on}.",
+            fields={"period": "Choose a period the subscription covers."},
+        )
+    drawn = draw_up([DuePeriod(subscription, covered)], now=now, watermark=None)
+    if drawn.failures:
+        raise drawn.failures[0][1]
+    return drawn.drafts[0]
+
+
+def periods_ending_in(
+    subscription: Subscription, *, first: date, last: date
+) -> list[DuePeriod]:
+    """Give the covered periods of a subscription whose last day lies in the local days `[first, last)`."""
+    start = max(subscription.start_on, _earliest_start(subscription, first))
+    spans = periods_between(
+        start,
+        last,
+        anchor=anchor_of(subscription),
+        interval=subscription.plan.interval,
+        zone=subscription.timezone,
+    )
+    due = []
+    for whole in spans:
+        covered = clip(
+            whole, start_on=subscription.start_on, end_on=subscription.end_on
+        )
+        if covered is not None and first < covered.end_on <= last:
+            due.append(DuePeriod(subscription, covered))
+    return due
+
+
+def _earliest_start(subscription: Subscription, day: date) -> date:
+    return whole_period(subscription, max(day, subscription.start_on)).start_on
+
+
+def _rates_by_plan(due: Iterable[DuePeriod]) -> dict[int, list[Rate]]:
+    plans = {each.subscription.plan_id for each in due}
+    by_plan: dict[int, list[Rate]] = {plan: [] for plan in plans}
+    for row in Rate.objects.filter(plan__in=plans).select_related("meter"):
+        by_plan[row.plan_id].append(row)
+    return by_plan
+
+
+def _measures(
+    due: Sequence[DuePeriod], rates: Mapping[int, list[Rate]], watermark: int | None
+) -> dict[MeasureKey, dict[int, Measure]]:
+    """Measure what some plan needs, each meter and grouping for all its customers in one query."""
+    meters: dict[MeasureKey, Meter] = {}
+    spans: dict[MeasureKey, list[Span]] = {}
+    keys_by_plan = {
+        plan: {key: row.meter for row in rows if (key := measure_key(row)) is not None}
+        for plan, rows in rates.items()
+    }
+    for slot, each in enumerate(due):
+        start, end = each.period.start, each.period.end
+        for key, meter in keys_by_plan[each.subscription.plan_id].items():
+            assert meter is not None  # measure_key gave a key because there is one
+            meters[key] = meter
+            spans.setdefault(key, []).append(
+                Span(slot, each.subscription.customer_id, start, end)
+            )
+    return {
+        key: measure(
+            meters[key],
+            spans[key],
+            group_by=key[1],
+            with_values=key[2],
+            as_of=watermark,
+        )
+        for key in meters
+    }
+
+
+def _recipient(customer: Customer) -> dict[str, str]:
+    return {
+        "code": customer.code,
+        "name": customer.name,
+        "email": customer.email,
+        "address": customer.address,
+        "tax_id": customer.tax_id,
+    }

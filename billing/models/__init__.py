@@ -1,0 +1,29 @@
+"""WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
+
+from billing.models.invoices import (
+    Invoice,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceSeries,
+    InvoiceStatus,
+    LineKind,
+)
+from billing.models.plans import BillingPeriod, Plan, PlanStatus, Rate, RateKind
+from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
+
+__all__ = [
+    "AnchorRule",
+    "BillingPeriod",
+    "Invoice",
+    "InvoiceKind",
+    "InvoiceLine",
+    "InvoiceSeries",
+    "InvoiceStatus",
+    "LineKind",
+    "MeterCoverage",
+    "Plan",
+    "PlanStatus",
+    "Rate",
+    "RateKind",
+    "Subscription",
+]

@@ -1,0 +1,195 @@
+"""Invoices and their lines. What an issued invoice says is frozen by the database (triggers in a migration)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
+
+from billing.models.plans import Rate
+from billing.models.subscriptions import Subscription
+from customers.models import Customer
+from metering.models import Meter, QuantityField
+
+
+class AmountField(models.DecimalField):
+    """A rounded amount in major units of its invoice's currency."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 24)
+        kwargs.setdefault("decimal_places", 4)
+        super().__init__(*args, **kwargs)
+
+
+class InvoiceStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    ISSUED = "issued", "Issued"
+    PAID = "paid", "Paid"
+    VOID = "void", "Void"
+
+
+class InvoiceKind(models.TextChoices):
+    PERIODIC = "periodic", "Periodic"
+
+
+class LineKind(models.TextChoices):
+    USAGE = "usage", "Usage"
+    SUBSCRIPTION = "subscription", "Subscription"
+    ONE_TIME = "one_time", "One-time"
+
+
+class InvoiceSeries(models.Model):
+    """A gapless row of numbers. Its row lock is held until the numbers taken are committed."""
+
+    prefix = models.CharField(max_length=32, primary_key=True)
+    last_number = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "invoice series"
+
+    def __str__(self) -> str:
+        return self.prefix
+
+
+class Invoice(models.Model):
+    """One customer's invoice for one billing period: a draft until it is issued, frozen from then on."""
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="invoices"
+    )
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="invoices"
+    )
+    kind = models.CharField(
+        max_length=16, choices=InvoiceKind.choices, default=InvoiceKind.PERIODIC
+    )
+    status = models.CharField(
+        max_length=16, choices=InvoiceStatus.choices, default=InvoiceStatus.DRAFT
+    )
+    series = models.ForeignKey(
+        InvoiceSeries, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    sequence = models.BigIntegerField(null=True)
+    number = models.CharField(max_length=64, null=True, unique=True)
+    period_start = models.DateField(help_text="First local day of the period.")
+    period_end = models.DateField(help_text="First local day after the period.")
+    zone = models.CharField("time zone", max_length=64)
+    currency = models.CharField(max_length=3)
+    subtotal = AmountField()
+    tax = AmountField()
+    total = AmountField()
+    amount_paid = AmountField(default=0)
+    issuer = models.JSONField(help_text="Who bills, as printed: frozen when drawn up.")
+    recipient = models.JSONField(
+        help_text="Who is billed, as printed: frozen when drawn up."
+    )
+    plan_name = models.CharField(max_length=200)
+    plan_code = models.CharField(max_length=200)
+    plan_version = models.PositiveIntegerField()
+    watermark = models.BigIntegerField(
+        help_text="Events of batches up to this position were measured."
+    )
+    drawn_up_at = models.DateTimeField(help_text="When its figures were computed.")
+    issue_after = models.DateTimeField(help_text="End of the grace days.")
+    issued_at = models.DateTimeField(null=True, blank=True)
+    due_on = models.DateField(null=True, blank=True)
+    history = HistoricalRecords(excluded_fields=["issuer", "recipient"])
+
+    class Meta:
+        ordering: ClassVar = ["-period_start", "-sequence", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["subscription", "period_start", "kind"],
+                condition=~Q(status="void"),
+                name="invoice_one_live_per_period",
+            ),
+            models.UniqueConstraint(
+                fields=["series", "sequence"], name="invoice_sequence_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=InvoiceStatus.values),
+                name="invoice_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status="draft",
+                    number=None,
+                    sequence=None,
+                    series=None,
+                    issued_at=None,
+                )
+                | (
+                    ~Q(status="draft")
+                    & Q(
+                        number__isnull=False,
+                        sequence__gte=1,
+                        series__isnull=False,
+                        issued_at__isnull=False,
+                    )
+                ),
+                name="invoice_numbered_when_issued",
+            ),
+            models.CheckConstraint(
+                condition=Q(period_end__gt=F("period_start")),
+                name="invoice_period_not_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(total=F("subtotal") + F("tax")),
+                name="invoice_total_is_subtotal_and_tax",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "period_start"], name="invoice_by_status"),
+            models.Index(
+                fields=["customer", "-period_start"], name="invoice_by_customer"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return (
+            self.number or f"Draft for {self.recipient.get('name', self.customer_id)}"
+        )
+
+    @property
+    def amount_due(self) -> Any:
+        return self.total - self.amount_paid
+
+
+class InvoiceLine(models.Model):
+    """One line: a quantity, the terms it was rated by, and the working that explains the amount."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    n = models.PositiveIntegerField("line")
+    kind = models.CharField(max_length=16, choices=LineKind.choices)
+    description = models.CharField(max_length=400)
+    rate = models.ForeignKey(Rate, on_delete=models.PROTECT, related_name="+")
+    meter = models.ForeignKey(
+        Meter, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    meter_definition = models.JSONField(
+        null=True, help_text="The meter as it was when measured."
+    )
+    unit = models.CharField(max_length=40, blank=True)
+    quantity = QuantityField(max_digits=38, decimal_places=18)
+    unit_amount = QuantityField(null=True, max_digits=38, decimal_places=18)
+    amount = AmountField()
+    terms = models.JSONField(help_text="The rate as it was when rated.")
+    working = models.JSONField()
+    period_start = models.DateField()
+    period_end = models.DateField()
+
+    class Meta:
+        ordering: ClassVar = ["n"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["invoice", "n"], name="invoiceline_numbered_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=LineKind.values), name="invoiceline_kind_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.description

@@ -1,0 +1,21 @@
+"""Errors of the customers app. Each leaf has a stable code and a sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class CustomersError(Exception):
+    """Base of everything this app refuses. `code` is stable; the text is for people."""
+
+    code = "customers_error"
+    field: str | None = None
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if field is not None:
+            self.field = field
+
+
+class UnknownCustomer(CustomersError):
+    code = "unknown_customer"
+    field = "customer"

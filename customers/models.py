@@ -1,0 +1,152 @@
+"""WHO is billed: customers, the keys of their integrations, and the people who may open the portal."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import models
+from rest_framework_api_key.models import AbstractAPIKey
+from simple_history.models import HistoricalRecords
+
+from customers.codes import validate_code
+
+
+def validate_timezone(name: str) -> None:
+    """Refuse a name the time zone database does not know."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(
+            "“%(name)s” is not a time zone. Use a name such as Europe/Berlin or America/New_York.",
+            code="unknown_timezone",
+            params={"name": name},
+        )
+
+
+def validate_currency(code: str) -> None:
+    """Refuse what is not a currency code; which currencies can be billed is decided in billing."""
+    if len(code) != 3 or not code.isascii() or not code.isupper() or not code.isalpha():
+        raise ValidationError(
+            "Use a three-letter currency code such as USD.", code="unknown_currency"
+        )
+
+
+class Customer(models.Model):
+    """Somebody who uses the service and receives invoices."""
+
+    code = models.CharField(
+        max_length=200,
+        unique=True,
+        validators=[validate_code],
+        help_text="How your systems name this customer in events. It cannot be changed later.",
+    )
+    name = models.CharField(max_length=200, help_text="The name printed on invoices.")
+    email = models.EmailField(
+        blank=True, help_text="Where invoices and portal sign-in links are sent."
+    )
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        validators=[validate_timezone],
+        help_text="Billing periods begin at midnight here.",
+    )
+    currency = models.CharField(
+        max_length=3,
+        default="USD",
+        validators=[validate_currency],
+        help_text="Invoices are in this currency.",
+    )
+    address = models.TextField(
+        blank=True, help_text="Printed on invoices, line by line."
+    )
+    tax_id = models.CharField(
+        "tax ID", max_length=64, blank=True, help_text="For example a VAT number."
+    )
+    traits = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Anything you want to remember about this customer, by name.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering: ClassVar = ["name", "code"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~models.Q(code=""), name="customer_code_not_empty"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(currency__regex=r"^[A-Z]{3}$"),
+                name="customer_currency_iso",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Scope(models.TextChoices):
+    """What a key may do."""
+
+    INGEST = "ingest", "Ingest: send events"
+    READ = "read", "Read: usage and invoices"
+    MANAGE = "manage", "Manage: set up meters, plans, customers"
+
+
+class ApiKey(AbstractAPIKey):
+    """A key of an integration. Only its hash is stored; the key itself is shown once, when it is made."""
+
+    scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices))
+    source = models.CharField(
+        max_length=100,
+        default="api",
+        help_text="Idempotency keys are unique within a source. Keys that replace each other share it.",
+    )
+
+    class Meta(AbstractAPIKey.Meta):
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    scopes__contained_by=[scope.value for scope in Scope]
+                )
+                & models.Q(scopes__len__gte=1),
+                name="apikey_scopes_known",
+            )
+        ]
+
+
+class PortalAccess(models.Model):
+    """A person who may open one customer's portal, through a link and without a password."""
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="portal_accesses"
+    )
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="portal_access",
+        editable=False,
+    )
+    email = models.EmailField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "portal accesses"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["customer", "email"],
+                condition=models.Q(revoked_at=None),
+                name="portalaccess_one_live_per_email",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} for {self.customer}"

@@ -1,0 +1,99 @@
+"""The ids behind the codes that events use, remembered for seconds.
+
+Only what exists is remembered: meters and customers are never deleted and never renamed, so an id once seen stays right;
+a code that is unknown now is looked up again each time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from customers.models import Customer
+from metering.models import Meter, MeterStatus, WorkloadName
+
+REMEMBER_SECONDS = 5.0
+REMEMBER_AT_MOST = 200_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMeter:
+    """What ingestion must know of a meter."""
+
+    id: int
+    type: str
+
+
+class Remembered(Generic[T]):
+    """Values by code, looked up in the database at most every few seconds."""
+
+    def __init__(self, look_up: Callable[[list[str]], dict[str, T]]) -> None:
+        self._look_up = look_up
+        self._known: dict[str, T] = {}
+        self._forget_at = 0.0
+
+    def find(self, codes: Iterable[str]) -> dict[str, T]:
+        """Give what is known for each code; codes that do not exist are left out. One query at most."""
+        clock = time.monotonic()
+        if clock >= self._forget_at or len(self._known) > REMEMBER_AT_MOST:
+            self._known = {}
+            self._forget_at = clock + REMEMBER_SECONDS
+        known = self._known
+        wanted = set(codes)
+        missing = [code for code in wanted if code not in known]
+        if missing:
+            known.update(self._look_up(missing))
+        return {code: known[code] for code in wanted if code in known}
+
+    def forget(self) -> None:
+        """Look everything up again, as tests need after a rollback."""
+        self._known = {}
+
+
+def _meters(codes: list[str]) -> dict[str, KnownMeter]:
+    rows = Meter.objects.filter(code__in=codes).exclude(status=MeterStatus.DRAFT)
+    return {
+        code: KnownMeter(pk, type_)
+        for code, pk, type_ in rows.values_list("code", "id", "type")
+    }
+
+
+def _customers(codes: list[str]) -> dict[str, int]:
+    return dict(Customer.objects.filter(code__in=codes).values_list("code", "id"))
+
+
+def _workload_names(names: list[str]) -> dict[str, int]:
+    return dict(WorkloadName.objects.filter(name__in=names).values_list("name", "id"))
+
+
+meters = Remembered(_meters)
+customers = Remembered(_customers)
+_named_workloads = Remembered(_workload_names)
+
+
+def workload_names(names: Iterable[str], *, now: datetime) -> dict[str, int]:
+    """Give the ids of workload names, writing down those never seen before."""
+    wanted = set(names)
+    if not wanted:
+        return {}
+    known = _named_workloads.find(wanted)
+    unseen = wanted - known.keys()
+    if unseen:
+        WorkloadName.objects.bulk_create(
+            [WorkloadName(name=name, first_seen_at=now) for name in sorted(unseen)],
+            ignore_conflicts=True,
+        )
+        known |= _named_workloads.find(unseen)
+    return known
+
+
+def forget() -> None:
+    """Forget everything remembered."""
+    meters.forget()
+    customers.forget()
+    _named_workloads.forget()

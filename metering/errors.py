@@ -1,0 +1,31 @@
+"""Errors of the metering app. Each leaf has a stable code and a sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class MeteringError(Exception):
+    """Base of everything this app refuses. `code` is stable; the text is for people."""
+
+    code = "metering_error"
+    field: str | None = None
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if field is not None:
+            self.field = field
+
+
+class UnknownMeter(MeteringError):
+    code = "unknown_meter"
+    field = "meter"
+
+
+class UndeclaredDimension(MeteringError):
+    code = "undeclared_dimension"
+    field = "group_by"
+
+
+class InvalidWindow(MeteringError):
+    code = "invalid_window"
+    field = "from"

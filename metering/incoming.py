@@ -1,0 +1,225 @@
+"""What an event must look like: decoding and checking one event, without the database.
+
+`decode_event` turns JSON text into an `IncomingEvent` or a `Refusal`; `check_event` holds the rules that need no catalog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+MAX_KEY = 255
+MAX_TEXT = 255
+MAX_DIMENSIONS = 50
+MAX_INTEGER_DIGITS = 20
+MAX_SCALE = 18
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
+DimensionName = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+DimensionValue = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+# Beyond microseconds digits are cut off, never rounded: rounding could carry an event into the next month.
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One event as an integration sends it. `value` is exact; None means that none was sent."""
+
+    meter: Name
+    customer: Name
+    occurred_at: str
+    key: Key | None = None
+    value: Decimal | None = None
+    subject: Name | None = None
+    workload: Name | None = None
+    dimensions: dict[DimensionName, DimensionValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one event is not stored. `key` is given back where it could be read."""
+
+    code: str
+    message: str
+    field: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBounds:
+    """How far from the clock an event may lie."""
+
+    max_age: timedelta
+    max_ahead: timedelta
+
+    def refusal(self, occurred_at: datetime, now: datetime) -> tuple[str, str] | None:
+        """Give code and sentence when an instant is out of bounds."""
+        if occurred_at < now - self.max_age:
+            return "too_old", (
+                f"occurred_at is more than {self.max_age.days} days ago; "
+                f"the earliest accepted is {(now - self.max_age).isoformat(timespec='seconds')}."
+            )
+        if occurred_at > now + self.max_ahead:
+            hours = self.max_ahead.total_seconds() / 3600
+            return "too_far_ahead", (
+                f"occurred_at is more than {hours:g} hours ahead; "
+                f"the latest accepted is {(now + self.max_ahead).isoformat(timespec='seconds')}."
+            )
+        return None
+
+
+_decoder = msgspec.json.Decoder(IncomingEvent)
+_key_decoder = msgspec.json.Decoder(dict[str, object])
+_UUID = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+)
+_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+
+
+def decode_event(raw: bytes | msgspec.Raw) -> IncomingEvent | Refusal:
+    """Decode one JSON object strictly: an unknown field, a wrong type or a missing field is a refusal."""
+    try:
+        return _decoder.decode(raw)
+    except msgspec.ValidationError as problem:
+        return _refusal(str(problem), key=_readable_key(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        return Refusal("invalid_json", f"The event is not readable JSON: {problem}.")
+
+
+def parse_instant(text: str) -> datetime | None:
+    """Read an RFC 3339 time with a zone; None when it is not one."""
+    if not _INSTANT.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:  # the shape is right but there is no such day or hour
+        return None
+
+
+def event_id(source: str, key: str) -> uuid.UUID:
+    """Give the primary key of an event: its key where that is a UUID, else one made of SHA-256 of source and key."""
+    if len(key) == 36 and _UUID.fullmatch(key):
+        return uuid.UUID(key)
+    digest = hashlib.sha256(
+        b"%d:%b%b" % (len(source), source.encode(), key.encode())
+    ).digest()
+    # Version 8 (RFC 9562) marks it as our own making.
+    return uuid.UUID(
+        int=int.from_bytes(digest[:16], "big") & ~(0xF << 76 | 0x3 << 62)
+        | (0x8 << 76 | 0x2 << 62)
+    )
+
+
+def check_event(
+    event: IncomingEvent, *, now: datetime, bounds: TimeBounds
+) -> datetime | Refusal:
+    """Give the event's instant, or the first reason why it cannot be stored whatever meters and customers exist."""
+    if event.key is None:
+        return Refusal(
+            "key_required",
+            "key is missing. Send a key of your own that names this event for ever.",
+            "key",
+        )
+    for field in ("key", "meter", "customer", "subject", "workload"):
+        text = getattr(event, field)
+        if text is not None and not _storable(text):
+            return Refusal(
+                "invalid_text",
+                f"{field} contains a character that cannot be stored.",
+                field,
+                event.key,
+            )
+    occurred_at = parse_instant(event.occurred_at)
+    if occurred_at is None:
+        message = "occurred_at: expected an RFC 3339 time with a zone, such as 2026-10-03T10:00:00Z."
+        return Refusal("invalid_occurred_at", message, "occurred_at", event.key)
+    out_of_bounds = bounds.refusal(occurred_at, now)
+    if out_of_bounds is not None:
+        return Refusal(*out_of_bounds, "occurred_at", event.key)
+    if event.value is not None:
+        problem = _value_problem(event.value)
+        if problem is not None:
+            return Refusal("invalid_value", problem, "value", event.key)
+    refusal = _dimensions_refusal(event) if event.dimensions else None
+    return refusal or occurred_at
+
+
+def _dimensions_refusal(event: IncomingEvent) -> Refusal | None:
+    dimensions = event.dimensions or {}
+    if len(dimensions) > MAX_DIMENSIONS:
+        message = f"An event carries {MAX_DIMENSIONS} dimensions at most; this one has {len(dimensions)}."
+        return Refusal("too_many_dimensions", message, "dimensions", event.key)
+    for name, value in dimensions.items():
+        if not (_storable(name) and _storable(value)):
+            message = f"dimensions.{name!a} contains a character that cannot be stored."
+            return Refusal("invalid_text", message, "dimensions", event.key)
+    return None
+
+
+def _storable(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    return text.isascii() or not any(
+        "\ud800" <= character <= "\udfff" for character in text
+    )
+
+
+def _value_problem(value: Decimal) -> str | None:
+    if not value.is_finite():
+        return "value must be a number; NaN and infinity cannot be counted."
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    if -exponent > MAX_SCALE:
+        return f"value has more than {MAX_SCALE} decimal places."
+    if value and len(digits) + exponent > MAX_INTEGER_DIGITS:
+        return (
+            f"value has more than {MAX_INTEGER_DIGITS} digits before the decimal point."
+        )
+    return None
+
+
+def _readable_key(raw: bytes | msgspec.Raw) -> str | None:
+    try:
+        key = _key_decoder.decode(raw).get("key")
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return key if isinstance(key, str) and _storable(key) else None
+
+
+def _refusal(text: str, *, key: str | None) -> Refusal:
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        name = unknown["name"]
+        return Refusal(
+            "unknown_field",
+            f"{name} is not a field of an event. Remove or rename it.",
+            name,
+            key,
+        )
+    missing = _MISSING.search(text)
+    if missing:
+        name = missing["name"]
+        return Refusal(f"{name}_required", f"{name} is missing.", name, key)
+    path = _PATH.search(text)
+    field = path["path"].lstrip(".").split("[")[0].split(".")[0] if path else None
+    if field is None:
+        return Refusal(
+            "invalid_event", f"An event is a JSON object: {text}.", None, key
+        )
+    reason = _PATH.sub("", text)
+    if field == "occurred_at":
+        reason = 'expected a time as text, such as "2026-10-03T10:00:00Z"'
+    elif field == "value":
+        reason = 'expected a decimal number as text, such as "1" or "0.25"'
+    return Refusal(f"invalid_{field or 'event'}", f"{field}: {reason}.", field, key)

@@ -1,0 +1,280 @@
+"""Taking events in: check, deduplicate, store, and give a result per event.
+
+`record_events` returns only after the database has committed: whatever it reports as stored is there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from django.db import transaction
+
+from metering import catalog
+from metering.identity import new_uuid7
+from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event, event_id
+from metering.models import EventConflict, MeterType
+from metering.storing import Content, Row, add_repeated, insert_batch, stored_contents
+
+NEEDS_VALUE = frozenset({MeterType.SUM.value})
+
+
+class ResultStatus(StrEnum):
+    """What became of one event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    UNMATCHED = "unmatched"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """What became of one event, by its place in what was sent; code and message where it was not accepted."""
+
+    index: int
+    key: str | None
+    status: ResultStatus
+    code: str | None = None
+    message: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of a batch: its ledger id, a count per status, a result per event in the order sent."""
+
+    batch: uuid.UUID
+    results: list[EventResult]
+    counts: Counter[ResultStatus]
+
+
+class _Offer(NamedTuple):
+    """An event that may be stored, and the place it was sent in."""
+
+    index: int
+    id: uuid.UUID
+    event: IncomingEvent
+    occurred_at: datetime
+
+
+@dataclass(slots=True)
+class _Sorting:
+    """Results known so far by index, first offers of each key, and offers that repeat a key of this batch."""
+
+    results: dict[int, EventResult] = field(default_factory=dict)
+    first: dict[uuid.UUID, _Offer] = field(default_factory=dict)
+    again: list[_Offer] = field(default_factory=list)
+
+    def reject(self, index: int, refusal: Refusal) -> None:
+        self.results[index] = EventResult(
+            index,
+            refusal.key,
+            ResultStatus.REJECTED,
+            refusal.code,
+            refusal.message,
+            refusal.field,
+        )
+
+
+def record_events(
+    events: Sequence[IncomingEvent | Refusal],
+    *,
+    source: str,
+    now: datetime,
+    bounds: TimeBounds,
+) -> BatchResult:
+    """Store a batch and say what became of each event. One bad event never costs the others.
+
+    Refuses to run inside a transaction of the caller's: it would answer before the commit.
+    """
+    sorting = _sort(events, source=source, now=now, bounds=bounds)
+    rows = _match(sorting, now=now)
+    batch = new_uuid7()
+    with transaction.atomic(durable=True):
+        stored = insert_batch(
+            rows,
+            batch=batch,
+            source=source,
+            received_at=now,
+            rejected=len(sorting.results),
+        )
+        for row in rows:
+            if row.id in stored:
+                offer = sorting.first[row.id]
+                sorting.results[offer.index] = _stored_result(offer, row)
+            else:
+                sorting.again.append(sorting.first[row.id])
+        if sorting.again:
+            _compare(sorting, batch=batch, source=source, now=now)
+    results = [sorting.results[index] for index in range(len(events))]
+    return BatchResult(batch, results, Counter(result.status for result in results))
+
+
+def _sort(
+    events: Sequence[IncomingEvent | Refusal],
+    *,
+    source: str,
+    now: datetime,
+    bounds: TimeBounds,
+) -> _Sorting:
+    sorting = _Sorting()
+    for index, event in enumerate(events):
+        if isinstance(event, Refusal):
+            sorting.reject(index, event)
+            continue
+        checked = check_event(event, now=now, bounds=bounds)
+        if isinstance(checked, Refusal):
+            sorting.reject(index, checked)
+            continue
+        assert event.key is not None  # check_event refuses a missing key
+        offer = _Offer(index, event_id(source, event.key), event, checked)
+        if offer.id in sorting.first:
+            sorting.again.append(offer)
+        else:
+            sorting.first[offer.id] = offer
+    return sorting
+
+
+def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
+    """Make rows of the first offers, with ids for the codes that exist; drop what the meter's type refuses."""
+    offers = sorting.first.values()
+    meters = catalog.meters.find(offer.event.meter for offer in offers)
+    customers = catalog.customers.find(offer.event.customer for offer in offers)
+    workloads = catalog.workload_names(
+        (o.event.workload for o in offers if o.event.workload is not None), now=now
+    )
+    rows = []
+    for offer in list(offers):
+        event = offer.event
+        meter = meters.get(event.meter)
+        customer_id = customers.get(event.customer)
+        if meter is not None and event.value is None and meter.type in NEEDS_VALUE:
+            message = f'value is missing: the meter “{event.meter}” adds up values. Send one, such as "1".'
+            sorting.reject(
+                offer.index, Refusal("value_required", message, "value", event.key)
+            )
+            del sorting.first[offer.id]
+            continue
+        matched = meter is not None and customer_id is not None
+        rows.append(
+            Row(
+                id=offer.id,
+                key=event.key or "",
+                meter_id=meter.id if meter else None,
+                customer_id=customer_id,
+                workload_id=workloads[event.workload]
+                if event.workload is not None
+                else None,
+                value=event.value,
+                occurred_at=offer.occurred_at,
+                subject=event.subject,
+                dimensions=event.dimensions or None,
+                meter_code=None if matched else event.meter,
+                customer_code=None if matched else event.customer,
+            )
+        )
+    return rows
+
+
+def _stored_result(offer: _Offer, row: Row) -> EventResult:
+    if row.meter_code is None:
+        return EventResult(offer.index, row.key, ResultStatus.ACCEPTED)
+    if row.meter_id is None:
+        code, field_, name = "unknown_meter", "meter", row.meter_code
+    else:
+        code, field_, name = "unknown_customer", "customer", row.customer_code or ""
+    message = f"There is no {field_} “{name}” yet. The event is kept and counts once it exists."
+    return EventResult(
+        offer.index, row.key, ResultStatus.UNMATCHED, code, message, field_
+    )
+
+
+def _compare(
+    sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime
+) -> None:
+    """Tell duplicates from conflicts: the key was used before, in this batch or an earlier one."""
+    contents = stored_contents([offer.id for offer in sorting.again])
+    conflicts = []
+    for offer in sorting.again:
+        event = offer.event
+        stored = contents.get(offer.id)
+        if stored is None:
+            # Its first offer in this batch was refused, so nothing carries the key: this one stands alone next time.
+            message = "The same key stands earlier in this batch in an event that was refused. Send this one again."
+            sorting.reject(
+                offer.index, Refusal("key_repeated", message, "key", event.key)
+            )
+        elif difference := _difference(stored, offer):
+            message = f"This key was used before for an event with another {', '.join(difference)}."
+            sorting.results[offer.index] = EventResult(
+                offer.index,
+                event.key,
+                ResultStatus.CONFLICT,
+                "key_conflict",
+                message,
+                "key",
+            )
+            conflicts.append(_conflict(offer, batch=batch, source=source, now=now))
+        else:
+            sorting.results[offer.index] = EventResult(
+                offer.index, event.key, ResultStatus.DUPLICATE
+            )
+    EventConflict.objects.bulk_create(conflicts)
+    duplicates = sum(
+        1
+        for o in sorting.again
+        if sorting.results[o.index].status is ResultStatus.DUPLICATE
+    )
+    add_repeated(
+        batch,
+        duplicates=duplicates,
+        conflicts=len(conflicts),
+        rejected=len(sorting.again) - duplicates - len(conflicts),
+    )
+
+
+def _difference(stored: Content, offer: _Offer) -> list[str]:
+    """Name the fields in which an offered event differs from what its key stands for."""
+    event = offer.event
+    pairs = {
+        "meter": (stored.meter, event.meter),
+        "customer": (stored.customer, event.customer),
+        "value": (stored.value, event.value),
+        "occurred_at": (stored.occurred_at, offer.occurred_at),
+        "subject": (stored.subject, event.subject),
+        "workload": (stored.workload, event.workload),
+        "dimensions": (stored.dimensions or {}, event.dimensions or {}),
+    }
+    names = [name for name, (was, offered) in pairs.items() if was != offered]
+    if stored.key.lower() != (event.key or "").lower():
+        names.append("key")
+    return names
+
+
+def _conflict(
+    offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime
+) -> EventConflict:
+    event = offer.event
+    return EventConflict(
+        event_id=offer.id,
+        source=source,
+        key=event.key or "",
+        batch_id=batch,
+        received_at=now,
+        offered={
+            "meter": event.meter,
+            "customer": event.customer,
+            "value": None if event.value is None else str(event.value),
+            "occurred_at": offer.occurred_at.isoformat(),
+            "subject": event.subject,
+            "workload": event.workload,
+            "dimensions": event.dimensions or {},
+        },
+    )

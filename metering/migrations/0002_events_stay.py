@@ -1,0 +1,78 @@
+"""What was stored stays: events keep their content, meters their code and type, batches their position.
+
+An event may only gain a meter and customer (released) or be marked void; both name the batch that did it.
+Pruning announces itself with `SET LOCAL reckoner.prune = 'on'`.
+"""
+
+from django.db import migrations
+
+FORWARD = """
+CREATE FUNCTION metering_event_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF current_setting('reckoner.prune', true) = 'on' THEN RETURN OLD; END IF;
+        RAISE EXCEPTION 'Event % cannot be deleted.', OLD.key USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (NEW.id, NEW.source, NEW.key, NEW.batch_id, NEW.occurred_at, NEW.received_at)
+           IS DISTINCT FROM (OLD.id, OLD.source, OLD.key, OLD.batch_id, OLD.occurred_at, OLD.received_at)
+       OR (NEW.value, NEW.subject, NEW.dimensions, NEW.workload_id, NEW.meter_code, NEW.customer_code)
+           IS DISTINCT FROM (OLD.value, OLD.subject, OLD.dimensions, OLD.workload_id, OLD.meter_code, OLD.customer_code)
+       OR (OLD.meter_id IS NOT NULL AND NEW.meter_id IS DISTINCT FROM OLD.meter_id)
+       OR (OLD.customer_id IS NOT NULL AND NEW.customer_id IS DISTINCT FROM OLD.customer_id)
+       OR (OLD.released_batch_id IS NOT NULL AND NEW.released_batch_id IS DISTINCT FROM OLD.released_batch_id)
+       OR (OLD.voided_batch_id IS NOT NULL AND NEW.voided_batch_id IS DISTINCT FROM OLD.voided_batch_id)
+    THEN
+        RAISE EXCEPTION 'Event % cannot be changed; correct it with a new fact.', OLD.key
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER event_stays BEFORE UPDATE OR DELETE ON metering_event
+    FOR EACH ROW EXECUTE FUNCTION metering_event_stays();
+
+CREATE FUNCTION metering_meter_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.status = 'draft' THEN RETURN OLD; END IF;
+        RAISE EXCEPTION 'Meter % cannot be deleted, only deprecated.', OLD.code USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.status <> 'draft' AND (NEW.code, NEW.type) IS DISTINCT FROM (OLD.code, OLD.type) THEN
+        RAISE EXCEPTION 'Code and type of meter % cannot be changed.', OLD.code USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER meter_stays BEFORE UPDATE OR DELETE ON metering_meter
+    FOR EACH ROW EXECUTE FUNCTION metering_meter_stays();
+
+CREATE FUNCTION metering_row_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'Rows of % cannot be deleted.', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER workloadname_stays BEFORE DELETE ON metering_workloadname
+    FOR EACH ROW EXECUTE FUNCTION metering_row_stays();
+CREATE TRIGGER eventbatch_stays BEFORE DELETE ON metering_eventbatch
+    FOR EACH ROW EXECUTE FUNCTION metering_row_stays();
+
+CREATE FUNCTION metering_position_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'Batch % keeps its position.', OLD.id USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER eventbatch_position_stays BEFORE UPDATE OF position, stored ON metering_eventbatch
+    FOR EACH ROW WHEN (OLD.position IS NOT NULL) EXECUTE FUNCTION metering_position_stays();
+"""
+BACKWARD = """
+DROP TRIGGER eventbatch_position_stays ON metering_eventbatch;
+DROP FUNCTION metering_position_stays;
+DROP TRIGGER eventbatch_stays ON metering_eventbatch;
+DROP TRIGGER workloadname_stays ON metering_workloadname;
+DROP FUNCTION metering_row_stays;
+DROP TRIGGER meter_stays ON metering_meter;
+DROP FUNCTION metering_meter_stays;
+DROP TRIGGER event_stays ON metering_event;
+DROP FUNCTION metering_event_stays;
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("metering", "0001_initial")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
