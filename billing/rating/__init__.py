@@ -4,6 +4,7 @@
 and `round_amount` rounds it once, for an invoice line.
 """
 
+from billing.rating.describing import describe
 from billing.rating.engine import rate
 from billing.rating.errors import Problem, RatingError, TermsError
 from billing.rating.money import currency_digits, round_amount
@@ -27,6 +28,7 @@ __all__ = [
     "Usage",
     "UsageRate",
     "currency_digits",
+    "describe",
     "needs_event_amounts",
     "parse_rate",
     "rate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.rating.errors import EventAmountsMissing, NegativeQuantity
+from billing.rating.errors import EventAmountsMissing, NegativeQuantity, NotANumber
 from billing.rating.exact import ZERO
 from billing.rating.prices import Events, Group
 from billing.rating.working import Step, plain
@@ -60,7 +60,9 @@ class Percentage:
         free = ZERO
         paying = []
         for amount in events:
-            if not amount >= 0:
+            if not amount.is_finite():
+                raise NotANumber(f"The amount of an event must be a finite number, not {amount}.")
+            if amount < 0:
                 raise NegativeQuantity(
                     f"The amount of an event is {amount}. A percentage with rules for each event needs "
                     "amounts of 0 or more; bill a refund as a credit."
