@@ -34,9 +34,7 @@ def exact_decimal(value: object) -> Decimal:
                 )
             number = Decimal(value)
         case float():
-            raise ValueError(
-                'Give the number as text, such as "0.1": a binary float is not exact.'
-            )
+            raise ValueError('Give the number as text, such as "0.1": a binary float is not exact.')
         case _:
             raise ValueError('Give a decimal number as text, such as "12.50".')
     if not number.is_finite():
@@ -48,9 +46,6 @@ def _plain_digits(number: Decimal) -> Decimal:
     """Check the length; write 1E+3 as 1000, so that the value reads the same everywhere."""
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)  # only NaN and infinity have letters here
-    if (
-        -exponent > MAX_DECIMALS
-        or max(number.adjusted(), 0) + 1 + max(-exponent, 0) > MAX_DIGITS
-    ):
+    if -exponent > MAX_DECIMALS or max(number.adjusted(), 0) + 1 + max(-exponent, 0) > MAX_DIGITS:
         raise ValueError(_TOO_LONG)
     return number.quantize(Decimal(1)) if exponent > 0 else number

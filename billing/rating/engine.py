@@ -37,9 +37,7 @@ def rate(terms: UsageRate, usage: Usage) -> Rating:
     return Rating(amount, tuple(steps))
 
 
-def _limit(
-    steps: list[Step], minimum: Decimal | None, maximum: Decimal | None, group: Group
-) -> Decimal:
+def _limit(steps: list[Step], minimum: Decimal | None, maximum: Decimal | None, group: Group) -> Decimal:
     """Add the step that lifts the sum to the minimum or cuts it to the maximum; give the sum then."""
     amount = ZERO
     for step in steps:
@@ -55,9 +53,7 @@ def _limit(
     return amount
 
 
-def _steps(
-    price: AnyPrice, included: Decimal, usage: Usage | GroupUsage, group: Group
-) -> list[Step]:
+def _steps(price: AnyPrice, included: Decimal, usage: Usage | GroupUsage, group: Group) -> list[Step]:
     if usage.windows is None:
         return _steps_of(price, included, usage.quantity, usage.event_amounts, group)
     steps = []
@@ -114,13 +110,8 @@ def _row_steps(row: Row, part: GroupUsage, group: Mapping[str, str]) -> list[Ste
 def _unmatched_step(terms: UsageRate, part: GroupUsage) -> Step:
     group = dict(part.dimensions)
     if terms.unmatched == "free":
-        return Step(
-            "Free: no price for it", "free", part.quantity, None, ZERO, group=group
-        )
-    values = (
-        ", ".join(f"{name} = {value!r}" for name, value in group.items())
-        or "no values at all"
-    )
+        return Step("Free: no price for it", "free", part.quantity, None, ZERO, group=group)
+    values = ", ".join(f"{name} = {value!r}" for name, value in group.items()) or "no values at all"
     raise UnmatchedUsage(
         f"There is usage with {values}, but no row of the rate for {terms.meter} has a price for it. "
         "Add a row for it or a catch-all row in a new version of the plan."

@@ -24,9 +24,7 @@ class TermsError(ValueError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         first = problems[0]
         more = len(problems) - 1
-        message = (
-            first.message if not more else f"{first.message} ({more} more to correct.)"
-        )
+        message = first.message if not more else f"{first.message} ({more} more to correct.)"
         super().__init__(message)
         self.code = first.code
         self.message = message

@@ -6,14 +6,7 @@ from decimal import Decimal
 
 from billing.rating.exact import ZERO
 from billing.rating.percentages import Percentage
-from billing.rating.prices import (
-    Dynamic,
-    Graduated,
-    Package,
-    PerUnit,
-    Stairstep,
-    Volume,
-)
+from billing.rating.prices import Dynamic, Graduated, Package, PerUnit, Stairstep, Volume
 from billing.rating.reading import Fields
 from billing.rating.terms import WITHOUT_INCLUDED_UNITS, AnyPrice
 from billing.rating.tiers import read_tiers
@@ -77,11 +70,7 @@ def read_limits(fields: Fields, *, model: str) -> Limits:
     minimum = fields.decimal("minimum_amount")
     maximum = fields.decimal("maximum_amount")
     if minimum is not None and maximum is not None and minimum > maximum:
-        fields.add(
-            "minimum_above_maximum",
-            "minimum_amount",
-            "minimum_amount is above maximum_amount.",
-        )
+        fields.add("minimum_above_maximum", "minimum_amount", "minimum_amount is above maximum_amount.")
     return included, minimum, maximum
 
 
@@ -130,9 +119,7 @@ def _read_percentage(fields: Fields) -> Percentage | None:
     maximum = fields.decimal("per_event_maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
         fields.add(
-            "minimum_above_maximum",
-            "per_event_minimum",
-            "per_event_minimum is above per_event_maximum.",
+            "minimum_above_maximum", "per_event_minimum", "per_event_minimum is above per_event_maximum."
         )
     if percent is None:
         return None

@@ -58,6 +58,4 @@ def round_fraction(value: Fraction, digits: int) -> Decimal:
     scale = Fraction(10) ** digits
     doubled = 2 * abs(value) * scale
     units = (doubled.numerator // doubled.denominator + 1) // 2
-    return Decimal(
-        (1 if value < 0 and units else 0, Decimal(units).as_tuple().digits, -digits)
-    )
+    return Decimal((1 if value < 0 and units else 0, Decimal(units).as_tuple().digits, -digits))

@@ -11,13 +11,7 @@ from collections.abc import Callable, Mapping
 
 from billing.rating.errors import Problem, TermsError
 from billing.rating.exact import exactly
-from billing.rating.models import (
-    PRICE_FIELDS,
-    read_limits,
-    read_per,
-    read_price,
-    states_price,
-)
+from billing.rating.models import PRICE_FIELDS, read_limits, read_per, read_price, states_price
 from billing.rating.reading import Fields, is_object
 from billing.rating.rows import RowTable, is_by_rows, read_rows
 from billing.rating.terms import OneTimeRate, SubscriptionRate, UsageRate
@@ -33,9 +27,7 @@ def parse_rate(terms: Mapping[str, object]) -> AnyRate:
     field, a wrong type, a negative price, a tier table with a gap, rows without a catch-all.
     """
     if not is_object(terms):
-        raise TermsError(
-            [Problem("not_an_object", "", "A rate must be an object with fields.")]
-        )
+        raise TermsError([Problem("not_an_object", "", "A rate must be an object with fields.")])
     problems: list[Problem] = []
     fields = Fields(terms, problems)
     kind = fields.choice("kind", tuple(_KINDS))

@@ -51,9 +51,7 @@ class Percentage:
             *self._event_steps(paying, group=group),
         ]
 
-    def _paying_amounts(
-        self, events: tuple[Decimal, ...]
-    ) -> tuple[list[Decimal], Decimal]:
+    def _paying_amounts(self, events: tuple[Decimal, ...]) -> tuple[list[Decimal], Decimal]:
         """Give the amount each paying transaction pays on, and the sum of what was free."""
         events_left = self.free_events
         amount_left = self.free_amount
@@ -87,15 +85,7 @@ class Percentage:
         share = self.percent.scaleb(-2)
         label = f"{plain(self.percent)} %"
         steps.append(
-            Step(
-                label,
-                "percentage",
-                paying,
-                None,
-                paying * share,
-                group=group,
-                percent=self.percent,
-            )
+            Step(label, "percentage", paying, None, paying * share, group=group, percent=self.percent)
         )
         return steps
 
@@ -112,37 +102,14 @@ class Percentage:
         if self.fixed_amount:
             count = Decimal(len(paying))
             fees = count * self.fixed_amount
-            steps.append(
-                Step(
-                    "Fixed fee for each",
-                    "fixed",
-                    count,
-                    self.fixed_amount,
-                    fees,
-                    group=group,
-                )
-            )
+            steps.append(Step("Fixed fee for each", "fixed", count, self.fixed_amount, fees, group=group))
         if raised:
             steps.append(
-                Step(
-                    "Raised to the minimum for each",
-                    "event_minimum",
-                    None,
-                    None,
-                    raised,
-                    group=group,
-                )
+                Step("Raised to the minimum for each", "event_minimum", None, None, raised, group=group)
             )
         if lowered:
             steps.append(
-                Step(
-                    "Capped at the maximum for each",
-                    "event_maximum",
-                    None,
-                    None,
-                    lowered,
-                    group=group,
-                )
+                Step("Capped at the maximum for each", "event_maximum", None, None, lowered, group=group)
             )
         return steps
 

@@ -63,22 +63,14 @@ class Tier:
 
     def flat_step(self, group: Group) -> Step:
         label = f"Flat fee: {self.label[0].lower()}{self.label[1:]}"
-        return Step(
-            label, "flat", None, None, self.flat_amount, self.from_, self.up_to, group
-        )
+        return Step(label, "flat", None, None, self.flat_amount, self.from_, self.up_to, group)
 
 
-def tier_label(
-    from_: Decimal, up_to: Decimal | None, *, whole: str = "All units"
-) -> str:
+def tier_label(from_: Decimal, up_to: Decimal | None, *, whole: str = "All units") -> str:
     """Write the bounds of a tier for people; `whole` is the name of an only tier."""
     if up_to is None:
         return f"Over {plain(from_)}" if from_ else whole
-    return (
-        f"Over {plain(from_)} up to {plain(up_to)}"
-        if from_
-        else f"Up to {plain(up_to)}"
-    )
+    return f"Over {plain(from_)} up to {plain(up_to)}" if from_ else f"Up to {plain(up_to)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +83,7 @@ class PerUnit:
 
     def steps(self, quantity: Decimal, events: Events, group: Group) -> list[Step]:
         amount = quantity * self.unit_price
-        return [
-            Step(
-                "Units",
-                "units",
-                quantity,
-                self.unit_amount,
-                amount,
-                None,
-                None,
-                group,
-                self.per,
-            )
-        ]
+        return [Step("Units", "units", quantity, self.unit_amount, amount, None, None, group, self.per)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +128,7 @@ class Stairstep:
         for tier in self.tiers:
             if tier.holds(quantity):
                 return [
-                    Step(
-                        tier.label,
-                        "step",
-                        quantity,
-                        None,
-                        tier.flat_amount,
-                        tier.from_,
-                        tier.up_to,
-                        group,
-                    )
+                    Step(tier.label, "step", quantity, None, tier.flat_amount, tier.from_, tier.up_to, group)
                 ]
         raise BeyondLastStep(
             f"The quantity {plain(quantity)} is beyond the last step of this rate ({self.tiers[-1].label}). "
@@ -193,13 +164,4 @@ class Dynamic:
     """The events bring their own amounts; the quantity is their sum."""
 
     def steps(self, quantity: Decimal, events: Events, group: Group) -> list[Step]:
-        return [
-            Step(
-                "Amount taken from the events",
-                "dynamic",
-                None,
-                None,
-                quantity,
-                group=group,
-            )
-        ]
+        return [Step("Amount taken from the events", "dynamic", None, None, quantity, group=group)]

@@ -18,12 +18,7 @@ class Fields:
     """
 
     def __init__(
-        self,
-        data: Mapping[str, object],
-        problems: list[Problem],
-        *,
-        path: str = "",
-        row: str = "",
+        self, data: Mapping[str, object], problems: list[Problem], *, path: str = "", row: str = ""
     ) -> None:
         self.data = data
         self.problems = problems
@@ -61,9 +56,7 @@ class Fields:
             return None
         if number < 0:
             self.add(
-                "negative",
-                name,
-                f"{name} cannot be negative. Give money back with a credit or a discount.",
+                "negative", name, f"{name} cannot be negative. Give money back with a credit or a discount."
             )
             return None
         if above_zero and not number:
@@ -92,33 +85,20 @@ class Fields:
         if value is None:
             return None
         if not is_text(value) or not value:
-            self.add(
-                "not_text", name, f"{name} must be text of 1 to {MAX_TEXT} characters."
-            )
+            self.add("not_text", name, f"{name} must be text of 1 to {MAX_TEXT} characters.")
             return None
         return str(value)
 
     def choice(
-        self,
-        name: str,
-        choices: Sequence[str],
-        *,
-        default: str | None = None,
-        optional: bool = False,
+        self, name: str, choices: Sequence[str], *, default: str | None = None, optional: bool = False
     ) -> str | None:
         value = self.raw(name)
         if value is None:
             if default is None and not optional:
-                self.add(
-                    "required",
-                    name,
-                    f"{name} is missing. Use one of: {', '.join(choices)}.",
-                )
+                self.add("required", name, f"{name} is missing. Use one of: {', '.join(choices)}.")
             return default
         if not isinstance(value, str) or value not in choices:
-            self.add(
-                "unknown_choice", name, f"{name} must be one of: {', '.join(choices)}."
-            )
+            self.add("unknown_choice", name, f"{name} must be one of: {', '.join(choices)}.")
             return None
         return value
 
@@ -138,9 +118,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= limit:
-            self.add(
-                "not_a_list", name, f"{name} must be a list of 1 to {limit:,} rows."
-            )
+            self.add("not_a_list", name, f"{name} must be a list of 1 to {limit:,} rows.")
             return None
         rows = []
         for index, item in enumerate(value):
@@ -148,9 +126,7 @@ class Fields:
             named = f"{self._row}{row} {index + 1}"
             if not is_object(item):
                 self.problems.append(
-                    Problem(
-                        "not_an_object", path, f"{named} must be an object with fields."
-                    )
+                    Problem("not_an_object", path, f"{named} must be an object with fields.")
                 )
                 continue
             rows.append(Fields(item, self.problems, path=path, row=named))
@@ -161,9 +137,7 @@ class Fields:
         for name in self.data:
             if name not in self._known:
                 self.add(
-                    "unknown_field",
-                    name,
-                    f"{name} is not a field of {what}. Remove it or correct its name.",
+                    "unknown_field", name, f"{name} is not a field of {what}. Remove it or correct its name."
                 )
 
 
@@ -172,9 +146,7 @@ def is_text(value: object) -> bool:
     return (
         isinstance(value, str)
         and len(value) <= MAX_TEXT
-        and not any(
-            character < " " or "\ud800" <= character <= "\udfff" for character in value
-        )
+        and not any(character < " " or "\ud800" <= character <= "\udfff" for character in value)
     )
 
 

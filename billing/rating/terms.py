@@ -11,15 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from billing.rating.percentages import Percentage
-from billing.rating.prices import (
-    Dynamic,
-    Graduated,
-    Package,
-    PerUnit,
-    Stairstep,
-    Tier,
-    Volume,
-)
+from billing.rating.prices import Dynamic, Graduated, Package, PerUnit, Stairstep, Tier, Volume
 
 AnyPrice = PerUnit | Graduated | Volume | Package | Stairstep | Percentage | Dynamic
 
@@ -81,9 +73,7 @@ class UsageRate:
         shapes: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
         for index, row in enumerate(self.rows):
             names = tuple(sorted(row.match))
-            shapes.setdefault(names, {})[tuple(row.match[name] for name in names)] = (
-                index
-            )
+            shapes.setdefault(names, {})[tuple(row.match[name] for name in names)] = index
         by_size = sorted(shapes.items(), key=lambda shape: -len(shape[0]))
         object.__setattr__(self, "shapes", tuple(by_size))
 
@@ -100,11 +90,7 @@ class UsageRate:
         return best
 
     def as_json(self) -> dict[str, object]:
-        data: dict[str, object] = {
-            "kind": "usage",
-            "meter": self.meter,
-            "model": self.model,
-        }
+        data: dict[str, object] = {"kind": "usage", "meter": self.meter, "model": self.model}
         if self.price is not None:
             data |= price_as_json(self.model, self.price)
         if self.per is not None:
@@ -145,11 +131,7 @@ class OneTimeRate:
     amount: Decimal
 
     def as_json(self) -> dict[str, object]:
-        return {
-            "kind": "one_time",
-            "label": self.label,
-            "amount": decimal_text(self.amount),
-        }
+        return {"kind": "one_time", "label": self.label, "amount": decimal_text(self.amount)}
 
 
 def decimal_text(value: Decimal) -> str:

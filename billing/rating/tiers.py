@@ -11,9 +11,7 @@ from billing.rating.reading import Fields
 MAX_TIERS = 1000
 
 
-def read_tiers(
-    fields: Fields, *, model: str, per: Decimal | None
-) -> tuple[Tier, ...] | None:
+def read_tiers(fields: Fields, *, model: str, per: Decimal | None) -> tuple[Tier, ...] | None:
     """Read `tiers` of a model; None when something is wrong (problems were added)."""
     rows = fields.objects("tiers", limit=MAX_TIERS, row="Tier")
     if rows is None:
@@ -28,50 +26,27 @@ def read_tiers(
     tiers = []
     from_ = ZERO
     for (unit, flat), up_to in zip(read, bounds, strict=True):
-        tiers.append(
-            _tier(model, from_=from_, up_to=up_to, unit=unit, flat=flat, per=per)
-        )
+        tiers.append(_tier(model, from_=from_, up_to=up_to, unit=unit, flat=flat, per=per))
         from_ = ZERO if up_to is None else up_to
     return tuple(tiers)
 
 
 def _tier(
-    model: str,
-    *,
-    from_: Decimal,
-    up_to: Decimal | None,
-    unit: Decimal,
-    flat: Decimal,
-    per: Decimal | None,
+    model: str, *, from_: Decimal, up_to: Decimal | None, unit: Decimal, flat: Decimal, per: Decimal | None
 ) -> Tier:
-    label = tier_label(
-        from_,
-        up_to,
-        whole="Whole amount" if model == "graduated_percentage" else "All units",
-    )
+    label = tier_label(from_, up_to, whole="Whole amount" if model == "graduated_percentage" else "All units")
     match model:
         case "stairstep":
             return Tier(from_, up_to, ZERO, None, None, None, flat, label)
         case "graduated_percentage":
             return Tier(from_, up_to, unit.scaleb(-2), None, None, unit, flat, label)
         case _:
-            return Tier(
-                from_,
-                up_to,
-                unit if per is None else unit / per,
-                unit,
-                per,
-                None,
-                flat,
-                label,
-            )
+            return Tier(from_, up_to, unit if per is None else unit / per, unit, per, None, flat, label)
 
 
 def _read_prices(row: Fields, *, model: str) -> tuple[Decimal, Decimal]:
     """Give a tier's price and flat fee. One of them may be left out and is 0; a row needs one."""
-    unit_name = {"stairstep": None, "graduated_percentage": "percent"}.get(
-        model, "unit_amount"
-    )
+    unit_name = {"stairstep": None, "graduated_percentage": "percent"}.get(model, "unit_amount")
     unit = row.decimal(unit_name) if unit_name else None
     flat = row.decimal("flat_amount")
     if not row.has("flat_amount") and not (unit_name and row.has(unit_name)):
@@ -81,9 +56,7 @@ def _read_prices(row: Fields, *, model: str) -> tuple[Decimal, Decimal]:
     return unit or ZERO, flat or ZERO
 
 
-def _check_bounds(
-    rows: list[Fields], bounds: list[Decimal | None], *, last_may_be_bounded: bool
-) -> None:
+def _check_bounds(rows: list[Fields], bounds: list[Decimal | None], *, last_may_be_bounded: bool) -> None:
     """Each tier starts where the one before ended, and only the last is open."""
     open_rows = [index for index, bound in enumerate(bounds) if bound is None]
     for index in open_rows[1:]:

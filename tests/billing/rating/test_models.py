@@ -7,12 +7,7 @@ from decimal import Decimal, localcontext
 import pytest
 
 from billing.rating import Rating, Usage, UsageRate, parse_rate, rate
-from billing.rating.errors import (
-    BeyondLastStep,
-    InvalidArgument,
-    NegativeQuantity,
-    NotANumber,
-)
+from billing.rating.errors import BeyondLastStep, InvalidArgument, NegativeQuantity, NotANumber
 from billing.rating.exact import EXACT
 
 TIERS = [
@@ -43,9 +38,7 @@ def amounts(quantity: str, **terms: object) -> list[tuple[str, str]]:
     return [(step.kind, str(step.amount)) for step in rated(quantity, **terms).working]
 
 
-@pytest.mark.parametrize(
-    ("quantity", "expected"), [("120", "240"), ("0", "0"), ("1", "2"), ("0.5", "1")]
-)
+@pytest.mark.parametrize(("quantity", "expected"), [("120", "240"), ("0", "0"), ("1", "2"), ("0.5", "1")])
 def test_per_unit_multiplies(quantity: str, expected: str) -> None:
     assert amount(quantity, model="per_unit", unit_amount="2.00") == Decimal(expected)
 
@@ -55,16 +48,11 @@ def test_per_unit_keeps_every_digit() -> None:
 
 
 def test_included_units_come_off_first() -> None:
-    assert amounts(
-        "1250", model="per_unit", unit_amount="0.05", included_units="1000"
-    ) == [
+    assert amounts("1250", model="per_unit", unit_amount="0.05", included_units="1000") == [
         ("included", "0"),
         ("units", "12.50"),
     ]
-    assert (
-        amount("999.5", model="per_unit", unit_amount="0.05", included_units="1000")
-        == 0
-    )
+    assert amount("999.5", model="per_unit", unit_amount="0.05", included_units="1000") == 0
 
 
 def test_price_per_million_is_exact_for_one_token() -> None:
@@ -75,9 +63,7 @@ def test_price_per_million_is_exact_for_one_token() -> None:
 
 
 def test_price_per_1024_is_exact() -> None:
-    assert amount("1", model="per_unit", unit_amount="1", per="1024") == Decimal(
-        "0.0009765625"
-    )
+    assert amount("1", model="per_unit", unit_amount="1", per="1024") == Decimal("0.0009765625")
 
 
 def test_thirty_digits_times_thirty_digits_do_not_round() -> None:
@@ -119,10 +105,7 @@ def test_flat_fee_is_a_step_of_its_own() -> None:
 
 
 def test_first_bound_of_zero_holds_only_zero_usage() -> None:
-    tiers = [
-        {"up_to": "0", "unit_amount": "0"},
-        {"up_to": None, "unit_amount": "1", "flat_amount": "10"},
-    ]
+    tiers = [{"up_to": "0", "unit_amount": "0"}, {"up_to": None, "unit_amount": "1", "flat_amount": "10"}]
     assert amount("0", model="graduated", tiers=tiers) == 0
     assert amount("0.1", model="graduated", tiers=tiers) == Decimal("10.1")
 
@@ -133,18 +116,9 @@ def test_included_units_come_off_before_tiers_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("quantity", "expected"),
-    [
-        ("0", "5"),
-        ("1", "7"),
-        ("100", "205"),
-        ("100.5", "150.75"),
-        ("200", "300"),
-        ("201", "208"),
-    ],
+    [("0", "5"), ("1", "7"), ("100", "205"), ("100.5", "150.75"), ("200", "300"), ("201", "208")],
 )
-def test_volume_prices_all_units_by_the_tier_of_the_total(
-    quantity: str, expected: str
-) -> None:
+def test_volume_prices_all_units_by_the_tier_of_the_total(quantity: str, expected: str) -> None:
     assert amount(quantity, model="volume", tiers=TIERS) == Decimal(expected)
 
 
@@ -167,49 +141,28 @@ def test_tier_prices_can_be_quoted_per_thousand() -> None:
         ("4001", "3000", "20"),
     ],
 )
-def test_started_package_is_paid_in_full(
-    quantity: str, included: str, expected: str
-) -> None:
-    terms = {
-        "model": "package",
-        "package_size": "1000",
-        "package_amount": "10",
-        "included_units": included,
-    }
+def test_started_package_is_paid_in_full(quantity: str, included: str, expected: str) -> None:
+    terms = {"model": "package", "package_size": "1000", "package_amount": "10", "included_units": included}
     assert amount(quantity, **terms) == Decimal(expected)
 
 
-STEPS = [
-    {"up_to": "1000", "flat_amount": "50"},
-    {"up_to": "5000", "flat_amount": "200"},
-]
+STEPS = [{"up_to": "1000", "flat_amount": "50"}, {"up_to": "5000", "flat_amount": "200"}]
 
 
 @pytest.mark.parametrize(
-    ("quantity", "expected"),
-    [("0", "50"), ("1000", "50"), ("1000.01", "200"), ("5000", "200")],
+    ("quantity", "expected"), [("0", "50"), ("1000", "50"), ("1000.01", "200"), ("5000", "200")]
 )
 def test_stairstep_costs_the_step_reached(quantity: str, expected: str) -> None:
     assert amount(quantity, model="stairstep", tiers=STEPS) == Decimal(expected)
 
 
 def test_quantity_beyond_the_last_step_is_an_error_not_free() -> None:
-    with pytest.raises(
-        BeyondLastStep,
-        match=r"5,000\.5 is beyond the last step .*Over 1,000 up to 5,000",
-    ):
+    with pytest.raises(BeyondLastStep, match=r"5,000\.5 is beyond the last step .*Over 1,000 up to 5,000"):
         amount("5000.5", model="stairstep", tiers=STEPS)
 
 
 def test_open_last_step_holds_every_quantity() -> None:
-    assert (
-        amount(
-            "999999",
-            model="stairstep",
-            tiers=[*STEPS, {"up_to": None, "flat_amount": "300"}],
-        )
-        == 300
-    )
+    assert amount("999999", model="stairstep", tiers=[*STEPS, {"up_to": None, "flat_amount": "300"}]) == 300
 
 
 def test_minimum_adds_a_true_up_also_at_zero_usage() -> None:
@@ -226,24 +179,13 @@ def test_maximum_takes_off_what_is_above() -> None:
 
 
 def test_windows_are_rated_each_on_its_own_and_limited_together() -> None:
-    tiers = [
-        {"up_to": "10", "unit_amount": "0.1"},
-        {"up_to": None, "unit_amount": "0.05"},
-    ]
+    tiers = [{"up_to": "10", "unit_amount": "0.1"}, {"up_to": None, "unit_amount": "0.05"}]
     peaks = Usage(Decimal(15), windows=(Decimal(9), Decimal(15)))
     rating = rate(usage_rate(model="volume", tiers=tiers), peaks)
     assert rating.amount == Decimal("1.65")  # 9 x 0.1 + 15 x 0.05
     assert rating.working[1].label == "Window 2: All units at the price of: Over 10"
-    assert (
-        rate(usage_rate(model="volume", tiers=tiers, maximum_amount="1"), peaks).amount
-        == 1
-    )
-    assert (
-        rate(
-            usage_rate(model="volume", tiers=tiers), Usage(Decimal(0), windows=())
-        ).amount
-        == 0
-    )
+    assert rate(usage_rate(model="volume", tiers=tiers, maximum_amount="1"), peaks).amount == 1
+    assert rate(usage_rate(model="volume", tiers=tiers), Usage(Decimal(0), windows=())).amount == 0
 
 
 def test_dynamic_takes_the_amount_of_the_events() -> None:
@@ -252,17 +194,10 @@ def test_dynamic_takes_the_amount_of_the_events() -> None:
 
 
 def test_graduated_percentage_prices_parts_of_an_amount() -> None:
-    tiers = [
-        {"up_to": "10000", "percent": "1"},
-        {"up_to": None, "percent": "0.5", "flat_amount": "20"},
-    ]
+    tiers = [{"up_to": "10000", "percent": "1"}, {"up_to": None, "percent": "0.5", "flat_amount": "20"}]
     rating = rated("15000", model="graduated_percentage", tiers=tiers)
     assert rating.amount == 145  # 100 + 25 + 20
-    assert [step.percent for step in rating.working] == [
-        Decimal(1),
-        Decimal("0.5"),
-        None,
-    ]
+    assert [step.percent for step in rating.working] == [Decimal(1), Decimal("0.5"), None]
 
 
 @pytest.mark.parametrize("quantity", ["NaN", "Infinity", "-Infinity"])

@@ -54,15 +54,7 @@ def test_only_numbers_can_be_rounded() -> None:
 
 @pytest.mark.parametrize(
     ("currency", "digits"),
-    [
-        ("USD", 2),
-        ("EUR", 2),
-        ("JPY", 0),
-        ("KRW", 0),
-        ("KWD", 3),
-        ("TND", 3),
-        ("CLF", 4),
-    ],
+    [("USD", 2), ("EUR", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("TND", 3), ("CLF", 4)],
 )
 def test_minor_units(currency: str, digits: int) -> None:
     assert currency_digits(currency) == digits

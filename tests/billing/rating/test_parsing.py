@@ -6,20 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from billing.rating import (
-    OneTimeRate,
-    SubscriptionRate,
-    TermsError,
-    UsageRate,
-    parse_rate,
-)
+from billing.rating import OneTimeRate, SubscriptionRate, TermsError, UsageRate, parse_rate
 
-PER_UNIT: dict[str, object] = {
-    "kind": "usage",
-    "meter": "m",
-    "model": "per_unit",
-    "unit_amount": "2.00",
-}
+PER_UNIT: dict[str, object] = {"kind": "usage", "meter": "m", "model": "per_unit", "unit_amount": "2.00"}
 
 
 def refused(**terms: object) -> TermsError:
@@ -34,11 +23,7 @@ def refused_tiers(*tiers: dict[str, object], model: str = "graduated") -> TermsE
 
 
 def test_per_unit_rate_of_the_api_reads_and_writes_back() -> None:
-    terms = PER_UNIT | {
-        "included_units": "0",
-        "minimum_amount": None,
-        "maximum_amount": None,
-    }
+    terms = PER_UNIT | {"included_units": "0", "minimum_amount": None, "maximum_amount": None}
     rate = parse_rate(terms)
     assert isinstance(rate, UsageRate)
     assert rate.meter == "m"
@@ -49,15 +34,8 @@ def test_per_unit_rate_of_the_api_reads_and_writes_back() -> None:
     "terms",
     [
         {"model": "per_unit", "unit_amount": "0.07", "per": "1000000"},
-        {
-            "model": "graduated",
-            "tiers": [{"up_to": "100", "unit_amount": "2"}, {"unit_amount": "1"}],
-        },
-        {
-            "model": "volume",
-            "tiers": [{"up_to": None, "flat_amount": "9"}],
-            "included_units": "5",
-        },
+        {"model": "graduated", "tiers": [{"up_to": "100", "unit_amount": "2"}, {"unit_amount": "1"}]},
+        {"model": "volume", "tiers": [{"up_to": None, "flat_amount": "9"}], "included_units": "5"},
         {"model": "package", "package_size": "1000", "package_amount": "10"},
         {"model": "stairstep", "tiers": [{"up_to": "250", "flat_amount": "10"}]},
         {"model": "percentage", "percent": "2.9"},
@@ -70,30 +48,18 @@ def test_per_unit_rate_of_the_api_reads_and_writes_back() -> None:
             "per_event_minimum": "1",
             "per_event_maximum": "2",
         },
-        {
-            "model": "graduated_percentage",
-            "tiers": [{"up_to": "10", "percent": "1"}, {"percent": "2"}],
-        },
+        {"model": "graduated_percentage", "tiers": [{"up_to": "10", "percent": "1"}, {"percent": "2"}]},
         {"model": "dynamic", "minimum_amount": "10", "maximum_amount": "20"},
         {
             "model": "per_unit",
             "dimensions": ["model", "type"],
-            "rows": [
-                {"match": {"model": "a"}, "unit_amount": "1"},
-                {"match": {}, "unit_amount": "2"},
-            ],
+            "rows": [{"match": {"model": "a"}, "unit_amount": "1"}, {"match": {}, "unit_amount": "2"}],
         },
         {
             "model": "graduated",
             "tiers": [{"up_to": None, "unit_amount": "2"}],
             "dimensions": ["region"],
-            "rows": [
-                {
-                    "match": {"region": "eu"},
-                    "minimum_amount": "1",
-                    "included_units": "3",
-                }
-            ],
+            "rows": [{"match": {"region": "eu"}, "minimum_amount": "1", "included_units": "3"}],
             "tiers_apply": "pooled",
             "unmatched": "free",
         },
@@ -111,18 +77,9 @@ def test_what_is_written_reads_back_equal(terms: dict[str, object]) -> None:
 
 
 def test_subscription_and_one_time_rates() -> None:
-    terms = {
-        "kind": "subscription",
-        "label": "Pro",
-        "amount": "199.00",
-        "timing": "in_arrears",
-    }
-    assert parse_rate(terms) == SubscriptionRate(
-        "Pro", Decimal("199.00"), "in_arrears", prorated=True
-    )
-    assert parse_rate(terms | {"prorated": False}).as_json() == terms | {
-        "prorated": False
-    }
+    terms = {"kind": "subscription", "label": "Pro", "amount": "199.00", "timing": "in_arrears"}
+    assert parse_rate(terms) == SubscriptionRate("Pro", Decimal("199.00"), "in_arrears", prorated=True)
+    assert parse_rate(terms | {"prorated": False}).as_json() == terms | {"prorated": False}
     once = {"kind": "one_time", "label": "Set-up", "amount": "500.00"}
     assert parse_rate(once) == OneTimeRate("Set-up", Decimal(500))
     assert parse_rate(once).as_json() == once
@@ -130,20 +87,10 @@ def test_subscription_and_one_time_rates() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        ("2.50", "2.50"),
-        (3, "3"),
-        (Decimal("1E+3"), "1000"),
-        ("1e-5", "0.00001"),
-        ("-0", "0"),
-        ("+4", "4"),
-    ],
+    [("2.50", "2.50"), (3, "3"), (Decimal("1E+3"), "1000"), ("1e-5", "0.00001"), ("-0", "0"), ("+4", "4")],
 )
 def test_decimals_come_as_text_ints_or_decimals(value: object, expected: str) -> None:
-    assert (
-        parse_rate(PER_UNIT | {"unit_amount": value}).as_json()["unit_amount"]
-        == expected
-    )
+    assert parse_rate(PER_UNIT | {"unit_amount": value}).as_json()["unit_amount"] == expected
 
 
 @pytest.mark.parametrize(
@@ -179,10 +126,7 @@ def test_anything_but_an_exact_decimal_is_refused(value: object) -> None:
 
 
 def test_thirty_digits_and_eighteen_decimals_are_allowed() -> None:
-    parse_rate(
-        PER_UNIT
-        | {"unit_amount": "9" * 12 + "." + "9" * 18, "minimum_amount": "9" * 30}
-    )
+    parse_rate(PER_UNIT | {"unit_amount": "9" * 12 + "." + "9" * 18, "minimum_amount": "9" * 30})
 
 
 def test_negative_price_is_refused_with_what_to_do() -> None:
@@ -201,10 +145,7 @@ def test_unknown_field_is_named() -> None:
 
 @pytest.mark.parametrize("model", ["percentage", "graduated_percentage", "dynamic"])
 def test_amount_models_have_no_included_units(model: str) -> None:
-    assert (
-        "included_units"
-        in refused(kind="usage", meter="m", model=model, included_units="1").fields
-    )
+    assert "included_units" in refused(kind="usage", meter="m", model=model, included_units="1").fields
 
 
 @pytest.mark.parametrize("model", ["package", "stairstep", "percentage"])
@@ -214,20 +155,9 @@ def test_only_unit_prices_are_quoted_per_units(model: str) -> None:
 
 def test_all_problems_are_reported_at_once() -> None:
     error = refused(
-        kind="usage",
-        model="package",
-        package_size="0",
-        minimum_amount="5",
-        maximum_amount="4",
-        x=1,
+        kind="usage", model="package", package_size="0", minimum_amount="5", maximum_amount="4", x=1
     )
-    assert error.fields.keys() == {
-        "meter",
-        "package_size",
-        "package_amount",
-        "minimum_amount",
-        "x",
-    }
+    assert error.fields.keys() == {"meter", "package_size", "package_amount", "minimum_amount", "x"}
     assert error.code == "required"
     assert error.message == "meter is missing. (4 more to correct.)"
     assert [problem.code for problem in error.problems] == [
@@ -269,22 +199,12 @@ def test_terms_must_be_an_object(terms: object) -> None:
             "timing",
             "unknown_choice",
         ),
-        (
-            {"kind": "subscription", "label": "P", "amount": "1", "prorated": "no"},
-            "prorated",
-            "not_a_flag",
-        ),
+        ({"kind": "subscription", "label": "P", "amount": "1", "prorated": "no"}, "prorated", "not_a_flag"),
         ({"kind": "subscription", "amount": "1"}, "label", "required"),
         ({"kind": "one_time", "label": "P"}, "amount", "required"),
         ({"kind": "one_time", "amount": "-1", "label": "P"}, "amount", "negative"),
         (
-            {
-                "kind": "usage",
-                "meter": "m",
-                "model": "percentage",
-                "percent": "1",
-                "free_events": "1.5",
-            },
+            {"kind": "usage", "meter": "m", "model": "percentage", "percent": "1", "free_events": "1.5"},
             "free_events",
             "not_whole",
         ),
@@ -302,21 +222,9 @@ def test_terms_must_be_an_object(terms: object) -> None:
             "minimum_above_maximum",
         ),
         ({"kind": "usage", "meter": "m", "model": "graduated"}, "tiers", "required"),
-        (
-            {"kind": "usage", "meter": "m", "model": "graduated", "tiers": {}},
-            "tiers",
-            "not_a_list",
-        ),
-        (
-            {"kind": "usage", "meter": "m", "model": "graduated", "tiers": []},
-            "tiers",
-            "not_a_list",
-        ),
-        (
-            {"kind": "usage", "meter": "m", "model": "graduated", "tiers": [1]},
-            "tiers.0",
-            "not_an_object",
-        ),
+        ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": {}}, "tiers", "not_a_list"),
+        ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": []}, "tiers", "not_a_list"),
+        ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": [1]}, "tiers.0", "not_an_object"),
     ],
 )
 def test_wrong_field_is_named(terms: dict[str, object], field: str, code: str) -> None:
@@ -331,23 +239,14 @@ def test_per_of_one_is_the_same_as_none() -> None:
 
 class TestTiers:
     def test_only_one_tier_is_open(self) -> None:
-        error = refused_tiers(
-            {"unit_amount": "1"}, {"unit_amount": "1"}, {"unit_amount": "1"}
-        )
+        error = refused_tiers({"unit_amount": "1"}, {"unit_amount": "1"}, {"unit_amount": "1"})
         assert error.code == "two_open_tiers"
         assert list(error.fields) == ["tiers.1.up_to", "tiers.2.up_to"]
-        assert error.fields["tiers.1.up_to"].startswith(
-            "Tier 2: Tier 1 is open already."
-        )
+        assert error.fields["tiers.1.up_to"].startswith("Tier 2: Tier 1 is open already.")
 
     def test_the_open_tier_is_the_last(self) -> None:
-        error = refused_tiers(
-            {"up_to": None, "unit_amount": "1"}, {"up_to": "20", "unit_amount": "1"}
-        )
-        assert (error.code, list(error.fields)) == (
-            "open_tier_not_last",
-            ["tiers.0.up_to"],
-        )
+        error = refused_tiers({"up_to": None, "unit_amount": "1"}, {"up_to": "20", "unit_amount": "1"})
+        assert (error.code, list(error.fields)) == ("open_tier_not_last", ["tiers.0.up_to"])
 
     def test_bounds_are_not_repeated(self) -> None:
         error = refused_tiers(
@@ -355,10 +254,7 @@ class TestTiers:
             {"up_to": "20.0", "unit_amount": "1"},
             {"up_to": None, "unit_amount": "1"},
         )
-        assert (error.code, list(error.fields)) == (
-            "duplicate_bound",
-            ["tiers.1.up_to"],
-        )
+        assert (error.code, list(error.fields)) == ("duplicate_bound", ["tiers.1.up_to"])
 
     def test_bounds_rise(self) -> None:
         error = refused_tiers(
@@ -366,55 +262,31 @@ class TestTiers:
             {"up_to": "10", "unit_amount": "1"},
             {"up_to": None, "unit_amount": "1"},
         )
-        assert (error.code, list(error.fields)) == (
-            "bound_not_rising",
-            ["tiers.1.up_to"],
-        )
+        assert (error.code, list(error.fields)) == ("bound_not_rising", ["tiers.1.up_to"])
 
     def test_the_last_tier_is_open(self) -> None:
         error = refused_tiers({"up_to": "20", "unit_amount": "1"}, model="volume")
-        assert (error.code, list(error.fields)) == (
-            "last_tier_not_open",
-            ["tiers.0.up_to"],
-        )
+        assert (error.code, list(error.fields)) == ("last_tier_not_open", ["tiers.0.up_to"])
 
     def test_a_tier_states_its_price(self) -> None:
         error = refused_tiers({"up_to": "20"}, {"up_to": None, "flat_amount": "0"})
         assert (error.code, list(error.fields)) == ("required", ["tiers.0.unit_amount"])
-        assert list(refused_tiers({"up_to": "20"}, model="stairstep").fields) == [
-            "tiers.0.flat_amount"
-        ]
-        assert list(refused_tiers({}, model="graduated_percentage").fields) == [
-            "tiers.0.percent"
-        ]
+        assert list(refused_tiers({"up_to": "20"}, model="stairstep").fields) == ["tiers.0.flat_amount"]
+        assert list(refused_tiers({}, model="graduated_percentage").fields) == ["tiers.0.percent"]
 
     def test_a_stairstep_has_no_unit_price(self) -> None:
-        error = refused_tiers(
-            {"up_to": None, "flat_amount": "1", "unit_amount": "1"}, model="stairstep"
-        )
-        assert (error.code, list(error.fields)) == (
-            "unknown_field",
-            ["tiers.0.unit_amount"],
-        )
+        error = refused_tiers({"up_to": None, "flat_amount": "1", "unit_amount": "1"}, model="stairstep")
+        assert (error.code, list(error.fields)) == ("unknown_field", ["tiers.0.unit_amount"])
 
     def test_a_bound_that_is_no_number_is_named_alone(self) -> None:
-        error = refused_tiers(
-            {"up_to": "many", "unit_amount": "1"}, {"up_to": None, "unit_amount": "1"}
-        )
+        error = refused_tiers({"up_to": "many", "unit_amount": "1"}, {"up_to": None, "unit_amount": "1"})
         assert list(error.fields) == ["tiers.0.up_to"]
-        assert error.fields["tiers.0.up_to"].startswith(
-            "Tier 1: up_to: Give a decimal number"
-        )
+        assert error.fields["tiers.0.up_to"].startswith("Tier 1: up_to: Give a decimal number")
 
 
 class TestRows:
     def refused(self, *rows: object, **terms: object) -> TermsError:
-        usage = {
-            "kind": "usage",
-            "meter": "m",
-            "model": "per_unit",
-            "dimensions": ["region"],
-        }
+        usage = {"kind": "usage", "meter": "m", "model": "per_unit", "dimensions": ["region"]}
         return refused(**usage | {"rows": list(rows)} | terms)
 
     def test_catch_all_or_a_word_about_the_rest_is_required(self) -> None:
@@ -426,28 +298,17 @@ class TestRows:
         assert (error.code, list(error.fields)) == ("unmatched_not_used", ["unmatched"])
 
     def test_each_match_is_listed_once(self) -> None:
-        error = self.refused(
-            {"match": {}, "unit_amount": "1"}, {"match": {}, "unit_amount": "2"}
-        )
+        error = self.refused({"match": {}, "unit_amount": "1"}, {"match": {}, "unit_amount": "2"})
         assert (error.code, list(error.fields)) == ("duplicate_row", ["rows.1.match"])
-        assert (
-            error.message == "Row 2: match is the same as in row 1. Remove one of them."
-        )
+        assert error.message == "Row 2: match is the same as in row 1. Remove one of them."
 
     def test_match_names_dimensions_of_the_rate(self) -> None:
-        error = self.refused(
-            {"match": {"zone": "eu"}, "unit_amount": "1"}, unmatched="free"
-        )
-        assert (error.code, list(error.fields)) == (
-            "unknown_dimension",
-            ["rows.0.match.zone"],
-        )
+        error = self.refused({"match": {"zone": "eu"}, "unit_amount": "1"}, unmatched="free")
+        assert (error.code, list(error.fields)) == ("unknown_dimension", ["rows.0.match.zone"])
 
     @pytest.mark.parametrize("value", [1, None, "x" * 201])
     def test_match_values_are_text(self, value: object) -> None:
-        error = self.refused(
-            {"match": {"region": value}, "unit_amount": "1"}, unmatched="free"
-        )
+        error = self.refused({"match": {"region": value}, "unit_amount": "1"}, unmatched="free")
         assert (error.code, list(error.fields)) == ("not_text", ["rows.0.match.region"])
 
     @pytest.mark.parametrize("match", [None, "eu", [], {1: "eu"}])
@@ -455,9 +316,7 @@ class TestRows:
         error = self.refused({"match": match, "unit_amount": "1"}, unmatched="free")
         assert (error.code, list(error.fields)) == ("required", ["rows.0.match"])
 
-    @pytest.mark.parametrize(
-        "names", [None, "region", [], [""], ["a", "a"], [1], ["x"] * 21, [[]]]
-    )
+    @pytest.mark.parametrize("names", [None, "region", [], [""], ["a", "a"], [1], ["x"] * 21, [[]]])
     def test_dimensions_are_different_names(self, names: object) -> None:
         error = self.refused({"match": {}, "unit_amount": "1"}, dimensions=names)
         assert (error.code, list(error.fields)) == ("bad_dimensions", ["dimensions"])
@@ -467,9 +326,7 @@ class TestRows:
         assert (error.code, list(error.fields)) == ("required", ["rows"])
 
     def test_empty_lists_mean_no_rows(self) -> None:
-        assert parse_rate(PER_UNIT | {"dimensions": [], "rows": []}) == parse_rate(
-            PER_UNIT
-        )
+        assert parse_rate(PER_UNIT | {"dimensions": [], "rows": []}) == parse_rate(PER_UNIT)
 
     def test_row_without_any_price_names_what_is_missing(self) -> None:
         error = self.refused({"match": {}})
@@ -481,19 +338,12 @@ class TestRows:
 
     def test_included_units_stand_on_the_rows(self) -> None:
         error = self.refused({"match": {}, "unit_amount": "1"}, included_units="2")
-        assert (error.code, list(error.fields)) == (
-            "included_units_on_rows",
-            ["included_units"],
-        )
+        assert (error.code, list(error.fields)) == ("included_units_on_rows", ["included_units"])
 
     def test_tier_of_a_row_is_named(self) -> None:
-        error = self.refused(
-            {"match": {}, "tiers": [{"up_to": "5", "unit_amount": "1"}]}, model="volume"
-        )
+        error = self.refused({"match": {}, "tiers": [{"up_to": "5", "unit_amount": "1"}]}, model="volume")
         assert list(error.fields) == ["rows.0.tiers.0.up_to"]
-        assert error.message.startswith(
-            "Row 1: Tier 1: up_to of the last tier must be empty"
-        )
+        assert error.message.startswith("Row 1: Tier 1: up_to of the last tier must be empty")
 
     def test_unknown_words_are_refused(self) -> None:
         row = {"match": {}, "unit_amount": "1"}
