@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.OptionalSlashMiddleware",
+    "billing.portal.cookies.PortalCookiesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -148,6 +149,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 SESAME_MAX_AGE = env.int("MAGIC_LINK_MINUTES", default=30) * 60
+SESAME_ONE_TIME = True
+PORTAL_SESSION_HOURS = env.int("PORTAL_SESSION_HOURS", default=12)
 
 # ---- security ---------------------------------------------------------------------------------------------------
 

@@ -19,3 +19,13 @@ class CustomersError(Exception):
 class UnknownCustomer(CustomersError):
     code = "unknown_customer"
     field = "customer"
+
+
+class InvalidEmail(CustomersError):
+    code = "invalid_email"
+    field = "email"
+
+
+class PortalAccessExists(CustomersError):
+    code = "portal_access_exists"
+    field = "email"

@@ -332,6 +332,7 @@ class Migration(migrations.Migration):
                     "revoked_at",
                     models.DateTimeField(blank=True, editable=False, null=True),
                 ),
+                ("link_sent_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 (
                     "customer",
                     models.ForeignKey(

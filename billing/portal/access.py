@@ -1,0 +1,41 @@
+"""The door of the portal: every page is given the customer of the person who asks, and shows only that."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import cache_control
+
+from customers.models import Customer, PortalAccess
+from customers.portal_access import live_access
+
+
+def for_customer(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Give a view the customer of the signed-in person; anybody else is sent to the sign-in page.
+
+    The access is read again on each request, so taking it back ends running sessions.
+    """
+
+    @cache_control(private=True, no_store=True)
+    @functools.wraps(view)
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        access = live_access(request.user)
+        if access is None:
+            return redirect("portal:sign_in")
+        request.portal_access = access  # type: ignore[attr-defined]
+        return view(request, customer=access.customer, **kwargs)
+
+    return guarded
+
+
+def page(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    """Render a page. `issuer` names who bills; `access` is whose portal it is, None before sign-in."""
+    access: PortalAccess | None = getattr(request, "portal_access", None)
+    customer: Customer | None = access.customer if access else None
+    shared = {"issuer": settings.ISSUER, "access": access, "customer": customer}
+    return render(request, template, shared | context, status=status)
