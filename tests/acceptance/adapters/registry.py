@@ -1,0 +1,52 @@
+"""Finding the adapter of a case by its area and its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from billing.rating import RatingError, TermsError
+
+Figures = dict[str, Any]
+Adapter = Callable[..., Figures]
+
+
+class NoAdapter(AssertionError):
+    """No adapter takes a case of this area with these keys."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    area: str
+    required: frozenset[str]
+    optional: frozenset[str]
+    adapter: Adapter
+
+    def takes(self, area: str, keys: set[str]) -> bool:
+        return area == self.area and self.required <= keys <= self.required | self.optional
+
+
+_ENTRIES: list[_Entry] = []
+
+
+def adapts(*areas: str, required: str, optional: str = "") -> Callable[[Adapter], Adapter]:
+    """Register an adapter, called with `given` as keyword arguments. Keys are words in one text."""
+
+    def register(adapter: Adapter) -> Adapter:
+        for area in areas:
+            _ENTRIES.append(_Entry(area, frozenset(required.split()), frozenset(optional.split()), adapter))
+        return adapter
+
+    return register
+
+
+def answer(area: str, given: dict[str, Any]) -> Figures:
+    """Give the figures of a case; `{"error": code}` when its terms or its usage are refused."""
+    entry = next((entry for entry in _ENTRIES if entry.takes(area, set(given))), None)
+    if entry is None:
+        raise NoAdapter(f"No adapter takes area {area!r} with the keys {sorted(given)}.")
+    try:
+        return entry.adapter(**given)
+    except (TermsError, RatingError) as error:
+        return {"error": error.code, "sentence": error.message}

@@ -1,0 +1,95 @@
+"""The runner itself: nothing is skipped, nothing passes by accident."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.adapters import NoAdapter, answer
+from tests.acceptance.cases_on_disk import load_cases
+from tests.acceptance.comparing import differences
+from tests.acceptance.conftest import OWN_CASES
+from tests.acceptance.expected_failures import EXPECTED_FAILURES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_unknown_area_fails() -> None:
+    with pytest.raises(NoAdapter, match="barter"):
+        answer("rating.barter", {"quantity": "1"})
+
+
+def test_unknown_shape_of_a_known_area_fails() -> None:
+    with pytest.raises(NoAdapter, match="discount_code"):
+        answer("rating.per_unit", {"unit_amount": "1", "quantity": "1", "discount_code": "x"})
+
+
+def test_figure_that_no_adapter_gives_fails() -> None:
+    assert differences({"carbon": "1"}, {"amount": Decimal(1)}) == [
+        "carbon: the adapter gives no such figure"
+    ]
+
+
+def test_figures_are_compared_as_exact_numbers() -> None:
+    assert not differences(
+        {"amount": "100", "parts": [1, "2.0"]}, {"amount": Decimal("1E+2"), "parts": (1, 2)}
+    )
+    assert differences({"amount": "100.01"}, {"amount": Decimal(100)})
+    assert differences({"parts": [1]}, {"parts": [1, 2]})
+    assert differences({"error": "a"}, {"error": "b"})
+    assert differences({"error": "a"}, {"error": None})
+    assert differences({"balances": {"g1": "0"}}, {"balances": {"g1": Decimal(1)}})
+
+
+def test_tolerance_is_the_largest_difference_that_agrees() -> None:
+    tolerance = Decimal("0.001")
+    assert not differences({"value": "1.001"}, {"value": Decimal(1)}, tolerance=tolerance)
+    assert differences({"value": "1.0011"}, {"value": Decimal(1)}, tolerance=tolerance)
+
+
+def test_shares_are_compared_to_the_published_digits() -> None:
+    assert not differences({"fraction": "0.333"}, {"fraction": Fraction(1, 3)})
+    assert differences({"fraction": "0.334"}, {"fraction": Fraction(1, 3)})
+
+
+def test_folder_without_cases_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match="no cases"):
+        load_cases(tmp_path)
+
+
+def test_every_expected_failure_has_a_case() -> None:
+    areas = {case["area"] for case in load_cases(OWN_CASES)}
+    assert EXPECTED_FAILURES.keys() <= areas
+
+
+def test_option_runs_the_same_adapters_over_other_files(tmp_path: Path) -> None:
+    given = {"unit_amount": "2", "quantity": "3"}
+    case = {
+        "id": "OWN-1",
+        "area": "rating.per_unit",
+        "source": "own",
+        "given": given,
+        "expect": {"amount": "6"},
+    }
+    wrong = case | {"id": "OWN-2", "expect": {"amount": "7"}}
+    unknown = case | {"id": "OWN-3", "area": "rating.barter"}
+    (tmp_path / "own.json").write_text(json.dumps([case, wrong, unknown]))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/acceptance/test_cases.py",
+        "--cases",
+        str(tmp_path),
+        "-q",
+    ]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "2 failed, 1 passed" in run.stdout, run.stdout + run.stderr
+    assert "OWN-2" in run.stdout
+    assert "No adapter takes area 'rating.barter'" in run.stdout
