@@ -1,6 +1,6 @@
-"""Closing a month: one invoice per subscription and period, in chunks of customers, safe to run again or twice at once.
+"""Closing a month: one invoice per subscription and period, in chunks, safe to run again or twice at once.
 
-Each chunk is drawn up first, up to a watermark, and then stored in one transaction that locks the chunk's subscriptions.
+Each chunk is drawn up first, up to a watermark, and then stored in one transaction that locks its subscriptions.
 What another closer stored meanwhile is left alone; a killed closer leaves whole chunks or nothing of one.
 """
 
@@ -93,11 +93,10 @@ def close_period(
     """Invoice every billing period that ends in a month. `grace_days` 0 issues at once; else drafts wait that long.
 
     Raises PeriodNotOver when the month is not over for anybody. Rerunning changes nothing that is issued; drafts are
-    drawn up again and issued once their grace days are over. `on_progress` gets (subscriptions done, of how many). `dry_run` writes nothing.
+    drawn up again and issued once their grace days are over. `on_progress` gets (subscriptions done, of how many).
+    `dry_run` writes nothing.
     """
-    if now + EARLIEST_ZONE < datetime(
-        month.following.year, month.following.month, 1, tzinfo=UTC
-    ):
+    if now + EARLIEST_ZONE < datetime(month.following.year, month.following.month, 1, tzinfo=UTC):
         raise PeriodNotOver(
             f"{month.name} is not over yet. It can be closed from {month.following} on.",
             fields={"month": "Choose a month that is over."},
@@ -107,14 +106,10 @@ def close_period(
     report = CloseReport(month, dry_run)
     ids = _subscription_ids(month, customer_codes)
     for start in range(0, len(ids), CHUNK):
-        _close_chunk(
-            ids[start : start + CHUNK], month, report, now=now, grace_days=grace_days
-        )
+        _close_chunk(ids[start : start + CHUNK], month, report, now=now, grace_days=grace_days)
         if on_progress is not None:
             on_progress(min(start + CHUNK, len(ids)), len(ids))
-    if report.not_over and not (
-        report.issued or report.drafted or report.unchanged or report.failures
-    ):
+    if report.not_over and not (report.issued or report.drafted or report.unchanged or report.failures):
         raise PeriodNotOver(
             f"{month.name} is not over yet in the time zone of any customer with a plan.",
             fields={"month": "Choose a month that is over."},
@@ -122,28 +117,20 @@ def close_period(
     return report
 
 
-def uninvoiced_before(
-    month: Month, *, customer_codes: Sequence[str] = ()
-) -> list[DuePeriod]:
+def uninvoiced_before(month: Month, *, customer_codes: Sequence[str] = ()) -> list[DuePeriod]:
     """Give the periods that ended before a month and have no invoice, oldest first: they need a close of their own."""
-    rows = Subscription.objects.filter(start_on__lt=month.first).select_related(
-        "customer", "plan"
-    )
+    rows = Subscription.objects.filter(start_on__lt=month.first).select_related("customer", "plan")
     if customer_codes:
         rows = rows.filter(customer__code__in=customer_codes)
     invoiced = set(
-        Invoice.objects.filter(
-            subscription__in=rows.values("id"), period_start__lt=month.first
-        )
+        Invoice.objects.filter(subscription__in=rows.values("id"), period_start__lt=month.first)
         .exclude(status=InvoiceStatus.VOID)
         .values_list("subscription_id", "period_start")
     )
     missing = [
         due
         for subscription in rows
-        for due in periods_ending_in(
-            subscription, first=subscription.start_on, last=month.first
-        )
+        for due in periods_ending_in(subscription, first=subscription.start_on, last=month.first)
         if (subscription.pk, due.period.start_on) not in invoiced
     ]
     return sorted(missing, key=lambda due: (due.period.end_on, due.subscription.pk))
@@ -175,22 +162,16 @@ def _close_chunk(
         ending = [
             due
             for subscription in subscriptions
-            for due in periods_ending_in(
-                subscription, first=month.first, last=month.following
-            )
+            for due in periods_ending_in(subscription, first=month.first, last=month.following)
         ]
         over = [due for due in ending if due.period.is_over(now)]
         found = _live_invoices(over)
         pending = [due for due in over if _is_open(found.get(_key(due)))]
-        drawn = draw_up(
-            pending, now=now, watermark=None if report.dry_run else place_batches()
-        )
+        drawn = draw_up(pending, now=now, watermark=None if report.dry_run else place_batches())
         stored = (
             []
             if report.dry_run
-            else _store(
-                subscriptions, found, drawn.drafts, now=now, grace_days=grace_days
-            )
+            else _store(subscriptions, found, drawn.drafts, now=now, grace_days=grace_days)
         )
         if stored is None:
             continue  # somebody changed these subscriptions or their invoices meanwhile: look again
@@ -218,27 +199,16 @@ def _store(
     ids = [subscription.pk for subscription in subscriptions]
     try:
         with transaction.atomic():
-            locked = (
-                Subscription.objects.select_for_update(of=("self",))
-                .filter(id__in=ids)
-                .order_by("id")
-            )
-            agreed = {
-                subscription.pk: _agreement(subscription) for subscription in locked
-            }
+            locked = Subscription.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id")
+            agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
             live = _live_invoices([draft.due for draft in drafts], lock=True)
             if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
-                _state(live.get(_key(draft.due))) != _state(found.get(_key(draft.due)))
-                for draft in drafts
+                _state(live.get(_key(draft.due))) != _state(found.get(_key(draft.due))) for draft in drafts
             ):
                 return None
             invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
             issue(
-                [
-                    invoice
-                    for invoice in invoices
-                    if invoice.issue_after <= now or not grace_days
-                ],
+                [invoice for invoice in invoices if invoice.issue_after <= now or not grace_days],
                 now=now,
             )
     except IntegrityError as refused:
@@ -261,9 +231,7 @@ def _report(
         report.add_total(draft.currency, draft.total)
     if report.dry_run:
         issued = sum(
-            1
-            for draft in drafts
-            if not grace_days or issue_after(draft, grace_days=grace_days) <= now
+            1 for draft in drafts if not grace_days or issue_after(draft, grace_days=grace_days) <= now
         )
     else:
         issued = sum(1 for invoice in stored if invoice.status == InvoiceStatus.ISSUED)
@@ -271,12 +239,10 @@ def _report(
     report.drafted += len(drafts) - issued
 
 
-def _live_invoices(
-    due: Sequence[DuePeriod], *, lock: bool = False
-) -> dict[Key, Invoice]:
-    rows = Invoice.objects.filter(
-        subscription__in={each.subscription.pk for each in due}
-    ).exclude(status=InvoiceStatus.VOID)
+def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[Key, Invoice]:
+    rows = Invoice.objects.filter(subscription__in={each.subscription.pk for each in due}).exclude(
+        status=InvoiceStatus.VOID
+    )
     if due:
         rows = rows.filter(period_start__gte=min(each.period.start_on for each in due))
     if lock:
@@ -293,9 +259,7 @@ def _is_open(invoice: Invoice | None) -> bool:
 
 
 def _state(invoice: Invoice | None) -> object:
-    return (
-        None if invoice is None else (invoice.pk, invoice.status, invoice.drawn_up_at)
-    )
+    return None if invoice is None else (invoice.pk, invoice.status, invoice.drawn_up_at)
 
 
 def _agreement(subscription: Subscription) -> object:

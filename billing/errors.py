@@ -10,9 +10,7 @@ class BillingError(Exception):
 
     code = "billing_error"
 
-    def __init__(
-        self, message: str, *, fields: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.fields = dict(fields or {})

@@ -26,9 +26,7 @@ from metering.models import Meter
 from metering.periods import Period, clip, local_day, periods_between
 
 
-def draw_up(
-    due: Sequence[DuePeriod], *, now: datetime, watermark: int | None
-) -> DrawnUp:
+def draw_up(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -> DrawnUp:
     """Compute the invoices of many subscriptions at once, with one measure query per meter, whatever their number.
 
     `watermark` is the ledger position to count up to; None counts everything committed (previews).
@@ -82,9 +80,7 @@ def preview_invoice(
     return drawn.drafts[0]
 
 
-def periods_ending_in(
-    subscription: Subscription, *, first: date, last: date
-) -> list[DuePeriod]:
+def periods_ending_in(subscription: Subscription, *, first: date, last: date) -> list[DuePeriod]:
     """Give the covered periods of a subscription whose last day lies in the local days `[first, last)`."""
     start = max(subscription.start_on, _earliest_start(subscription, first))
     spans = periods_between(
@@ -96,9 +92,7 @@ def periods_ending_in(
     )
     due = []
     for whole in spans:
-        covered = clip(
-            whole, start_on=subscription.start_on, end_on=subscription.end_on
-        )
+        covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
         if covered is not None and first < covered.end_on <= last:
             due.append(DuePeriod(subscription, covered))
     return due
@@ -131,9 +125,7 @@ def _measures(
         for key, meter in keys_by_plan[each.subscription.plan_id].items():
             assert meter is not None  # measure_key gave a key because there is one
             meters[key] = meter
-            spans.setdefault(key, []).append(
-                Span(slot, each.subscription.customer_id, start, end)
-            )
+            spans.setdefault(key, []).append(Span(slot, each.subscription.customer_id, start, end))
     return {
         key: measure(
             meters[key],

@@ -30,7 +30,7 @@ def store_drafts(
     existing: Mapping[tuple[int, date], Invoice],
     grace_days: int,
 ) -> list[Invoice]:
-    """Write drafts with their lines; one whose (subscription, first day) is in `existing` takes the place of that draft.
+    """Write drafts with their lines; `existing` holds stored drafts to replace, by subscription and first day.
 
     Raises IntegrityError when an invoice for the period appeared meanwhile.
     """
@@ -42,19 +42,14 @@ def store_drafts(
         )
         for draft in drafts
     ]
-    refreshed = [row for row in rows if row.pk is not None]
+    ids = {invoice.pk for invoice in existing.values()}
+    refreshed = [row for row in rows if row.pk in ids]
     if refreshed:
         InvoiceLine.objects.filter(invoice__in=refreshed).delete()
         Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
-    Invoice.objects.bulk_create(
-        [row for row in rows if row.pk is None], batch_size=BATCH_SIZE
-    )
+    Invoice.objects.bulk_create([row for row in rows if row.pk not in ids], batch_size=BATCH_SIZE)
     InvoiceLine.objects.bulk_create(
-        [
-            _line(row, line)
-            for row, draft in zip(rows, drafts, strict=True)
-            for line in draft.lines
-        ],
+        [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
         batch_size=BATCH_SIZE,
     )
     return rows
@@ -66,12 +61,8 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
         return
     prefix = f"INV-{now.year}"
     InvoiceSeries.objects.get_or_create(prefix=prefix)
-    InvoiceSeries.objects.filter(prefix=prefix).update(
-        last_number=F("last_number") + len(invoices)
-    )
-    last = InvoiceSeries.objects.values_list("last_number", flat=True).get(
-        prefix=prefix
-    )
+    InvoiceSeries.objects.filter(prefix=prefix).update(last_number=F("last_number") + len(invoices))
+    last = InvoiceSeries.objects.values_list("last_number", flat=True).get(prefix=prefix)
     first = last - len(invoices) + 1
     due_on = (now + timedelta(days=settings.PAYMENT_DAYS)).date()
     with connection.cursor() as cursor:
@@ -93,9 +84,7 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
             ],
         )
         if cursor.rowcount != len(invoices):
-            raise RuntimeError(
-                "A draft was issued by somebody else between its lock and its number."
-            )
+            raise RuntimeError("A draft was issued by somebody else between its lock and its number.")
     for sequence, invoice in enumerate(invoices, start=first):
         invoice.status = InvoiceStatus.ISSUED
         invoice.number = f"{prefix}-{sequence:06d}"
@@ -116,9 +105,7 @@ REFRESHED_FIELDS = [
 ]
 
 
-def _invoice(
-    draft: InvoiceDraft, existing: Invoice | None, *, grace_days: int
-) -> Invoice:
+def _invoice(draft: InvoiceDraft, existing: Invoice | None, *, grace_days: int) -> Invoice:
     subscription, period = draft.due.subscription, draft.due.period
     return Invoice(
         pk=existing.pk if existing else None,

@@ -57,9 +57,9 @@ def draft_lines(
         parsed = parse_rate(row.terms)
         if isinstance(parsed, UsageRate):
             assert row.meter is not None  # held by rate_meter_exactly_on_usage
-            measured = measures[
-                row.meter.pk, required_grouping(parsed), needs_event_amounts(parsed)
-            ].get(slot, NOTHING)
+            measured = measures[row.meter.pk, required_grouping(parsed), needs_event_amounts(parsed)].get(
+                slot, NOTHING
+            )
             line = _usage_line(due, row, row.meter, parsed, measured, digits=digits)
         elif isinstance(parsed, SubscriptionRate):
             line = _subscription_line(due, row, parsed, digits=digits)
@@ -82,9 +82,7 @@ def _usage_line(
 ) -> DraftLine:
     usage = Usage(
         quantity=measured.quantity,
-        groups=tuple(
-            GroupUsage(g.dimensions, g.quantity, g.values) for g in measured.groups
-        ),
+        groups=tuple(GroupUsage(g.dimensions, g.quantity, g.values) for g in measured.groups),
         event_amounts=measured.values,
     )
     rated = rate(parsed, usage)
@@ -102,9 +100,7 @@ def _usage_line(
     )
 
 
-def _subscription_line(
-    due: DuePeriod, row: Rate, parsed: SubscriptionRate, *, digits: int
-) -> DraftLine:
+def _subscription_line(due: DuePeriod, row: Rate, parsed: SubscriptionRate, *, digits: int) -> DraftLine:
     whole = whole_period(due.subscription, due.period.start_on)
     used, days = due.period.days, whole.days
     amount = parsed.amount
@@ -124,9 +120,7 @@ def _subscription_line(
     )
 
 
-def _one_time_line(
-    due: DuePeriod, row: Rate, parsed: OneTimeRate, *, digits: int
-) -> DraftLine:
+def _one_time_line(due: DuePeriod, row: Rate, parsed: OneTimeRate, *, digits: int) -> DraftLine:
     rated = Rating(
         parsed.amount,
         (Step(parsed.label, "flat", Decimal(1), parsed.amount, parsed.amount),),

@@ -27,45 +27,31 @@ def read_rates(rates: Sequence[Mapping[str, object]]) -> list[Rate]:
     """Check rates as the API writes them and give unsaved rows; raise InvalidRate naming every wrong field by path."""
     rows: list[Rate] = []
     problems: dict[str, str] = {}
-    meters = {
-        meter.code: meter
-        for meter in Meter.objects.filter(code__in=_meter_codes(rates))
-    }
+    meters = {meter.code: meter for meter in Meter.objects.filter(code__in=_meter_codes(rates))}
     for index, terms in enumerate(rates):
         at = f"rates.{index}"
         try:
             label, parsed = _parse_labelled(terms)
         except TermsError as refused:
-            problems |= {
-                f"{at}.{path}" if path else at: text
-                for path, text in refused.fields.items()
-            }
+            problems |= {f"{at}.{path}" if path else at: text for path, text in refused.fields.items()}
             continue
         if not isinstance(parsed, UsageRate):
             rows.append(rate_row(parsed, meter=None, position=index, label=label))
         elif parsed.meter not in meters:
-            problems[f"{at}.meter"] = (
-                f"There is no meter “{parsed.meter}”. Create the meter first."
-            )
+            problems[f"{at}.meter"] = f"There is no meter “{parsed.meter}”. Create the meter first."
         elif undeclared := undeclared_dimensions(parsed, meters[parsed.meter]):
             problems[f"{at}.dimensions"] = (
                 f"{meters[parsed.meter].label} does not declare the dimension {', '.join(undeclared)}. "
                 "Add it to the meter first."
             )
         else:
-            rows.append(
-                rate_row(
-                    parsed, meter=meters[parsed.meter], position=index, label=label
-                )
-            )
+            rows.append(rate_row(parsed, meter=meters[parsed.meter], position=index, label=label))
     if problems:
         raise InvalidRate(next(iter(problems.values())), fields=problems)
     return rows
 
 
-def rate_row(
-    parsed: ParsedRate, *, meter: Meter | None, position: int, label: str = ""
-) -> Rate:
+def rate_row(parsed: ParsedRate, *, meter: Meter | None, position: int, label: str = "") -> Rate:
     """Give the unsaved row of a checked rate. `label` is what the invoice line says in place of the meter's label."""
     terms = parsed.as_json()
     kind = RateKind(str(terms["kind"]))
@@ -88,9 +74,7 @@ def _parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
                 )
             ]
         )
-    return label, parse_rate(
-        {name: value for name, value in terms.items() if name != "label"}
-    )
+    return label, parse_rate({name: value for name, value in terms.items() if name != "label"})
 
 
 def undeclared_dimensions(rate: UsageRate, meter: Meter) -> list[str]:
@@ -137,9 +121,7 @@ def activate_plan(plan: Plan, *, now: datetime) -> Plan:
         problems = readiness_problems(plan)
         if problems:
             raise PlanNotReady(problems[0], fields={"rates": " ".join(problems)})
-        for earlier in Plan.objects.select_for_update().filter(
-            code=plan.code, status=PlanStatus.ACTIVE
-        ):
+        for earlier in Plan.objects.select_for_update().filter(code=plan.code, status=PlanStatus.ACTIVE):
             earlier.status = PlanStatus.DEPRECATED
             earlier.save(update_fields=["status"])
         plan.status = PlanStatus.ACTIVE
@@ -169,12 +151,8 @@ def readiness_problems(plan: Plan) -> list[str]:
 def create_version(plan: Plan) -> Plan:
     """Copy a version and its rates to a new draft. Raises PlanFrozen when the plan has a draft already."""
     with transaction.atomic():
-        versions = list(
-            Plan.objects.select_for_update().filter(code=plan.code).order_by("-version")
-        )
-        draft = next(
-            (each for each in versions if each.status == PlanStatus.DRAFT), None
-        )
+        versions = list(Plan.objects.select_for_update().filter(code=plan.code).order_by("-version"))
+        draft = next((each for each in versions if each.status == PlanStatus.DRAFT), None)
         if draft is not None:
             raise PlanFrozen(
                 f"Version {draft.version} of {plan.name} is a draft already. Change or activate that one."
@@ -210,6 +188,4 @@ def _add_rates(plan: Plan, rows: Sequence[Rate]) -> None:
 
 
 def _meter_codes(rates: Sequence[Mapping[str, object]]) -> set[str]:
-    return {
-        str(terms["meter"]) for terms in rates if isinstance(terms.get("meter"), str)
-    }
+    return {str(terms["meter"]) for terms in rates if isinstance(terms.get("meter"), str)}

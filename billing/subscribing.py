@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from django.db import IntegrityError, transaction
@@ -52,18 +53,12 @@ def subscribe(
     if end_on is not None and end_on <= start_on:
         message = "The end must lie after the start."
         raise InvalidDates(message, fields={"end_on": message})
-    meters = list(
-        plan.rates.filter(kind=RateKind.USAGE)
-        .values_list("meter_id", flat=True)
-        .distinct()
-    )
+    meters = list(plan.rates.filter(kind=RateKind.USAGE).values_list("meter_id", flat=True).distinct())
     try:
         with transaction.atomic():
             # One assignment at a time for a customer, so that the message can name the other subscription.
             Customer.objects.select_for_update().get(pk=customer.pk)
-            _refuse_overlap(
-                customer, plan=plan, start_on=start_on, end_on=end_on, meters=meters
-            )
+            _refuse_overlap(customer, plan=plan, start_on=start_on, end_on=end_on, meters=meters)
             subscription = Subscription.objects.create(
                 customer=customer,
                 plan=plan,
@@ -137,7 +132,7 @@ def _refuse_overlap(
     plan: Plan,
     start_on: date,
     end_on: date | None,
-    meters: list[int | None],
+    meters: Sequence[int | None],
 ) -> None:
     same_days = Q(end_on=None) | Q(end_on__gt=start_on)
     others = Subscription.objects.filter(same_days, customer=customer)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from customers.models import ApiKey
 
 
-def create_api_key(
-    name: str, *, scopes: Sequence[str], source: str = "api"
-) -> tuple[ApiKey, str]:
+def create_api_key(name: str, *, scopes: Sequence[str], source: str = "api") -> tuple[ApiKey, str]:
     """Store a new key's hash; give the row and the key itself, which can never be shown again."""
     key = ApiKey(name=name, scopes=sorted(set(scopes)), source=source)
     secret = ApiKey.objects.assign_key(key)

@@ -28,9 +28,7 @@ def validate_timezone(name: str) -> None:
 def validate_currency(code: str) -> None:
     """Refuse what is not a currency code; which currencies can be billed is decided in billing."""
     if len(code) != 3 or not code.isascii() or not code.isupper() or not code.isalpha():
-        raise ValidationError(
-            "Use a three-letter currency code such as USD.", code="unknown_currency"
-        )
+        raise ValidationError("Use a three-letter currency code such as USD.", code="unknown_currency")
 
 
 class Customer(models.Model):
@@ -43,9 +41,7 @@ class Customer(models.Model):
         help_text="How your systems name this customer in events. It cannot be changed later.",
     )
     name = models.CharField(max_length=200, help_text="The name printed on invoices.")
-    email = models.EmailField(
-        blank=True, help_text="Where invoices and portal sign-in links are sent."
-    )
+    email = models.EmailField(blank=True, help_text="Where invoices and portal sign-in links are sent.")
     timezone = models.CharField(
         "time zone",
         max_length=64,
@@ -59,12 +55,8 @@ class Customer(models.Model):
         validators=[validate_currency],
         help_text="Invoices are in this currency.",
     )
-    address = models.TextField(
-        blank=True, help_text="Printed on invoices, line by line."
-    )
-    tax_id = models.CharField(
-        "tax ID", max_length=64, blank=True, help_text="For example a VAT number."
-    )
+    address = models.TextField(blank=True, help_text="Printed on invoices, line by line.")
+    tax_id = models.CharField("tax ID", max_length=64, blank=True, help_text="For example a VAT number.")
     traits = models.JSONField(
         default=dict,
         blank=True,
@@ -77,9 +69,7 @@ class Customer(models.Model):
     class Meta:
         ordering: ClassVar = ["name", "code"]
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=~models.Q(code=""), name="customer_code_not_empty"
-            ),
+            models.CheckConstraint(condition=~models.Q(code=""), name="customer_code_not_empty"),
             models.CheckConstraint(
                 condition=models.Q(currency__regex=r"^[A-Z]{3}$"),
                 name="customer_currency_iso",
@@ -113,9 +103,7 @@ class ApiKey(AbstractAPIKey):
         verbose_name_plural = "API keys"
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=models.Q(
-                    scopes__contained_by=[scope.value for scope in Scope]
-                )
+                condition=models.Q(scopes__contained_by=[scope.value for scope in Scope])
                 & models.Q(scopes__len__gte=1),
                 name="apikey_scopes_known",
             )
@@ -125,9 +113,7 @@ class ApiKey(AbstractAPIKey):
 class PortalAccess(models.Model):
     """A person who may open one customer's portal, through a link and without a password."""
 
-    customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, related_name="portal_accesses"
-    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="portal_accesses")
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         on_delete=models.PROTECT,

@@ -60,11 +60,7 @@ def total_spans(
     if not spans:
         return []
     groups, group_parameters = _groups([f"dimension:{name}" for name in group_by])
-    values = (
-        "array_agg(coalesce(e.value, 1) ORDER BY e.occurred_at, e.id)"
-        if with_values
-        else "NULL"
-    )
+    values = "array_agg(coalesce(e.value, 1) ORDER BY e.occurred_at, e.id)" if with_values else "NULL"
     late, visible, visible_parameters = _as_of(as_of, spans)
     sql = f"""
         {late}
@@ -82,9 +78,7 @@ def total_spans(
         [span.start for span in spans],
         [span.end for span in spans],
     ]
-    return _totals(
-        sql, [*visible_parameters, *group_parameters, *columns, meter_id], len(group_by)
-    )
+    return _totals(sql, [*visible_parameters, *group_parameters, *columns, meter_id], len(group_by))
 
 
 def total_windows(
@@ -96,8 +90,9 @@ def total_windows(
     group_by: Sequence[str] = (),
     filters: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Total]:
-    """Give the quantity of each window and group, for one meter and one or all customers. `slot` is the window's place.
+    """Give the quantity of each window and group, for one meter and one or all customers.
 
+    `slot` is the window's place.
     `group_by` names `customer`, `workload`, `subject` or `dimension:NAME`; `filters` maps such names to allowed values.
     """
     groups, group_parameters = _groups(group_by)

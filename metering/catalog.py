@@ -1,7 +1,7 @@
 """The ids behind the codes that events use, remembered for seconds.
 
-Only what exists is remembered: meters and customers are never deleted and never renamed, so an id once seen stays right;
-a code that is unknown now is looked up again each time.
+Only what exists is remembered: meters and customers are never deleted and never renamed, so an id once seen
+stays right; a code that is unknown now is looked up again each time.
 """
 
 from __future__ import annotations
@@ -57,10 +57,7 @@ class Remembered(Generic[T]):
 
 def _meters(codes: list[str]) -> dict[str, KnownMeter]:
     rows = Meter.objects.filter(code__in=codes).exclude(status=MeterStatus.DRAFT)
-    return {
-        code: KnownMeter(pk, type_)
-        for code, pk, type_ in rows.values_list("code", "id", "type")
-    }
+    return {code: KnownMeter(pk, type_) for code, pk, type_ in rows.values_list("code", "id", "type")}
 
 
 def _customers(codes: list[str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What an event must look like: decoding and checking one event, without the database.
 
-`decode_event` turns JSON text into an `IncomingEvent` or a `Refusal`; `check_event` holds the rules that need no catalog.
+`decode_event` turns JSON text into an `IncomingEvent` or a `Refusal`; `check_event` holds the rules that need no
+catalog.
 """
 
 from __future__ import annotations
@@ -26,9 +27,7 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 DimensionName = Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
 DimensionValue = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 # Beyond microseconds digits are cut off, never rounded: rounding could carry an event into the next month.
-_INSTANT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -79,9 +78,7 @@ class TimeBounds:
 
 _decoder = msgspec.json.Decoder(IncomingEvent)
 _key_decoder = msgspec.json.Decoder(dict[str, object])
-_UUID = re.compile(
-    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -111,19 +108,14 @@ def event_id(source: str, key: str) -> uuid.UUID:
     """Give the primary key of an event: its key where that is a UUID, else one made of SHA-256 of source and key."""
     if len(key) == 36 and _UUID.fullmatch(key):
         return uuid.UUID(key)
-    digest = hashlib.sha256(
-        b"%d:%b%b" % (len(source), source.encode(), key.encode())
-    ).digest()
+    digest = hashlib.sha256(b"%d:%b%b" % (len(source), source.encode(), key.encode())).digest()
     # Version 8 (RFC 9562) marks it as our own making.
     return uuid.UUID(
-        int=int.from_bytes(digest[:16], "big") & ~(0xF << 76 | 0x3 << 62)
-        | (0x8 << 76 | 0x2 << 62)
+        int=int.from_bytes(digest[:16], "big") & ~(0xF << 76 | 0x3 << 62) | (0x8 << 76 | 0x2 << 62)
     )
 
 
-def check_event(
-    event: IncomingEvent, *, now: datetime, bounds: TimeBounds
-) -> datetime | Refusal:
+def check_event(event: IncomingEvent, *, now: datetime, bounds: TimeBounds) -> datetime | Refusal:
     """Give the event's instant, or the first reason why it cannot be stored whatever meters and customers exist."""
     if event.key is None:
         return Refusal(
@@ -170,9 +162,7 @@ def _dimensions_refusal(event: IncomingEvent) -> Refusal | None:
 def _storable(text: str) -> bool:
     if "\x00" in text:
         return False
-    return text.isascii() or not any(
-        "\ud800" <= character <= "\udfff" for character in text
-    )
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _value_problem(value: Decimal) -> str | None:
@@ -183,9 +173,7 @@ def _value_problem(value: Decimal) -> str | None:
     if -exponent > MAX_SCALE:
         return f"value has more than {MAX_SCALE} decimal places."
     if value and len(digits) + exponent > MAX_INTEGER_DIGITS:
-        return (
-            f"value has more than {MAX_INTEGER_DIGITS} digits before the decimal point."
-        )
+        return f"value has more than {MAX_INTEGER_DIGITS} digits before the decimal point."
     return None
 
 
@@ -214,9 +202,7 @@ def _refusal(text: str, *, key: str | None) -> Refusal:
     path = _PATH.search(text)
     field = path["path"].lstrip(".").split("[")[0].split(".")[0] if path else None
     if field is None:
-        return Refusal(
-            "invalid_event", f"An event is a JSON object: {text}.", None, key
-        )
+        return Refusal("invalid_event", f"An event is a JSON object: {text}.", None, key)
     reason = _PATH.sub("", text)
     if field == "occurred_at":
         reason = 'expected a time as text, such as "2026-10-03T10:00:00Z"'

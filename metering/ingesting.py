@@ -58,7 +58,7 @@ class BatchResult:
 class _Offer(NamedTuple):
     """An event that may be stored, and the place it was sent in."""
 
-    index: int
+    place: int
     id: uuid.UUID
     event: IncomingEvent
     occurred_at: datetime
@@ -108,7 +108,7 @@ def record_events(
         for row in rows:
             if row.id in stored:
                 offer = sorting.first[row.id]
-                sorting.results[offer.index] = _stored_result(offer, row)
+                sorting.results[offer.place] = _stored_result(offer, row)
             else:
                 sorting.again.append(sorting.first[row.id])
         if sorting.again:
@@ -157,9 +157,7 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
         customer_id = customers.get(event.customer)
         if meter is not None and event.value is None and meter.type in NEEDS_VALUE:
             message = f'value is missing: the meter “{event.meter}” adds up values. Send one, such as "1".'
-            sorting.reject(
-                offer.index, Refusal("value_required", message, "value", event.key)
-            )
+            sorting.reject(offer.place, Refusal("value_required", message, "value", event.key))
             del sorting.first[offer.id]
             continue
         matched = meter is not None and customer_id is not None
@@ -169,9 +167,7 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
                 key=event.key or "",
                 meter_id=meter.id if meter else None,
                 customer_id=customer_id,
-                workload_id=workloads[event.workload]
-                if event.workload is not None
-                else None,
+                workload_id=workloads[event.workload] if event.workload is not None else None,
                 value=event.value,
                 occurred_at=offer.occurred_at,
                 subject=event.subject,
@@ -185,20 +181,16 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
 
 def _stored_result(offer: _Offer, row: Row) -> EventResult:
     if row.meter_code is None:
-        return EventResult(offer.index, row.key, ResultStatus.ACCEPTED)
+        return EventResult(offer.place, row.key, ResultStatus.ACCEPTED)
     if row.meter_id is None:
         code, field_, name = "unknown_meter", "meter", row.meter_code
     else:
         code, field_, name = "unknown_customer", "customer", row.customer_code or ""
     message = f"There is no {field_} “{name}” yet. The event is kept and counts once it exists."
-    return EventResult(
-        offer.index, row.key, ResultStatus.UNMATCHED, code, message, field_
-    )
+    return EventResult(offer.place, row.key, ResultStatus.UNMATCHED, code, message, field_)
 
 
-def _compare(
-    sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime
-) -> None:
+def _compare(sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime) -> None:
     """Tell duplicates from conflicts: the key was used before, in this batch or an earlier one."""
     contents = stored_contents([offer.id for offer in sorting.again])
     conflicts = []
@@ -207,14 +199,14 @@ def _compare(
         stored = contents.get(offer.id)
         if stored is None:
             # Its first offer in this batch was refused, so nothing carries the key: this one stands alone next time.
-            message = "The same key stands earlier in this batch in an event that was refused. Send this one again."
-            sorting.reject(
-                offer.index, Refusal("key_repeated", message, "key", event.key)
+            message = (
+                "The same key stands earlier in this batch in an event that was refused. Send this one again."
             )
+            sorting.reject(offer.place, Refusal("key_repeated", message, "key", event.key))
         elif difference := _difference(stored, offer):
             message = f"This key was used before for an event with another {', '.join(difference)}."
-            sorting.results[offer.index] = EventResult(
-                offer.index,
+            sorting.results[offer.place] = EventResult(
+                offer.place,
                 event.key,
                 ResultStatus.CONFLICT,
                 "key_conflict",
@@ -223,15 +215,9 @@ def _compare(
             )
             conflicts.append(_conflict(offer, batch=batch, source=source, now=now))
         else:
-            sorting.results[offer.index] = EventResult(
-                offer.index, event.key, ResultStatus.DUPLICATE
-            )
+            sorting.results[offer.place] = EventResult(offer.place, event.key, ResultStatus.DUPLICATE)
     EventConflict.objects.bulk_create(conflicts)
-    duplicates = sum(
-        1
-        for o in sorting.again
-        if sorting.results[o.index].status is ResultStatus.DUPLICATE
-    )
+    duplicates = sum(1 for o in sorting.again if sorting.results[o.place].status is ResultStatus.DUPLICATE)
     add_repeated(
         batch,
         duplicates=duplicates,
@@ -258,9 +244,7 @@ def _difference(stored: Content, offer: _Offer) -> list[str]:
     return names
 
 
-def _conflict(
-    offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime
-) -> EventConflict:
+def _conflict(offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime) -> EventConflict:
     event = offer.event
     return EventConflict(
         event_id=offer.id,

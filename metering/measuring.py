@@ -101,9 +101,7 @@ def measure_series(
     never over the points. Without groups there is always one series.
     """
     names = [_qualified(meter, name) for name in group_by]
-    allowed = {
-        _qualified(meter, name): values for name, values in (filters or {}).items()
-    }
+    allowed = {_qualified(meter, name): values for name, values in (filters or {}).items()}
     whole = total_windows(
         [(start, end)],
         meter_id=meter.pk,
@@ -136,13 +134,10 @@ def measure_series(
             dict(zip(group_by, group, strict=True)),
             quantity,
             tuple(
-                Point(first, values.get((group, slot), Decimal(0)))
-                for slot, (first, _) in enumerate(cuts)
+                Point(first, values.get((group, slot), Decimal(0))) for slot, (first, _) in enumerate(cuts)
             ),
         )
-        for group, quantity in sorted(
-            totals.items(), key=lambda each: (-each[1], each[0])
-        )
+        for group, quantity in sorted(totals.items(), key=lambda each: (-each[1], each[0]))
     ]
 
 
@@ -173,9 +168,7 @@ def _require_declared(meter: Meter, names: Sequence[str]) -> None:
     for name in names:
         if name not in meter.dimensions:
             declared = ", ".join(meter.dimensions) or "none"
-            raise UndeclaredDimension(
-                f"“{name}” is not a dimension of {meter.label} (declared: {declared})."
-            )
+            raise UndeclaredDimension(f"“{name}” is not a dimension of {meter.label} (declared: {declared}).")
 
 
 def _qualified(meter: Meter, name: str) -> str:
@@ -184,6 +177,4 @@ def _qualified(meter: Meter, name: str) -> str:
     if name in ALWAYS_GROUPABLE:
         return name
     declared = ", ".join([*ALWAYS_GROUPABLE, *meter.dimensions])
-    raise UndeclaredDimension(
-        f"“{name}” is not a dimension of {meter.label}. Group by one of: {declared}."
-    )
+    raise UndeclaredDimension(f"“{name}” is not a dimension of {meter.label}. Group by one of: {declared}.")

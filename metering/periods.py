@@ -57,9 +57,7 @@ class Anchor:
         if interval in MONTHS:
             year, month = _shift_month(self.year, self.month, MONTHS[interval] * index)
             return date(year, month, min(self.day, calendar.monthrange(year, month)[1]))
-        return date(self.year, self.month, self.day) + timedelta(
-            days=DAYS[interval] * index
-        )
+        return date(self.year, self.month, self.day) + timedelta(days=DAYS[interval] * index)
 
     def index_of(self, interval: Interval, day: date) -> int:
         """Give the index of the period that contains `day`."""
@@ -113,9 +111,7 @@ def local_day(instant: datetime, zone: str) -> date:
 def period_of(day: date, *, anchor: Anchor, interval: Interval, zone: str) -> Period:
     """Give the whole period, by anchor and interval, that contains a local day."""
     index = anchor.index_of(interval, day)
-    return Period(
-        anchor.boundary(interval, index), anchor.boundary(interval, index + 1), zone
-    )
+    return Period(anchor.boundary(interval, index), anchor.boundary(interval, index + 1), zone)
 
 
 def periods_between(
@@ -158,18 +154,12 @@ def windows(
     else:
         cuts = _day_cuts(start, end, interval=interval, zone=zone)
     edges = [start, *cuts, end]
-    return [
-        (edges[i], edges[i + 1])
-        for i in range(len(edges) - 1)
-        if edges[i] < edges[i + 1]
-    ]
+    return [(edges[i], edges[i + 1]) for i in range(len(edges) - 1) if edges[i] < edges[i + 1]]
 
 
 def _hour_cuts(start: datetime, end: datetime, *, zone: str) -> list[datetime]:
     local = start.astimezone(ZoneInfo(zone))
-    into_hour = timedelta(
-        minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-    )
+    into_hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     cut = start - into_hour + timedelta(hours=1)
     cuts = []
     while cut < end:
@@ -178,17 +168,11 @@ def _hour_cuts(start: datetime, end: datetime, *, zone: str) -> list[datetime]:
     return cuts
 
 
-def _day_cuts(
-    start: datetime, end: datetime, *, interval: Interval, zone: str
-) -> list[datetime]:
+def _day_cuts(start: datetime, end: datetime, *, interval: Interval, zone: str) -> list[datetime]:
     first = local_day(start, zone)
     last = local_day(end, zone) + timedelta(days=1)
-    spans = periods_between(
-        first, last, anchor=CALENDAR_ANCHOR, interval=interval, zone=zone
-    )
-    return [
-        instant for instant in (span.end for span in spans) if start < instant < end
-    ]
+    spans = periods_between(first, last, anchor=CALENDAR_ANCHOR, interval=interval, zone=zone)
+    return [instant for instant in (span.end for span in spans) if start < instant < end]
 
 
 def _shift_month(year: int, month: int, months: int) -> tuple[int, int]:

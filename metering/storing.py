@@ -100,9 +100,7 @@ def insert_batch(
     Rows are written in the order of their ids, so that batches sharing keys wait for each other and never deadlock.
     """
     ordered = sorted(rows, key=lambda row: row.id.bytes)
-    columns: list[Sequence[Any]] = (
-        list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
-    )
+    columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
     (
         ids,
         keys,
@@ -116,7 +114,7 @@ def insert_batch(
         meter_codes,
         customer_codes,
     ) = columns
-    parameters = {
+    parameters: dict[str, Any] = {
         "batch": batch,
         "source": source,
         "received_at": received_at,
@@ -129,9 +127,7 @@ def insert_batch(
         "values": _plain(values),
         "occurred": _quoted(instant.isoformat() for instant in occurred),
         "subjects": _quoted(subjects),
-        "dimensions": _quoted(
-            json.dumps(each) if each else None for each in dimensions
-        ),
+        "dimensions": _quoted(json.dumps(each) if each else None for each in dimensions),
         "meter_codes": _quoted(meter_codes),
         "customer_codes": _quoted(customer_codes),
     }
@@ -144,26 +140,31 @@ def stored_contents(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Content]:
     """Give what is stored under these ids."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_STORED, [list(ids)])
-        return {
-            row[0]: Content(
-                *row[1:9], json.loads(row[9]) if row[9] is not None else None
-            )
-            for row in cursor.fetchall()
-        }
+        rows = cursor.fetchall()
+    return {
+        row[0]: Content(
+            source=row[1],
+            key=row[2],
+            meter=row[3],
+            customer=row[4],
+            workload=row[5],
+            value=row[6],
+            occurred_at=row[7],
+            subject=row[8],
+            dimensions=None if row[9] is None else json.loads(row[9]),
+        )
+        for row in rows
+    }
 
 
-def add_repeated(
-    batch: uuid.UUID, *, duplicates: int, conflicts: int, rejected: int
-) -> None:
+def add_repeated(batch: uuid.UUID, *, duplicates: int, conflicts: int, rejected: int) -> None:
     """Write into the ledger what became of the keys of a batch that were used before."""
     with connection.cursor() as cursor:
         cursor.execute(ADD_REPEATED, [duplicates, conflicts, rejected, batch])
 
 
 def _plain(items: Iterable[object]) -> str:
-    return (
-        "{" + ",".join(["NULL" if item is None else str(item) for item in items]) + "}"
-    )
+    return "{" + ",".join(["NULL" if item is None else str(item) for item in items]) + "}"
 
 
 def _quoted(items: Iterable[str | None]) -> str:
@@ -171,9 +172,7 @@ def _quoted(items: Iterable[str | None]) -> str:
         "{"
         + ",".join(
             [
-                "NULL"
-                if item is None
-                else '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+                "NULL" if item is None else '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
                 for item in items
             ]
         )

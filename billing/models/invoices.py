@@ -14,7 +14,7 @@ from customers.models import Customer
 from metering.models import Meter, QuantityField
 
 
-class AmountField(models.DecimalField):
+class AmountField(models.DecimalField):  # type: ignore[type-arg]  # not generic at run time
     """A rounded amount in major units of its invoice's currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,21 +56,11 @@ class InvoiceSeries(models.Model):
 class Invoice(models.Model):
     """One customer's invoice for one billing period: a draft until it is issued, frozen from then on."""
 
-    customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, related_name="invoices"
-    )
-    subscription = models.ForeignKey(
-        Subscription, on_delete=models.PROTECT, related_name="invoices"
-    )
-    kind = models.CharField(
-        max_length=16, choices=InvoiceKind.choices, default=InvoiceKind.PERIODIC
-    )
-    status = models.CharField(
-        max_length=16, choices=InvoiceStatus.choices, default=InvoiceStatus.DRAFT
-    )
-    series = models.ForeignKey(
-        InvoiceSeries, on_delete=models.PROTECT, null=True, related_name="+"
-    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="invoices")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="invoices")
+    kind = models.CharField(max_length=16, choices=InvoiceKind.choices, default=InvoiceKind.PERIODIC)
+    status = models.CharField(max_length=16, choices=InvoiceStatus.choices, default=InvoiceStatus.DRAFT)
+    series = models.ForeignKey(InvoiceSeries, on_delete=models.PROTECT, null=True, related_name="+")
     sequence = models.BigIntegerField(null=True)
     number = models.CharField(max_length=64, null=True, unique=True)
     period_start = models.DateField(help_text="First local day of the period.")
@@ -82,15 +72,11 @@ class Invoice(models.Model):
     total = AmountField()
     amount_paid = AmountField(default=0)
     issuer = models.JSONField(help_text="Who bills, as printed: frozen when drawn up.")
-    recipient = models.JSONField(
-        help_text="Who is billed, as printed: frozen when drawn up."
-    )
+    recipient = models.JSONField(help_text="Who is billed, as printed: frozen when drawn up.")
     plan_name = models.CharField(max_length=200)
     plan_code = models.CharField(max_length=200)
     plan_version = models.PositiveIntegerField()
-    watermark = models.BigIntegerField(
-        help_text="Events of batches up to this position were measured."
-    )
+    watermark = models.BigIntegerField(help_text="Events of batches up to this position were measured.")
     drawn_up_at = models.DateTimeField(help_text="When its figures were computed.")
     issue_after = models.DateTimeField(help_text="End of the grace days.")
     issued_at = models.DateTimeField(null=True, blank=True)
@@ -105,9 +91,7 @@ class Invoice(models.Model):
                 condition=~Q(status="void"),
                 name="invoice_one_live_per_period",
             ),
-            models.UniqueConstraint(
-                fields=["series", "sequence"], name="invoice_sequence_once"
-            ),
+            models.UniqueConstraint(fields=["series", "sequence"], name="invoice_sequence_once"),
             models.CheckConstraint(
                 condition=Q(status__in=InvoiceStatus.values),
                 name="invoice_status_known",
@@ -142,15 +126,11 @@ class Invoice(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["status", "period_start"], name="invoice_by_status"),
-            models.Index(
-                fields=["customer", "-period_start"], name="invoice_by_customer"
-            ),
+            models.Index(fields=["customer", "-period_start"], name="invoice_by_customer"),
         ]
 
     def __str__(self) -> str:
-        return (
-            self.number or f"Draft for {self.recipient.get('name', self.customer_id)}"
-        )
+        return self.number or f"Draft for {self.recipient.get('name', self.customer_id)}"
 
     @property
     def amount_due(self) -> Any:
@@ -165,12 +145,8 @@ class InvoiceLine(models.Model):
     kind = models.CharField(max_length=16, choices=LineKind.choices)
     description = models.CharField(max_length=400)
     rate = models.ForeignKey(Rate, on_delete=models.PROTECT, related_name="+")
-    meter = models.ForeignKey(
-        Meter, on_delete=models.PROTECT, null=True, related_name="+"
-    )
-    meter_definition = models.JSONField(
-        null=True, help_text="The meter as it was when measured."
-    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, related_name="+")
+    meter_definition = models.JSONField(null=True, help_text="The meter as it was when measured.")
     unit = models.CharField(max_length=40, blank=True)
     quantity = QuantityField(max_digits=38, decimal_places=18)
     unit_amount = QuantityField(null=True, max_digits=38, decimal_places=18)
@@ -183,12 +159,8 @@ class InvoiceLine(models.Model):
     class Meta:
         ordering: ClassVar = ["n"]
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["invoice", "n"], name="invoiceline_numbered_once"
-            ),
-            models.CheckConstraint(
-                condition=Q(kind__in=LineKind.values), name="invoiceline_kind_known"
-            ),
+            models.UniqueConstraint(fields=["invoice", "n"], name="invoiceline_numbered_once"),
+            models.CheckConstraint(condition=Q(kind__in=LineKind.values), name="invoiceline_kind_known"),
         ]
 
     def __str__(self) -> str:

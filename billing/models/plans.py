@@ -51,13 +51,9 @@ class Plan(models.Model):
         help_text="The name integrations use. Made from the name when left empty.",
     )
     version = models.PositiveIntegerField(default=1, editable=False)
-    name = models.CharField(
-        max_length=200, help_text="The name customers read on invoices."
-    )
+    name = models.CharField(max_length=200, help_text="The name customers read on invoices.")
     description = models.TextField(blank=True)
-    currency = models.CharField(
-        max_length=3, default="USD", validators=[validate_currency]
-    )
+    currency = models.CharField(max_length=3, default="USD", validators=[validate_currency])
     billing_period = models.CharField(
         max_length=16, choices=BillingPeriod.choices, default=BillingPeriod.MONTHLY
     )
@@ -74,12 +70,8 @@ class Plan(models.Model):
     class Meta:
         ordering: ClassVar = ["name", "-version"]
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=~models.Q(code=""), name="plan_code_not_empty"
-            ),
-            models.UniqueConstraint(
-                fields=["code", "version"], name="plan_one_row_per_version"
-            ),
+            models.CheckConstraint(condition=~models.Q(code=""), name="plan_code_not_empty"),
+            models.UniqueConstraint(fields=["code", "version"], name="plan_one_row_per_version"),
             models.UniqueConstraint(
                 fields=["code"],
                 condition=models.Q(status="draft"),
@@ -105,9 +97,7 @@ class Plan(models.Model):
         ]
 
     def __str__(self) -> str:
-        return (
-            self.name if self.version == 1 else f"{self.name} (version {self.version})"
-        )
+        return self.name if self.version == 1 else f"{self.name} (version {self.version})"
 
     @property
     def is_frozen(self) -> bool:
@@ -129,25 +119,19 @@ class Rate(models.Model):
 
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="rates")
     position = models.PositiveIntegerField(default=0)
-    kind = models.CharField(
-        max_length=16, choices=RateKind.choices, default=RateKind.USAGE
-    )
+    kind = models.CharField(max_length=16, choices=RateKind.choices, default=RateKind.USAGE)
     label = models.CharField(
         max_length=200,
         blank=True,
         help_text="Printed on the invoice line. The meter's label when left empty.",
     )
-    meter = models.ForeignKey(
-        Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="rates"
-    )
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="rates")
     terms = models.JSONField()
 
     class Meta:
         ordering: ClassVar = ["position", "id"]
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=models.Q(kind__in=RateKind.values), name="rate_kind_known"
-            ),
+            models.CheckConstraint(condition=models.Q(kind__in=RateKind.values), name="rate_kind_known"),
             models.CheckConstraint(
                 condition=models.Q(kind="usage", meter__isnull=False)
                 | (~models.Q(kind="usage") & models.Q(meter__isnull=True)),
@@ -156,6 +140,4 @@ class Rate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.label or (
-            self.meter.label if self.meter else self.get_kind_display()
-        )
+        return self.label or (self.meter.label if self.meter else self.get_kind_display())

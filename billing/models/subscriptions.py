@@ -25,12 +25,8 @@ class AnchorRule(models.TextChoices):
 class Subscription(models.Model):
     """A plan version a customer has, on the local days `[start_on, end_on)`; open when `end_on` is empty."""
 
-    customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, related_name="subscriptions"
-    )
-    plan = models.ForeignKey(
-        Plan, on_delete=models.PROTECT, related_name="subscriptions"
-    )
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     start_on = models.DateField(
         "starts on",
         help_text="The first day that is billed, in the customer's time zone.",
@@ -76,18 +72,14 @@ class Subscription(models.Model):
 class MeterCoverage(models.Model):
     """Which subscription bills a customer's usage of a meter on which days. The database refuses two for one day."""
 
-    subscription = models.ForeignKey(
-        Subscription, on_delete=models.CASCADE, related_name="coverages"
-    )
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="coverages")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
     during = DateRangeField()
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["subscription", "meter"], name="metercoverage_one_per_meter"
-            ),
+            models.UniqueConstraint(fields=["subscription", "meter"], name="metercoverage_one_per_meter"),
             # Ranges of one number stand for the numbers themselves: GiST compares ranges without an extension.
             ExclusionConstraint(
                 name="metercoverage_never_twice",

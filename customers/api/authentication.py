@@ -76,9 +76,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             holder = self._look_up(key)
             remembered_keys.put(key, holder)
         if holder.expires_at is not None and holder.expires_at <= timezone.now():
-            raise AuthenticationFailed(
-                "This key has expired. Make a new one.", code="key_expired"
-            )
+            raise AuthenticationFailed("This key has expired. Make a new one.", code="key_expired")
         return holder, None
 
     def authenticate_header(self, request: Request) -> str:
@@ -99,9 +97,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return key.strip()
 
     def _look_up(self, key: str) -> KeyHolder:
-        unknown = AuthenticationFailed(
-            "This key is unknown or was revoked.", code="key_unknown"
-        )
+        unknown = AuthenticationFailed("This key is unknown or was revoked.", code="key_unknown")
         if "\x00" in key:
             raise unknown
         try:

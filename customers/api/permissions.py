@@ -8,6 +8,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from customers.api.authentication import KeyHolder
 from customers.models import Scope
 
 
@@ -15,11 +16,12 @@ class HasScope(BasePermission):
     """Ask a view for `required_scopes`, a mapping of "read" and "write" to the scopes of which one is enough."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not getattr(request.user, "is_authenticated", False):
+        holder: object = request.user
+        if not isinstance(holder, KeyHolder):
             return False
         wanted: dict[str, tuple[str, ...]] = view.required_scopes
         allowed = wanted["read" if request.method in SAFE_METHODS else "write"]
-        if request.user.scopes.isdisjoint(allowed):
+        if holder.scopes.isdisjoint(allowed):
             raise PermissionDenied(
                 f"This key lacks the scope {' or '.join(allowed)}. Use a key that has it.",
                 code="scope_missing",

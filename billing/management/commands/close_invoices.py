@@ -27,9 +27,7 @@ def month(text: str) -> Month:
     try:
         return Month.parse(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"“{text}” is not a month; write it as 2026-10."
-        ) from None
+        raise argparse.ArgumentTypeError(f"“{text}” is not a month; write it as 2026-10.") from None
 
 
 class Command(BaseCommand):
@@ -49,9 +47,7 @@ class Command(BaseCommand):
             metavar="CODE",
             help="Only this customer; may be repeated.",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Show the figures and write nothing."
-        )
+        parser.add_argument("--dry-run", action="store_true", help="Show the figures and write nothing.")
         parser.add_argument(
             "--issue-now",
             action="store_true",
@@ -60,9 +56,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         codes = options["customer"]
-        known = set(
-            Customer.objects.filter(code__in=codes).values_list("code", flat=True)
-        )
+        known = set(Customer.objects.filter(code__in=codes).values_list("code", flat=True))
         if unknown := sorted(set(codes) - known):
             raise CommandError(f"There is no customer {', '.join(unknown)}.")
         try:
@@ -70,9 +64,7 @@ class Command(BaseCommand):
         except BillingError as refused:
             raise CommandError(refused.message) from refused
         for due, failure in report.failures:
-            self.stderr.write(
-                f"NOT BILLED {due.subscription.customer.code}: {failure.message}"
-            )
+            self.stderr.write(f"NOT BILLED {due.subscription.customer.code}: {failure.message}")
         if options["dry_run"]:
             self._list(report)
         self._warn_of_earlier(report.month, codes)
@@ -88,9 +80,7 @@ class Command(BaseCommand):
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(
-            *columns, console=console, disable=not console.is_terminal, transient=True
-        ) as progress:
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("close", total=None, month=str(options["month"]))
             return close_period(
                 options["month"],
@@ -98,9 +88,7 @@ class Command(BaseCommand):
                 grace_days=0 if options["issue_now"] else settings.GRACE_DAYS,
                 customer_codes=options["customer"],
                 dry_run=options["dry_run"],
-                on_progress=lambda done, total: progress.update(
-                    task, completed=done, total=total
-                ),
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
 
     def _list(self, report: CloseReport) -> None:
@@ -124,10 +112,7 @@ class Command(BaseCommand):
 def totals_line(report: CloseReport) -> str:
     """Give the one line that sums up a close."""
     amounts = (
-        ", ".join(
-            f"{amount} {currency}" for currency, amount in sorted(report.totals.items())
-        )
-        or "0.00"
+        ", ".join(f"{amount} {currency}" for currency, amount in sorted(report.totals.items())) or "0.00"
     )
     verb = "would be issued" if report.dry_run else "issued"
     parts = [

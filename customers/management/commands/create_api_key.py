@@ -11,14 +11,10 @@ from customers.models import Scope
 
 
 class Command(BaseCommand):
-    help = (
-        "Make an API key and print it. It is stored hashed and cannot be shown again."
-    )
+    help = "Make an API key and print it. It is stored hashed and cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--name", required=True, help="What the key is for, as staff will see it."
-        )
+        parser.add_argument("--name", required=True, help="What the key is for, as staff will see it.")
         parser.add_argument(
             "--scope",
             action="append",
@@ -33,10 +29,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key, secret = create_api_key(
-            options["name"], scopes=options["scope"], source=options["source"]
-        )
-        self.stderr.write(
-            f"Key “{key.name}” may: {', '.join(key.scopes)}. Keep it; it is not shown again."
-        )
+        key, secret = create_api_key(options["name"], scopes=options["scope"], source=options["source"])
+        self.stderr.write(f"Key “{key.name}” may: {', '.join(key.scopes)}. Keep it; it is not shown again.")
         self.stdout.write(secret)
