@@ -1,9 +1,9 @@
 """What the environment decides, read once and refused early with a sentence that says what to do.
 
-There are two kinds of installation, and one thing tells them apart: the names it answers to. With names of this
-machine only (the default) settings are local: plain http, a random secret kept in DATA_DIR. Any other name in
-ALLOWED_HOSTS makes it a production installation: https, a SECRET_KEY of its own, no debugging. So the local settings
-cannot serve anybody else by accident.
+There are two kinds of installation, and one thing tells them apart: the names it answers to. With names of
+this machine only (the default) settings are local: plain http, a random secret kept in DATA_DIR. Any other
+name in ALLOWED_HOSTS makes it a production installation: https, a SECRET_KEY of its own, no debugging. So the
+local settings cannot serve anybody else by accident.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ def data_dir(configured: str) -> Path:
 
 
 def secret_key(configured: str, *, local: bool, folder: Path) -> str:
-    """The configured secret; a local installation without one gets a random secret, kept in DATA_DIR/secret_key."""
+    """The configured secret; a local installation without one gets a random secret, kept in
+    DATA_DIR/secret_key.
+    """
     if configured:
         return configured
     if not local:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set, but ALLOWED_HOSTS names more than this machine. Set SECRET_KEY to 50 or more random "
-            "characters and keep it: sessions and magic links are signed with it."
+            "SECRET_KEY is not set, but ALLOWED_HOSTS names more than this machine. Set SECRET_KEY to 50 or "
+            "more random characters and keep it: sessions and magic links are signed with it."
         )
     return _kept_secret(folder)
 
@@ -42,7 +44,8 @@ def secret_key(configured: str, *, local: bool, folder: Path) -> str:
 def refuse_debug(debug: bool, *, local: bool) -> bool:
     if debug and not local:
         raise ImproperlyConfigured(
-            "DEBUG shows settings and data to every visitor: unset it, or let ALLOWED_HOSTS name this machine only."
+            "DEBUG shows settings and data to every visitor: unset it, or let ALLOWED_HOSTS name this "
+            "machine only."
         )
     return debug
 
@@ -58,9 +61,7 @@ def _kept_secret(folder: Path) -> str:
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(50))
     try:
-        os.link(
-            draft, path
-        )  # fails when another process was faster: then its secret counts
+        os.link(draft, path)  # fails when another process was faster: then its secret counts
     except FileExistsError:
         pass
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,25 +13,22 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from billing.errors import BillingError
+from customers.errors import CustomersError
+from metering.errors import MeteringError
+
+AppError = BillingError | MeteringError | CustomersError
+
 API_PREFIX = "/api/"
 TOO_LARGE = "The body is larger than 10 MiB. Send it in smaller parts."
 GENERAL = "_"  # the key in `fields` for what concerns no single field
-
 # Refused because of the state things are in, not because of what was sent.
 CONFLICTS = frozenset(
-    {
-        "plan_frozen",
-        "plan_not_ready",
-        "plan_not_active",
-        "subscription_overlap",
-        "invoice_issued",
-    }
+    {"plan_frozen", "plan_not_ready", "plan_not_active", "subscription_overlap", "invoice_issued"}
 )
 
 
-def error_body(
-    code: str, message: str, fields: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def error_body(code: str, message: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "fields": dict(fields or {})}}
 
 
@@ -43,25 +41,14 @@ def error_response(
 def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """REST framework's exception handler. None lets an unknown error become a logged 500."""
     if isinstance(error, ValidationError):
-        fields = (
-            error.message_dict
-            if hasattr(error, "error_dict")
-            else {GENERAL: error.messages}
-        )
+        fields = error.message_dict if hasattr(error, "error_dict") else {GENERAL: error.messages}
         return _answer(400, "invalid", _first_sentence(fields), fields)
-    if _is_app_error(error):
-        return _answer(
-            409 if error.code in CONFLICTS else 400,
-            error.code,
-            error.message,
-            _fields_of(error),
-        )
+    if isinstance(error, AppError):
+        return _answer(409 if error.code in CONFLICTS else 400, error.code, error.message, _fields_of(error))
     if isinstance(error, RequestDataTooBig):
         return _answer(413, "too_large", TOO_LARGE)
     if isinstance(error, Http404):
-        error = exceptions.NotFound(
-            *(argument for argument in error.args if isinstance(argument, str))
-        )
+        error = exceptions.NotFound(*(argument for argument in error.args if isinstance(argument, str)))
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied(*error.args)
     if isinstance(error, exceptions.APIException):
@@ -71,22 +58,16 @@ def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response |
 
 def _answer_framework_error(error: exceptions.APIException) -> Response:
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait))
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(math.ceil(wait))
     if isinstance(error, exceptions.ValidationError):
         fields = _nested(error.detail)
-        return _answer(
-            error.status_code, "invalid", _first_sentence(fields), fields, headers
-        )
+        return _answer(error.status_code, "invalid", _first_sentence(fields), fields, headers)
     code = error.get_codes()
     return _answer(
-        error.status_code,
-        code if isinstance(code, str) else "invalid",
-        str(error.detail),
-        {},
-        headers,
+        error.status_code, code if isinstance(code, str) else "invalid", str(error.detail), {}, headers
     )
 
 
@@ -98,29 +79,20 @@ def _answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     set_rollback()
-    return Response(
-        error_body(code, message, fields), status=status, headers=dict(headers or {})
-    )
+    return Response(error_body(code, message, fields), status=status, headers=dict(headers or {}))
 
 
 def unknown_fields(sent: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
     """The `fields` of a refusal for every field that was sent but means nothing; empty when all are known."""
     names = sorted(known)
     return {
-        name: [f"Unknown field. Known fields: {', '.join(names)}."]
-        for name in sorted(set(sent) - set(names))
+        name: [f"Unknown field. Known fields: {', '.join(names)}."] for name in sorted(set(sent) - set(names))
     }
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        return _page(
-            request,
-            413,
-            "too_large",
-            TOO_LARGE,
-            lambda: HttpResponse(TOO_LARGE, status=413),
-        )
+        return _page(request, 413, "too_large", TOO_LARGE, lambda: HttpResponse(TOO_LARGE, status=413))
     return _page(
         request,
         400,
@@ -133,52 +105,24 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     message = "This is not allowed."
     return _page(
-        request,
-        403,
-        "permission_denied",
-        message,
-        lambda: defaults.permission_denied(request, exception),
+        request, 403, "permission_denied", message, lambda: defaults.permission_denied(request, exception)
     )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    message = (
-        f"There is nothing at {request.path}. The addresses are listed at /api/docs/."
-    )
-    return _page(
-        request,
-        404,
-        "not_found",
-        message,
-        lambda: defaults.page_not_found(request, exception),
-    )
+    message = f"There is nothing at {request.path}. The addresses are listed at /api/docs/."
+    return _page(request, 404, "not_found", message, lambda: defaults.page_not_found(request, exception))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     message = "The server failed. Nothing was stored by this request; the error is in the server's log."
-    return _page(
-        request, 500, "server_error", message, lambda: defaults.server_error(request)
-    )
+    return _page(request, 500, "server_error", message, lambda: defaults.server_error(request))
 
 
 def _page(
-    request: HttpRequest,
-    status: int,
-    code: str,
-    message: str,
-    page: Callable[[], HttpResponse],
+    request: HttpRequest, status: int, code: str, message: str, page: Callable[[], HttpResponse]
 ) -> HttpResponse:
-    return (
-        error_response(status, code, message)
-        if request.path.startswith(API_PREFIX)
-        else page()
-    )
-
-
-def _is_app_error(error: Exception) -> bool:
-    return isinstance(getattr(error, "code", None), str) and isinstance(
-        getattr(error, "message", None), str
-    )
+    return error_response(status, code, message) if request.path.startswith(API_PREFIX) else page()
 
 
 def _fields_of(error: Any) -> dict[str, Any]:
@@ -191,10 +135,7 @@ def _fields_of(error: Any) -> dict[str, Any]:
 def _nested(detail: Any) -> dict[str, Any]:
     """A validation detail as an object, whatever shape the serializer gave it."""
     if isinstance(detail, Mapping):
-        return {
-            GENERAL if name == "non_field_errors" else str(name): part
-            for name, part in detail.items()
-        }
+        return {GENERAL if name == "non_field_errors" else str(name): part for name, part in detail.items()}
     if isinstance(detail, list) and any(isinstance(part, Mapping) for part in detail):
         return {str(position): part for position, part in enumerate(detail) if part}
     return {GENERAL: detail}
@@ -202,7 +143,8 @@ def _nested(detail: Any) -> dict[str, Any]:
 
 def _first_sentence(fields: Mapping[str, Any]) -> str:
     """Names the first field that is wrong and what is wrong with it."""
-    path, found = [], fields
+    path: list[str] = []
+    found: Any = fields
     while isinstance(found, Mapping) and found:
         name, found = next(iter(found.items()))
         path += [] if name == GENERAL else [str(name)]

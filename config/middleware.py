@@ -29,10 +29,11 @@ ADMIN_POLICY = POLICY | {"script-src": "'self' 'unsafe-eval' 'unsafe-inline'"}
 
 
 class SecurityMiddleware(security.SecurityMiddleware):
-    """Django's, except that the API over plain http is refused instead of redirected: the key has already travelled in
-    the clear, and a redirected write loses its body."""
+    """Django's, except that the API over plain http is refused instead of redirected: the key has already
+    travelled in the clear, and a redirected write loses its body.
+    """
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         redirect = super().process_request(request)
         if redirect is not None and request.path.startswith(API_PREFIX):
             return error_response(
@@ -59,8 +60,8 @@ class ContentSecurityPolicyMiddleware:
 class OptionalSlashMiddleware:
     """Serves a path without its trailing slash as if it had one, for the API and for every write.
 
-    Routes are declared once, with the slash. Django's own answer is a redirect, which turns a POST into a GET; that
-    stays for pages, whose relative links need the right address.
+    Routes are declared once, with the slash. Django's own answer is a redirect, which turns a POST into a
+    GET; that stays for pages, whose relative links need the right address.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -68,9 +69,7 @@ class OptionalSlashMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        if not path.endswith("/") and (
-            path.startswith(API_PREFIX) or request.method not in SAFE_METHODS
-        ):
+        if not path.endswith("/") and (path.startswith(API_PREFIX) or request.method not in SAFE_METHODS):
             slashed = f"{path}/"
             if not is_valid_path(path) and is_valid_path(slashed):
                 request.path_info = slashed

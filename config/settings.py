@@ -1,37 +1,35 @@
 """Settings, all from the environment; docs/configuration.md lists every variable.
 
-Without any variable this is a complete local installation on the embedded PostgreSQL. See config.environment for what
-makes it a production installation.
+Without any variable this is a complete local installation on the embedded PostgreSQL. See config.environment
+for what makes it a production installation.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import environ
 
 from config import environment
+from config.admin_menu import UNFOLD  # noqa: F401  a setting
 from config.environment import BASE_DIR
 
 env = environ.Env()
 
-# ---- where it runs ----------------------------------------------------------------------------------------------
+# ---- where it runs -------------------------------------------------------------------------------
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 LOCAL = environment.is_local(ALLOWED_HOSTS)
 PORT = env.int("PORT", default=8000)
 PUBLIC_URL = env.str(
-    "PUBLIC_URL",
-    default=f"http://127.0.0.1:{PORT}"
-    if LOCAL
-    else f"https://{ALLOWED_HOSTS[0].lstrip('.')}",
+    "PUBLIC_URL", default=f"http://127.0.0.1:{PORT}" if LOCAL else f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
 ).rstrip("/")
 DATA_DIR = environment.data_dir(env.str("DATA_DIR", default=".data"))
-SECRET_KEY = environment.secret_key(
-    env.str("SECRET_KEY", default=""), local=LOCAL, folder=DATA_DIR
-)
+SECRET_KEY = environment.secret_key(env.str("SECRET_KEY", default=""), local=LOCAL, folder=DATA_DIR)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = environment.refuse_debug(env.bool("DEBUG", default=False), local=LOCAL)
 
-# ---- billing rules ----------------------------------------------------------------------------------------------
+# ---- billing rules -------------------------------------------------------------------------------
 
 EVENT_MAX_AGE_DAYS = env.int("EVENT_MAX_AGE_DAYS", default=400)
 EVENT_MAX_AHEAD_HOURS = env.int("EVENT_MAX_AHEAD_HOURS", default=1)
@@ -47,7 +45,7 @@ ISSUER = {
     "tax_id": env.str("ISSUER_TAX_ID", default=""),
 }
 
-# ---- parts ------------------------------------------------------------------------------------------------------
+# ---- parts ---------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "config",
@@ -110,10 +108,10 @@ TEMPLATES = [
     },
 ]
 
-# ---- database ---------------------------------------------------------------------------------------------------
+# ---- database ------------------------------------------------------------------------------------
 
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)
-DATABASES = {
+DATABASES: dict[str, Any] = {
     "default": env.db("DATABASE_URL")
     if env.str("DATABASE_URL", default="")
     else {"ENGINE": "config.embedded", "NAME": "reckoner", "USER": "reckoner"}
@@ -125,19 +123,16 @@ if DATABASE_POOL:
         "timeout": 10,
     }
 
-# ---- language and time ------------------------------------------------------------------------------------------
+# ---- language and time ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# ---- people -----------------------------------------------------------------------------------------------------
+# ---- people --------------------------------------------------------------------------------------
 
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "sesame.backends.ModelBackend",
-]
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "sesame.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -152,7 +147,7 @@ SESAME_MAX_AGE = env.int("MAGIC_LINK_MINUTES", default=30) * 60
 SESAME_ONE_TIME = True
 PORTAL_SESSION_HOURS = env.int("PORTAL_SESSION_HOURS", default=12)
 
-# ---- security ---------------------------------------------------------------------------------------------------
+# ---- security ------------------------------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
 SESSION_COOKIE_HTTPONLY = True
@@ -161,28 +156,18 @@ SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
 SECURE_HSTS_SECONDS = 0 if LOCAL else env.int("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
 SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https")
-    if env.bool("TRUST_FORWARDED_PROTO", default=False)
-    else None
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TRUST_FORWARDED_PROTO", default=False) else None
 )
-CSRF_TRUSTED_ORIGINS = env.list(
-    "CSRF_TRUSTED_ORIGINS", default=[] if LOCAL else [PUBLIC_URL]
-)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[] if LOCAL else [PUBLIC_URL])
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENT_BODY_MAX_BYTES
 # What these four would say of a local installation, config.checks says in one sentence.
-SILENCED_SYSTEM_CHECKS = (
-    ["security.W004", "security.W008", "security.W012", "security.W016"]
-    if LOCAL
-    else []
-)
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"] if LOCAL else []
 
-# ---- static files -----------------------------------------------------------------------------------------------
+# ---- static files --------------------------------------------------------------------------------
 
 STATIC_URL = "static/"
-STATIC_ROOT = (
-    None if LOCAL else BASE_DIR / "staticfiles"
-)  # a local server reads the packages themselves
+STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"  # a local server reads the packages themselves
 STATICFILES_DIRS: list[str] = []
 WHITENOISE_USE_FINDERS = LOCAL
 STORAGES = {
@@ -194,11 +179,9 @@ STORAGES = {
     },
 }
 
-# ---- mail and log -----------------------------------------------------------------------------------------------
+# ---- mail and log --------------------------------------------------------------------------------
 
-EMAIL_CONFIG = env.email_url(
-    "EMAIL_URL", default="consolemail://" if LOCAL else "smtp://localhost:25"
-)
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if LOCAL else "smtp://localhost:25")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
@@ -206,26 +189,20 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
-    },
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     # Everything reaches the root handler; Django's own handlers would print or mail it a second time.
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        "procrastinate.blueprints": {
-            "level": "WARNING"
-        },  # says at every start that it read its own tasks
+        "procrastinate.blueprints": {"level": "WARNING"},  # says at every start that it read its own tasks
     },
 }
 
-# ---- HTTP interface ---------------------------------------------------------------------------------------------
+# ---- HTTP interface ------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "customers.api.authentication.ApiKeyAuthentication"
-    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

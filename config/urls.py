@@ -1,4 +1,4 @@
-"""Every address. Routes are declared with their trailing slash; config.middleware serves them without it too."""
+"""Every address. Routes are declared with their trailing slash; the middleware serves them without it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/", health),
     path("portal/", include("billing.portal.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path(
-        "api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"
-    ),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     # The apps' routes stand here, each included under api/v1/ or portal/.
 ]
 

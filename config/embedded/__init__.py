@@ -1,8 +1,9 @@
 """The embedded PostgreSQL: a real server in DATA_DIR, shared by every process of one checkout.
 
-`attach` is the whole interface. A process that attached holds a shared file lock until it ends, however it ends; the
-keeper (`config.embedded.keeper`) owns the server and stops it when nobody holds that lock any more. File locks are
-released by the kernel, so a killed process leaves nothing behind that could prevent the next start.
+`attach` is the whole interface. A process that attached holds a shared file lock until it ends, however it
+ends; the keeper (`config.embedded.keeper`) owns the server and stops it when nobody holds that lock any more.
+File locks are released by the kernel, so a killed process leaves nothing behind that could prevent the next
+start.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _keepers: list[subprocess.Popen[bytes]] = []
 def attach(data_dir: Path) -> Path:
     """Makes sure the server of `data_dir` runs for as long as this process lives; returns its socket folder.
 
-    Starts the server, initialises an empty folder, or joins the server another process started. Calling it again
-    is cheap and brings back a server whose keeper was killed. Raises EmbeddedPostgresError.
+    Starts the server, initialises an empty folder, or joins the server another process started. Calling it
+    again is cheap and brings back a server whose keeper was killed. Raises EmbeddedPostgresError.
     """
     folder = DataFolder(data_dir)
     with _mutex:
@@ -57,13 +58,8 @@ def _wait_until_ready(folder: DataFolder) -> Path:
             folder.write_state("")
             keeper = _launch_keeper(folder)
         elif keeper.poll() is not None:
-            reason = (
-                folder.read_state().error
-                or f"its keeper ended with status {keeper.returncode}"
-            )
-            raise EmbeddedPostgresError(
-                f"The embedded PostgreSQL in {folder.path} did not start: {reason}"
-            )
+            reason = folder.read_state().error or f"its keeper ended with status {keeper.returncode}"
+            raise EmbeddedPostgresError(f"The embedded PostgreSQL in {folder.path} did not start: {reason}")
         time.sleep(POLL_SECONDS)
 
 

@@ -1,4 +1,5 @@
-"""Django database engine `config.embedded`: PostgreSQL whose server is the embedded one, started on first use.
+"""Django database engine `config.embedded`: PostgreSQL whose server is the embedded one, started on first
+use.
 
 Commands that never open a connection (makemigrations --check, collectstatic, type checks) start nothing.
 """

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-DATABASE_ACCOUNT = "reckoner-postgres"
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
 LockName = Literal["clients", "start", "keeper"]
@@ -57,9 +56,7 @@ class KeeperState:
 
     @property
     def error(self) -> str:
-        return (
-            self.text.removeprefix("error:") if self.text.startswith("error:") else ""
-        )
+        return self.text.removeprefix("error:") if self.text.startswith("error:") else ""
 
 
 class DataFolder:
@@ -68,10 +65,12 @@ class DataFolder:
         self.cluster = path / "postgres"
         self.log = path / "postgres.log"
         self.state = path / "keeper.state"
+        self.socket_link = path / "socket"
 
     def create(self) -> None:
-        """Creates DATA_DIR where it is missing. Root hands it to the owner of the folder above it, so that a later run
-        as that ordinary user finds nothing it may not touch."""
+        """Creates DATA_DIR where it is missing. Root hands it to the owner of the folder above it, so that a
+        later run as that ordinary user finds nothing it may not touch.
+        """
         try:
             self.path.mkdir(mode=0o700, parents=True)
         except FileExistsError:
@@ -106,9 +105,7 @@ class DataFolder:
     def _is_free(self, name: LockName, *, shared: bool = False) -> bool:
         descriptor = self._open(self.path / f"{name}.lock")
         try:
-            fcntl.flock(
-                descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-            )
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         finally:
@@ -138,13 +135,11 @@ class DataFolder:
 
     def _open(self, path: Path, flags: int = 0) -> int:
         try:
-            descriptor = os.open(
-                path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600
-            )
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
         except PermissionError:
             raise EmbeddedPostgresError(
-                f"{path} belongs to {_account_name(path.stat().st_uid)}. Run as that user, or set DATA_DIR to a folder "
-                "of your own."
+                f"{path} belongs to {_account_name(path.stat().st_uid)}. "
+                "Run as that user, or set DATA_DIR to a folder of your own."
             ) from None
         if os.geteuid() == 0:
             self._give_to(self.owner, descriptor)

@@ -1,11 +1,12 @@
-"""The keeper: one process per DATA_DIR that starts the server, restarts it after a crash, and stops it at the end.
+"""The keeper: one process per DATA_DIR that starts the server, revives it after a crash, stops it at the end.
 
-Run as `python -m config.embedded.keeper DATA_DIR` by `attach`. It waits for the lock that every client shares; getting
-it means that the last client has left or was killed.
+Run as `python -m config.embedded.keeper DATA_DIR` by `attach`. It waits for the lock that every client
+shares; getting it means that the last client has left or was killed.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from config.embedded.cluster import Cluster
 from config.embedded.folder import DataFolder, EmbeddedPostgresError
 
 READY_POLL_SECONDS = 0.02
-RESTART_PAUSE_SECONDS = 0.2
+REVIVE_PAUSE_SECONDS = 0.2
 STOP_WAIT_SECONDS = 120.0
 
 
 class _Terminated(BaseException):
-    """The machine shuts down or an operator ends the keeper."""
+    """The machine shuts down, an operator ends the keeper, or the server cannot be revived."""
 
 
 class Keeper:
@@ -33,64 +34,64 @@ class Keeper:
         self.log = self.folder.open_log()
         self._mutex = threading.Lock()
         self._stopping = False
-        self._server: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
+        """Returns when nobody uses the server any more and it has stopped."""
         with self.folder.lock("keeper"):
             try:
-                self._start()
-                threading.Thread(target=self._revive, daemon=True).start()
-                self.folder.lock("clients")
+                server = self._start()
             except EmbeddedPostgresError as error:
                 self.folder.write_state(f"error:{error}")
                 return 1
+            self._server = server
+            threading.Thread(target=self._revive, daemon=True).start()
+            try:
+                self.folder.lock("clients")
             except _Terminated:
-                return 0
+                return 1
             finally:
                 self._stop()
-        return 0
+            return 0
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         self.cluster.prepare()
         socket_dir = self.cluster.socket_dir()
-        self._server = self.cluster.start(socket_dir, self.log)
-        while not self.cluster.is_ready(self._server):
-            if self._server.poll() is not None:
+        server = self.cluster.start(socket_dir, self.log)
+        while not self.cluster.is_ready(server):
+            if server.poll() is not None:
                 raise EmbeddedPostgresError(
-                    f"the server ended with status {self._server.returncode}; its reason stands in {self.folder.log}"
+                    f"the server ended with status {server.returncode}; its reason stands in "
+                    f"{self.folder.log}"
                 )
             time.sleep(READY_POLL_SECONDS)
         self.folder.write_state(f"ready:{socket_dir}")
+        return server
 
     def _revive(self) -> None:
         """Starts the server again whenever it ends although clients still use it."""
         while True:
-            assert self._server is not None
             self._server.wait()
             with self._mutex:
                 if self._stopping:
                     return
                 self.folder.write_state("")
                 try:
-                    self._start()
+                    self._server = self._start()
                 except EmbeddedPostgresError as error:
                     self.folder.write_state(f"error:{error}")
+                    os.kill(os.getpid(), signal.SIGTERM)
                     return
-            time.sleep(RESTART_PAUSE_SECONDS)
+            time.sleep(REVIVE_PAUSE_SECONDS)
 
     def _stop(self) -> None:
         with self._mutex:
             self._stopping = True
-            if self._server is not None and self._server.poll() is None:
-                self._server.send_signal(
-                    signal.SIGINT
-                )  # "fast": ends sessions, then writes a checkpoint
+            if self._server.poll() is None:
+                self._server.send_signal(signal.SIGINT)  # "fast": ends sessions, then writes a checkpoint
                 try:
                     self._server.wait(STOP_WAIT_SECONDS)
                 except subprocess.TimeoutExpired:
-                    self._server.send_signal(
-                        signal.SIGQUIT
-                    )  # recovery at the next start makes up for it
+                    self._server.send_signal(signal.SIGQUIT)  # recovery at the next start makes up for it
                     self._server.wait()
             self.cluster.remove_socket_dir()
 

@@ -1,14 +1,16 @@
 """Server settings of the embedded PostgreSQL, for a small machine that client, application and server share.
 
-Durability is the product, so fsync, synchronous_commit and full_page_writes are never touched. What is set follows
-the machine's memory; docs/configuration.md says why.
+Durability is the product, so fsync, synchronous_commit and full_page_writes are never touched. What is set
+follows the machine's memory; docs/configuration.md says why.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Linux keeps it
 MIB = 1024 * 1024
 SMALL_SHARED_MEMORY_BYTES = 512 * MIB
 
@@ -40,10 +42,7 @@ def server_options() -> dict[str, str]:
 
 def _has_roomy_shared_memory() -> bool:
     """Containers usually get 64 MiB of /dev/shm, which one parallel query can fill."""
-    return (
-        os.path.isdir("/dev/shm")
-        and shutil.disk_usage("/dev/shm").total >= SMALL_SHARED_MEMORY_BYTES
-    )
+    return SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).total >= SMALL_SHARED_MEMORY_BYTES
 
 
 def _between(least: int, wanted: int, most: int) -> int:

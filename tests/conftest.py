@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get install chromium)."
+
+
+def find_chromium() -> Path | None:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return Path(found) if found else None
+
+
+def pytest_report_header() -> str:
+    found = find_chromium()
+    return f"Browser tests: with {found}." if found else NO_BROWSER
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_chromium() is None:
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The system's Chromium, for Playwright's `executable_path`."""
+    found = find_chromium()
+    assert found is not None, NO_BROWSER
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+        "true"  # Playwright's loop makes Django refuse the ORM otherwise
+    )
+    return found
