@@ -10,8 +10,8 @@ from config.embedded import attach
 data_dir = Path(sys.argv[1])
 print("attached", flush=True)
 for line in sys.stdin:
-    with psycopg.connect(
-        host=str(attach(data_dir)), port=5432, user="reckoner", dbname="reckoner"
-    ) as connection:
+    socket_dir = str(attach(data_dir))
+    with psycopg.connect(host=socket_dir, port=5432, user="reckoner", dbname="reckoner") as connection:
         cursor = connection.execute(line)
-        print(cursor.fetchall() if cursor.description else "done", flush=True)
+        answer = cursor.fetchall() if cursor.description else "done"
+    print(answer, flush=True)  # after the commit, like any answer of this product
