@@ -8,7 +8,16 @@ that round on purpose are in `money`, and they say so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from decimal import (
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    getcontext,
+    setcontext,
+)
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -24,7 +33,13 @@ def exactly(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        with localcontext(EXACT):
+        # Not `localcontext`, which copies the context: that is a fifth of the time of rating one quantity. Nothing
+        # here changes the shared context, and nobody reads its flags.
+        outside = getcontext()
+        setcontext(EXACT)
+        try:
             return function(*args, **kwargs)
+        finally:
+            setcontext(outside)
 
     return inner
