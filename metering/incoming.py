@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -79,6 +78,8 @@ class TimeBounds:
 _decoder = msgspec.json.Decoder(IncomingEvent)
 _key_decoder = msgspec.json.Decoder(dict[str, object])
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+# The two upper bits of this digit are the variant, always 10; the lower two are kept.
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -104,15 +105,16 @@ def parse_instant(text: str) -> datetime | None:
         return None
 
 
-def event_id(source: str, key: str) -> uuid.UUID:
-    """Give the primary key of an event: its key where that is a UUID, else one made of SHA-256 of source and key."""
+def event_id(source: str, key: str) -> str:
+    """Give the primary key of an event as 32 hexadecimal digits.
+
+    It is the key itself where that is a UUID, else made of SHA-256 of source and key: version 8 of RFC 9562, a UUID of
+    our own making.
+    """
     if len(key) == 36 and _UUID.fullmatch(key):
-        return uuid.UUID(key)
-    digest = hashlib.sha256(b"%d:%b%b" % (len(source), source.encode(), key.encode())).digest()
-    # Version 8 (RFC 9562) marks it as our own making.
-    return uuid.UUID(
-        int=int.from_bytes(digest[:16], "big") & ~(0xF << 76 | 0x3 << 62) | (0x8 << 76 | 0x2 << 62)
-    )
+        return key.replace("-", "").lower()
+    digest = hashlib.sha256(b"%d:%b%b" % (len(source), source.encode(), key.encode())).hexdigest()
+    return f"{digest[:12]}8{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
 
 
 def check_event(event: IncomingEvent, *, now: datetime, bounds: TimeBounds) -> datetime | Refusal:
@@ -123,9 +125,11 @@ def check_event(event: IncomingEvent, *, now: datetime, bounds: TimeBounds) -> d
             "key is missing. Send a key of your own that names this event for ever.",
             "key",
         )
-    for field in ("key", "meter", "customer", "subject", "workload"):
-        text = getattr(event, field)
-        if text is not None and not _storable(text):
+    # Plain text is told by one look at all of it together.
+    if not _plain(f"{event.key}{event.meter}{event.customer}{event.subject}{event.workload}"):
+        for field in ("key", "meter", "customer", "subject", "workload"):
+            if _storable(getattr(event, field) or ""):
+                continue
             return Refusal(
                 "invalid_text",
                 f"{field} contains a character that cannot be stored.",
@@ -157,6 +161,10 @@ def _dimensions_refusal(event: IncomingEvent) -> Refusal | None:
             message = f"dimensions.{name!a} contains a character that cannot be stored."
             return Refusal("invalid_text", message, "dimensions", event.key)
     return None
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and "\x00" not in text
 
 
 def _storable(text: str) -> bool:

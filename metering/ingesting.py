@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from django.db import transaction
+from msgspec.json import encode as encode_json
 
 from metering import catalog
 from metering.identity import new_uuid7
@@ -48,28 +49,45 @@ class EventResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch: its ledger id, a count per status, a result per event in the order sent."""
+    """What became of a batch: its ledger id, and the results of the events that were not accepted, by place.
+
+    `keys` are the keys of all its events in the order sent.
+    """
 
     batch: uuid.UUID
-    results: list[EventResult]
-    counts: Counter[ResultStatus]
+    keys: tuple[str | None, ...]
+    exceptions: Mapping[int, EventResult]
+
+    @property
+    def results(self) -> list[EventResult]:
+        """A result per event in the order sent."""
+        return [
+            self.exceptions.get(place) or EventResult(place, key, ResultStatus.ACCEPTED)
+            for place, key in enumerate(self.keys)
+        ]
+
+    @property
+    def counts(self) -> Counter[ResultStatus]:
+        counts = Counter(result.status for result in self.exceptions.values())
+        counts[ResultStatus.ACCEPTED] = len(self.keys) - len(self.exceptions)
+        return counts
 
 
 class _Offer(NamedTuple):
     """An event that may be stored, and the place it was sent in."""
 
     place: int
-    id: uuid.UUID
+    id: str
     event: IncomingEvent
     occurred_at: datetime
 
 
 @dataclass(slots=True)
 class _Sorting:
-    """Results known so far by index, first offers of each key, and offers that repeat a key of this batch."""
+    """What is not accepted so far by place, the first offer of each key, and the offers of a key used before."""
 
     results: dict[int, EventResult] = field(default_factory=dict)
-    first: dict[uuid.UUID, _Offer] = field(default_factory=dict)
+    first: dict[str, _Offer] = field(default_factory=dict)
     again: list[_Offer] = field(default_factory=list)
 
     def reject(self, index: int, refusal: Refusal) -> None:
@@ -99,22 +117,17 @@ def record_events(
     batch = new_uuid7()
     with transaction.atomic(durable=True):
         stored = insert_batch(
-            rows,
-            batch=batch,
-            source=source,
-            received_at=now,
-            rejected=len(sorting.results),
+            rows, batch=batch, source=source, received_at=now, rejected=len(sorting.results)
         )
+        if stored is not None:
+            sorting.again += [sorting.first[row.id] for row in rows if row.id not in stored]
         for row in rows:
-            if row.id in stored:
+            if row.meter_code is not None and (stored is None or row.id in stored):
                 offer = sorting.first[row.id]
-                sorting.results[offer.place] = _stored_result(offer, row)
-            else:
-                sorting.again.append(sorting.first[row.id])
+                sorting.results[offer.place] = _unmatched_result(offer, row)
         if sorting.again:
             _compare(sorting, batch=batch, source=source, now=now)
-    results = [sorting.results[index] for index in range(len(events))]
-    return BatchResult(batch, results, Counter(result.status for result in results))
+    return BatchResult(batch, tuple(event.key for event in events), sorting.results)
 
 
 def _sort(
@@ -169,9 +182,9 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
                 customer_id=customer_id,
                 workload_id=workloads[event.workload] if event.workload is not None else None,
                 value=event.value,
-                occurred_at=offer.occurred_at,
+                occurred_at=offer.occurred_at.isoformat(),
                 subject=event.subject,
-                dimensions=event.dimensions or None,
+                dimensions=encode_json(event.dimensions).decode() if event.dimensions else None,
                 meter_code=None if matched else event.meter,
                 customer_code=None if matched else event.customer,
             )
@@ -179,11 +192,9 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
     return rows
 
 
-def _stored_result(offer: _Offer, row: Row) -> EventResult:
-    if row.meter_code is None:
-        return EventResult(offer.place, row.key, ResultStatus.ACCEPTED)
+def _unmatched_result(offer: _Offer, row: Row) -> EventResult:
     if row.meter_id is None:
-        code, field_, name = "unknown_meter", "meter", row.meter_code
+        code, field_, name = "unknown_meter", "meter", row.meter_code or ""
     else:
         code, field_, name = "unknown_customer", "customer", row.customer_code or ""
     message = f"There is no {field_} “{name}” yet. The event is kept and counts once it exists."

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -36,7 +37,7 @@ WITH stored AS (
            count(*) FILTER (WHERE NOT matched), %(rejected)s, min(occurred_at), max(occurred_at)
     FROM stored
 )
-SELECT id FROM stored
+SELECT CASE WHEN count(*) < %(offered)s THEN coalesce(array_agg(id), '{}') END FROM stored
 """
 
 # As the content was sent: codes, not ids, because an event may have been matched since.
@@ -57,17 +58,20 @@ SET duplicates = duplicates + %s, conflicts = conflicts + %s, rejected = rejecte
 
 
 class Row(NamedTuple):
-    """One event ready to be stored. Codes are set when meter or customer is unknown."""
+    """One event ready to be stored: its id in hexadecimal, time and dimensions as text the database reads.
 
-    id: uuid.UUID
+    Codes are set when meter or customer is unknown.
+    """
+
+    id: str
     key: str
     meter_id: int | None
     customer_id: int | None
     workload_id: int | None
     value: Decimal | None
-    occurred_at: datetime
+    occurred_at: str
     subject: str | None
-    dimensions: dict[str, str] | None
+    dimensions: str | None
     meter_code: str | None
     customer_code: str | None
 
@@ -94,55 +98,48 @@ def insert_batch(
     source: str,
     received_at: datetime,
     rejected: int,
-) -> set[uuid.UUID]:
-    """Store the rows whose key is new and the ledger row of the batch; give the ids stored.
+) -> set[str] | None:
+    """Store the rows whose key is new and the ledger row of the batch; give the ids stored, None when all were.
 
     Rows are written in the order of their ids, so that batches sharing keys wait for each other and never deadlock.
     """
-    ordered = sorted(rows, key=lambda row: row.id.bytes)
+    ordered = sorted(rows, key=itemgetter(0))
     columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
     (
-        ids,
-        keys,
-        meters,
-        customers,
-        workloads,
-        values,
-        occurred,
-        subjects,
-        dimensions,
-        meter_codes,
+        ids, keys, meters, customers, workloads, values, occurred, subjects, dimensions, meter_codes,
         customer_codes,
-    ) = columns
+    ) = columns  # fmt: skip
     parameters: dict[str, Any] = {
         "batch": batch,
         "source": source,
         "received_at": received_at,
         "rejected": rejected,
-        "ids": _plain(uuid_.hex for uuid_ in ids),
-        "keys": _quoted(keys),
-        "meters": _plain(meters),
-        "customers": _plain(customers),
-        "workloads": _plain(workloads),
-        "values": _plain(values),
-        "occurred": _quoted(instant.isoformat() for instant in occurred),
-        "subjects": _quoted(subjects),
-        "dimensions": _quoted(json.dumps(each) if each else None for each in dimensions),
-        "meter_codes": _quoted(meter_codes),
-        "customer_codes": _quoted(customer_codes),
+        "offered": len(rows),
+        "ids": "{" + ",".join(ids) + "}",
+        "keys": _texts(keys),
+        "meters": _numbers(meters),
+        "customers": _numbers(customers),
+        "workloads": _numbers(workloads),
+        "values": _numbers(values),
+        "occurred": _texts(occurred),
+        "subjects": _texts(subjects),
+        "dimensions": _texts(dimensions),
+        "meter_codes": _texts(meter_codes),
+        "customer_codes": _texts(customer_codes),
     }
     with connection.cursor() as cursor:
         cursor.execute(INSERT, parameters)
-        return {row[0] for row in cursor.fetchall()}
+        stored = cursor.fetchone()[0]
+    return None if stored is None else {each.hex for each in stored}
 
 
-def stored_contents(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Content]:
+def stored_contents(ids: Sequence[str]) -> dict[str, Content]:
     """Give what is stored under these ids."""
     with connection.cursor() as cursor:
         cursor.execute(SELECT_STORED, [list(ids)])
         rows = cursor.fetchall()
     return {
-        row[0]: Content(
+        row[0].hex: Content(
             source=row[1],
             key=row[2],
             meter=row[3],
@@ -163,18 +160,22 @@ def add_repeated(batch: uuid.UUID, *, duplicates: int, conflicts: int, rejected:
         cursor.execute(ADD_REPEATED, [duplicates, conflicts, rejected, batch])
 
 
-def _plain(items: Iterable[object]) -> str:
+def _numbers(items: Sequence[object]) -> str:
     return "{" + ",".join(["NULL" if item is None else str(item) for item in items]) + "}"
 
 
-def _quoted(items: Iterable[str | None]) -> str:
-    return (
-        "{"
-        + ",".join(
-            [
-                "NULL" if item is None else '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
-                for item in items
-            ]
-        )
-        + "}"
-    )
+def _texts(items: Sequence[str | None]) -> str:
+    """Write an array literal; most columns need no escape, and many hold nothing at all."""
+    present = [item for item in items if item is not None]
+    if not present:
+        return "{" + ",".join(["NULL"] * len(items)) + "}"
+    together = "".join(present)
+    if "\\" in together or '"' in together:
+        quoted = [
+            "NULL" if item is None else '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            for item in items
+        ]
+        return "{" + ",".join(quoted) + "}"
+    if len(present) == len(items):
+        return '{"' + '","'.join(present) + '"}'
+    return "{" + ",".join(["NULL" if item is None else f'"{item}"' for item in items]) + "}"
