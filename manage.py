@@ -10,9 +10,7 @@ MISSING = "Django is not installed for {}. Run `make install`, then .venv/bin/py
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if sys.argv[1:2] == ["runserver"]:
-        os.environ.setdefault(
-            "DATABASE_POOL", "10"
-        )  # a web server shares connections, a command needs one
+        os.environ.setdefault("DATABASE_POOL", "10")  # a web server shares connections, a command needs one
     try:
         from django.core.management import execute_from_command_line
     except ModuleNotFoundError as error:

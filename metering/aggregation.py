@@ -55,7 +55,8 @@ def total_spans(
 ) -> list[Total]:
     """Give the quantity of each span and group, for one meter; spans without events are left out. One query.
 
-    `with_values` also gives each event's value, oldest first. `as_of` is a ledger position: only what was placed up to it counts. None counts everything committed.
+    `with_values` also gives each event's value, oldest first. `as_of` is a ledger position: only what was placed up
+    to it counts. None counts everything committed.
     """
     if not spans:
         return []

@@ -66,7 +66,8 @@ def measure(
 ) -> dict[int, Measure]:
     """Measure one meter for many customers and times at once; give a measure per slot, zero where nothing happened.
 
-    `group_by` names dimensions the meter declares; `with_values` asks for each event's value too; `as_of` is a ledger position, None counts everything committed.
+    `group_by` names dimensions the meter declares; `with_values` asks for each event's value too; `as_of` is a
+    ledger position, None counts everything committed.
     One query, whatever the number of spans.
     """
     _require_declared(meter, group_by)

@@ -226,10 +226,10 @@ class Event(models.Model):
     value = QuantityField(null=True, max_digits=38, decimal_places=18)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    subject = models.TextField(null=True)  # noqa: DJ001 - null takes no space in the largest table
+    subject = models.TextField(null=True)
     dimensions = models.JSONField(null=True)
-    meter_code = models.TextField(null=True)  # noqa: DJ001
-    customer_code = models.TextField(null=True)  # noqa: DJ001
+    meter_code = models.TextField(null=True)
+    customer_code = models.TextField(null=True)
     released_batch_id = models.UUIDField(null=True)
     voided_batch_id = models.UUIDField(null=True)
 

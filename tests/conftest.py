@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from customers.api.authentication import remembered_keys
+from metering import catalog
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get install chromium)."
 
@@ -36,3 +39,10 @@ def chromium() -> Path:
         "true"  # Playwright's loop makes Django refuse the ORM otherwise
     )
     return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Ids and keys remembered for seconds must not outlive the rollback of a test."""
+    catalog.forget()
+    remembered_keys.forget()

@@ -106,3 +106,6 @@ class MeterCoverage(models.Model):
                 ],
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.meter} by {self.subscription}"

@@ -5,184 +5,518 @@ import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
-import metering.models
 import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
+import metering.models
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('customers', '0001_initial'),
+        ("customers", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='EventConflict',
+            name="EventConflict",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_id', models.UUIDField(db_index=True)),
-                ('source', models.CharField(max_length=100)),
-                ('key', models.TextField()),
-                ('batch_id', models.UUIDField()),
-                ('offered', models.JSONField()),
-                ('received_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("event_id", models.UUIDField(db_index=True)),
+                ("source", models.CharField(max_length=100)),
+                ("key", models.TextField()),
+                ("batch_id", models.UUIDField()),
+                ("offered", models.JSONField()),
+                ("received_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['-received_at', '-id'],
+                "ordering": ["-received_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='EventBatch',
+            name="EventBatch",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('received', 'Received'), ('released', 'Released from unmatched'), ('corrected', 'Corrected')], default='received', max_length=16)),
-                ('source', models.CharField(max_length=100)),
-                ('received_at', models.DateTimeField()),
-                ('stored', models.IntegerField(help_text="Event rows written with this batch's id.")),
-                ('accepted', models.IntegerField(default=0)),
-                ('duplicates', models.IntegerField(default=0)),
-                ('conflicts', models.IntegerField(default=0)),
-                ('unmatched', models.IntegerField(default=0)),
-                ('rejected', models.IntegerField(default=0)),
-                ('first_occurred_at', models.DateTimeField(null=True)),
-                ('last_occurred_at', models.DateTimeField(null=True)),
-                ('position', models.BigIntegerField(null=True, unique=True)),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("released", "Released from unmatched"),
+                            ("corrected", "Corrected"),
+                        ],
+                        default="received",
+                        max_length=16,
+                    ),
+                ),
+                ("source", models.CharField(max_length=100)),
+                ("received_at", models.DateTimeField()),
+                ("stored", models.IntegerField(help_text="Event rows written with this batch's id.")),
+                ("accepted", models.IntegerField(default=0)),
+                ("duplicates", models.IntegerField(default=0)),
+                ("conflicts", models.IntegerField(default=0)),
+                ("unmatched", models.IntegerField(default=0)),
+                ("rejected", models.IntegerField(default=0)),
+                ("first_occurred_at", models.DateTimeField(null=True)),
+                ("last_occurred_at", models.DateTimeField(null=True)),
+                ("position", models.BigIntegerField(null=True, unique=True)),
             ],
             options={
-                'verbose_name_plural': 'event batches',
-                'indexes': [models.Index(condition=models.Q(('position', None)), fields=['received_at'], name='eventbatch_unplaced'), models.Index(fields=['received_at'], name='eventbatch_received')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['released', 'corrected']), ('stored', django.db.models.expressions.CombinedExpression(models.F('accepted'), '+', models.F('unmatched'))), _connector='OR'), name='eventbatch_stored_is_accepted_and_unmatched'), models.CheckConstraint(condition=models.Q(('kind__in', ['received', 'released', 'corrected'])), name='eventbatch_kind_known')],
+                "verbose_name_plural": "event batches",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("position", None)),
+                        fields=["received_at"],
+                        name="eventbatch_unplaced",
+                    ),
+                    models.Index(fields=["received_at"], name="eventbatch_received"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("kind__in", ["released", "corrected"]),
+                            (
+                                "stored",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("accepted"), "+", models.F("unmatched")
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="eventbatch_stored_is_accepted_and_unmatched",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["received", "released", "corrected"])),
+                        name="eventbatch_kind_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='EventLedger',
+            name="EventLedger",
             fields=[
-                ('singleton', models.BooleanField(default=True, primary_key=True, serialize=False)),
-                ('last_position', models.BigIntegerField(default=0)),
+                ("singleton", models.BooleanField(default=True, primary_key=True, serialize=False)),
+                ("last_position", models.BigIntegerField(default=0)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('singleton', True)), name='eventledger_one_row')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("singleton", True)), name="eventledger_one_row"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalMeter',
+            name="HistoricalMeter",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('code', models.CharField(db_index=True, help_text='The name events use. Made from the label when left empty. It cannot be changed later.', max_length=200, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$', 'Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.', code='invalid_code')])),
-                ('label', models.CharField(help_text='The name people read, also on invoices.', max_length=200)),
-                ('type', models.CharField(choices=[('count', "Count: adds 1 per event, or the event's value when it has one"), ('sum', 'Sum: adds the values of events')], default='count', max_length=16)),
-                ('unit', models.CharField(blank=True, help_text='What one of it is called on invoices, for example “ticket”.', max_length=40)),
-                ('dimensions', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[A-Za-z_][A-Za-z0-9_.-]{0,62}$', 'Dimension names are letters, digits and _ . -, beginning with a letter or _.', code='invalid_dimension')]), blank=True, default=list, help_text='Properties of events to group or price by, separated by commas: channel, region.', size=None)),
-                ('description', models.TextField(blank=True, help_text='What counts and what does not, for your colleagues.')),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('active', 'Active'), ('deprecated', 'Deprecated')], default='active', max_length=16)),
-                ('created_at', models.DateTimeField(blank=True, editable=False)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.CharField(max_length=100, null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        db_index=True,
+                        help_text="The name events use. Made from the label when left empty. It cannot be changed later.",
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$",
+                                "Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.",
+                                code="invalid_code",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "label",
+                    models.CharField(help_text="The name people read, also on invoices.", max_length=200),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("count", "Count: adds 1 per event, or the event's value when it has one"),
+                            ("sum", "Sum: adds the values of events"),
+                        ],
+                        default="count",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "unit",
+                    models.CharField(
+                        blank=True,
+                        help_text="What one of it is called on invoices, for example “ticket”.",
+                        max_length=40,
+                    ),
+                ),
+                (
+                    "dimensions",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=63,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "^[A-Za-z_][A-Za-z0-9_.-]{0,62}$",
+                                    "Dimension names are letters, digits and _ . -, beginning with a letter or _.",
+                                    code="invalid_dimension",
+                                )
+                            ],
+                        ),
+                        blank=True,
+                        default=list,
+                        help_text="Properties of events to group or price by, separated by commas: channel, region.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "description",
+                    models.TextField(
+                        blank=True, help_text="What counts and what does not, for your colleagues."
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("active", "Active"), ("deprecated", "Deprecated")],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(blank=True, editable=False)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.CharField(max_length=100, null=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical meter',
-                'verbose_name_plural': 'historical meters',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical meter",
+                "verbose_name_plural": "historical meters",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Meter',
+            name="Meter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(help_text='The name events use. Made from the label when left empty. It cannot be changed later.', max_length=200, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$', 'Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.', code='invalid_code')])),
-                ('label', models.CharField(help_text='The name people read, also on invoices.', max_length=200)),
-                ('type', models.CharField(choices=[('count', "Count: adds 1 per event, or the event's value when it has one"), ('sum', 'Sum: adds the values of events')], default='count', max_length=16)),
-                ('unit', models.CharField(blank=True, help_text='What one of it is called on invoices, for example “ticket”.', max_length=40)),
-                ('dimensions', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[A-Za-z_][A-Za-z0-9_.-]{0,62}$', 'Dimension names are letters, digits and _ . -, beginning with a letter or _.', code='invalid_dimension')]), blank=True, default=list, help_text='Properties of events to group or price by, separated by commas: channel, region.', size=None)),
-                ('description', models.TextField(blank=True, help_text='What counts and what does not, for your colleagues.')),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('active', 'Active'), ('deprecated', 'Deprecated')], default='active', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        help_text="The name events use. Made from the label when left empty. It cannot be changed later.",
+                        max_length=200,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$",
+                                "Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.",
+                                code="invalid_code",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "label",
+                    models.CharField(help_text="The name people read, also on invoices.", max_length=200),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("count", "Count: adds 1 per event, or the event's value when it has one"),
+                            ("sum", "Sum: adds the values of events"),
+                        ],
+                        default="count",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "unit",
+                    models.CharField(
+                        blank=True,
+                        help_text="What one of it is called on invoices, for example “ticket”.",
+                        max_length=40,
+                    ),
+                ),
+                (
+                    "dimensions",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=63,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "^[A-Za-z_][A-Za-z0-9_.-]{0,62}$",
+                                    "Dimension names are letters, digits and _ . -, beginning with a letter or _.",
+                                    code="invalid_dimension",
+                                )
+                            ],
+                        ),
+                        blank=True,
+                        default=list,
+                        help_text="Properties of events to group or price by, separated by commas: channel, region.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "description",
+                    models.TextField(
+                        blank=True, help_text="What counts and what does not, for your colleagues."
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("active", "Active"), ("deprecated", "Deprecated")],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['label'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('code', ''), _negated=True), name='meter_code_not_empty'), models.CheckConstraint(condition=models.Q(('type__in', ['count', 'sum'])), name='meter_type_known'), models.CheckConstraint(condition=models.Q(('status__in', ['draft', 'active', 'deprecated'])), name='meter_status_known')],
+                "ordering": ["label"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("code", ""), _negated=True), name="meter_code_not_empty"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("type__in", ["count", "sum"])), name="meter_type_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["draft", "active", "deprecated"])),
+                        name="meter_status_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Workload',
+            name="Workload",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=200, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$', 'Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.', code='invalid_code')])),
-                ('name', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='metering.workload')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        max_length=200,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$",
+                                "Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.",
+                                code="invalid_code",
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="metering.workload",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalWorkload',
+            name="HistoricalWorkload",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('code', models.CharField(db_index=True, max_length=200, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$', 'Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.', code='invalid_code')])),
-                ('name', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(blank=True, editable=False)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.CharField(max_length=100, null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('parent', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='metering.workload')),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        db_index=True,
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$",
+                                "Use letters, digits and _ . : @ + - only, beginning with a letter or digit; no spaces.",
+                                code="invalid_code",
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(blank=True, editable=False)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                ("history_change_reason", models.CharField(max_length=100, null=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="metering.workload",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical workload',
-                'verbose_name_plural': 'historical workloads',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical workload",
+                "verbose_name_plural": "historical workloads",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='WorkloadName',
+            name="WorkloadName",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('first_seen_at', models.DateTimeField()),
-                ('workload', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='names', to='metering.workload')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("first_seen_at", models.DateTimeField()),
+                (
+                    "workload",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="names",
+                        to="metering.workload",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=100)),
-                ('key', models.TextField()),
-                ('batch_id', models.UUIDField()),
-                ('value', metering.models.QuantityField(decimal_places=18, max_digits=38, null=True)),
-                ('occurred_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField()),
-                ('subject', models.TextField(null=True)),
-                ('dimensions', models.JSONField(null=True)),
-                ('meter_code', models.TextField(null=True)),
-                ('customer_code', models.TextField(null=True)),
-                ('released_batch_id', models.UUIDField(null=True)),
-                ('voided_batch_id', models.UUIDField(null=True)),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='customers.customer')),
-                ('meter', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='metering.meter')),
-                ('workload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='metering.workloadname')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("source", models.CharField(max_length=100)),
+                ("key", models.TextField()),
+                ("batch_id", models.UUIDField()),
+                ("value", metering.models.QuantityField(decimal_places=18, max_digits=38, null=True)),
+                ("occurred_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField()),
+                ("subject", models.TextField(null=True)),
+                ("dimensions", models.JSONField(null=True)),
+                ("meter_code", models.TextField(null=True)),
+                ("customer_code", models.TextField(null=True)),
+                ("released_batch_id", models.UUIDField(null=True)),
+                ("voided_batch_id", models.UUIDField(null=True)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="customers.customer",
+                    ),
+                ),
+                (
+                    "meter",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="metering.meter",
+                    ),
+                ),
+                (
+                    "workload",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="metering.workloadname",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['customer', 'meter', 'occurred_at'], name='event_measure'), django.contrib.postgres.indexes.BrinIndex(fields=['received_at'], name='event_received', pages_per_range=32), models.Index(condition=models.Q(('meter', None), ('customer', None), _connector='OR'), fields=['received_at'], name='event_unmatched')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('customer__isnull', False), ('meter__isnull', False)), models.Q(('customer_code__isnull', False), ('meter_code__isnull', False)), _connector='OR'), name='event_matched_or_named')],
+                "indexes": [
+                    models.Index(fields=["customer", "meter", "occurred_at"], name="event_measure"),
+                    django.contrib.postgres.indexes.BrinIndex(
+                        fields=["received_at"], name="event_received", pages_per_range=32
+                    ),
+                    models.Index(
+                        condition=models.Q(("meter", None), ("customer", None), _connector="OR"),
+                        fields=["received_at"],
+                        name="event_unmatched",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("customer__isnull", False), ("meter__isnull", False)),
+                            models.Q(("customer_code__isnull", False), ("meter_code__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="event_matched_or_named",
+                    )
+                ],
             },
         ),
     ]

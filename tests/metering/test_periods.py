@@ -1,3 +1,4 @@
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import available_timezones
 
@@ -19,6 +20,7 @@ from metering.periods import (
 )
 
 ZONES = sorted(available_timezones())
+YEARS = datetime(2020, 1, 1), datetime(2030, 1, 1)  # noqa: DTZ001 - the strategy adds the zone
 DAYS = st.dates(date(1990, 1, 1), date(2060, 12, 31))
 BILLING = st.sampled_from([Interval.DAY, Interval.WEEK, Interval.MONTH, Interval.QUARTER, Interval.YEAR])
 
@@ -94,7 +96,7 @@ def test_periods_tile_time_without_gap_or_overlap(
     spans = list(periods_between(start, end, anchor=Anchor.on(anchor), interval=interval, zone=zone))
     assert spans[0].start_on <= start
     assert spans[-1].end_on >= end
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before.end_on == after.start_on
         assert before.end == after.start
         assert before.start <= before.end
@@ -107,7 +109,7 @@ def test_every_day_is_in_the_period_found_for_it(day: date, interval: Interval, 
 
 
 @given(
-    start=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    start=st.datetimes(*YEARS, timezones=st.just(UTC)),
     hours=st.integers(1, 2000),
     interval=st.sampled_from(list(Interval)),
     zone=st.sampled_from(ZONES),
@@ -117,5 +119,5 @@ def test_windows_tile_their_time(start: datetime, hours: int, interval: Interval
     cuts = windows(start, end, interval=interval, zone=zone)
     assert cuts[0][0] == start
     assert cuts[-1][1] == end
-    assert all(before[1] == after[0] for before, after in zip(cuts, cuts[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(cuts))
     assert all(first < last for first, last in cuts)
