@@ -37,9 +37,7 @@ def test_fee_with_included_audio_and_transcription_minutes() -> None:
     # 199 + 500 x 0.05 + 250 x 0.08
     extra = line("1500", **audio) + line("750", **transcription)
     assert Decimal(str(fee.as_json()["amount"])) + extra == 244
-    words = describe(
-        parse_rate({"kind": "usage", "meter": "m", **audio}), "USD", unit=("minute", "minutes")
-    )
+    words = describe(parse_rate({"kind": "usage", "meter": "m", **audio}), "USD", unit=("minute", "minutes"))
     assert words == "First 1,000 minutes are included, then $0.05 per minute"
 
 
