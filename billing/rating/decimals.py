@@ -44,8 +44,7 @@ def exact_decimal(value: object) -> Decimal:
 
 def _plain_digits(number: Decimal) -> Decimal:
     """Check the length; write 1E+3 as 1000, so that the value reads the same everywhere."""
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)  # only NaN and infinity have letters here
+    exponent = int(number.as_tuple().exponent)
     if -exponent > MAX_DECIMALS or max(number.adjusted(), 0) + 1 + max(-exponent, 0) > MAX_DIGITS:
         raise ValueError(_TOO_LONG)
     return number.quantize(Decimal(1)) if exponent > 0 else number

@@ -33,8 +33,8 @@ def exactly(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        # Not `localcontext`, which copies the context: that is a fifth of the time of rating one quantity. Nothing
-        # here changes the shared context, and nobody reads its flags.
+        # Not `localcontext`, which copies the context: that is a fifth of the time of rating one quantity.
+        # Nothing here changes the shared context, and nobody reads its flags.
         outside = getcontext()
         setcontext(EXACT)
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.adapters import NoAdapter, answer
+from tests.acceptance.adapters import NoAdapterError, answer
 from tests.acceptance.cases_on_disk import load_cases
 from tests.acceptance.comparing import differences
 from tests.acceptance.conftest import OWN_CASES
@@ -21,12 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_unknown_area_fails() -> None:
-    with pytest.raises(NoAdapter, match="barter"):
+    with pytest.raises(NoAdapterError, match="barter"):
         answer("rating.barter", {"quantity": "1"})
 
 
 def test_unknown_shape_of_a_known_area_fails() -> None:
-    with pytest.raises(NoAdapter, match="discount_code"):
+    with pytest.raises(NoAdapterError, match="discount_code"):
         answer("rating.per_unit", {"unit_amount": "1", "quantity": "1", "discount_code": "x"})
 
 

@@ -4,7 +4,7 @@ An adapter is registered for an area and the keys of `given` it understands. It 
 the test compares those the case expects. A case that no adapter takes fails.
 """
 
-from tests.acceptance.adapters import credits, invoices, metering, periods, proration, rating  # noqa: F401
-from tests.acceptance.adapters.registry import NoAdapter, answer
+from tests.acceptance.adapters import grants, invoices, metering, periods, proration, rating  # noqa: F401
+from tests.acceptance.adapters.registry import NoAdapterError, answer
 
-__all__ = ["NoAdapter", "answer"]
+__all__ = ["NoAdapterError", "answer"]

@@ -12,7 +12,7 @@ Figures = dict[str, Any]
 Adapter = Callable[..., Figures]
 
 
-class NoAdapter(AssertionError):
+class NoAdapterError(AssertionError):
     """No adapter takes a case of this area with these keys."""
 
 
@@ -45,7 +45,7 @@ def answer(area: str, given: dict[str, Any]) -> Figures:
     """Give the figures of a case; `{"error": code}` when its terms or its usage are refused."""
     entry = next((entry for entry in _ENTRIES if entry.takes(area, set(given))), None)
     if entry is None:
-        raise NoAdapter(f"No adapter takes area {area!r} with the keys {sorted(given)}.")
+        raise NoAdapterError(f"No adapter takes area {area!r} with the keys {sorted(given)}.")
     try:
         return entry.adapter(**given)
     except (TermsError, RatingError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from billing.rating import GroupUsage, Usage, UsageRate, describe, parse_rate, rate, round_amount
@@ -13,7 +14,7 @@ def line(quantity: str, **terms: object) -> Decimal:
     return round_amount(rate(parsed, Usage(Decimal(quantity))).amount, 2)
 
 
-def lines_by(groups: dict[tuple[str, ...], str], **terms: object) -> Decimal:
+def lines_by(groups: Mapping[tuple[str], str] | Mapping[tuple[str, str], str], **terms: object) -> Decimal:
     parsed = parse_rate({"kind": "usage", "meter": "m", "model": "per_unit", **terms})
     assert isinstance(parsed, UsageRate)
     parts = tuple(

@@ -25,7 +25,7 @@ def moment(text: str) -> datetime:
 def grant(
     *,
     amount: Any,
-    id: str = "grant",
+    name: str = "grant",
     priority: Any = 0,
     effective: str | None = None,
     expires: str | None = None,
@@ -33,7 +33,7 @@ def grant(
     granted: str | None = None,
 ) -> Grant:
     return Grant(
-        id,
+        name,
         number(amount),
         granted_at=NOW - timedelta(days=1) if granted is None else moment(granted),
         priority=int(priority),
@@ -44,7 +44,7 @@ def grant(
 
 @adapts("credit.burn", "credit.order", "credit.expiry", required="grants usage")
 def burn_of_grants(*, grants: list[dict[str, Any]], usage: Any) -> Figures:
-    held = [grant(**item) for item in grants]
+    held = [grant(name=item["id"], **{key: item[key] for key in item if key != "id"}) for item in grants]
     result = burn(held, number(usage), at=NOW)
     taken = dict(result.taken)
     balances = {item.id: balance_at([item], NOW) - taken.get(item.id, 0) for item in held}
@@ -58,12 +58,13 @@ def burn_of_grants(*, grants: list[dict[str, Any]], usage: Any) -> Figures:
 
 @adapts("credit.burn", "credit.order", "credit.expiry", required="grant usage")
 def burn_of_one_grant(*, grant: dict[str, Any], usage: Any) -> Figures:
-    return burn_of_grants(grants=[grant], usage=usage)
+    return burn_of_grants(grants=[{"id": "grant"} | grant], usage=usage)
 
 
 @adapts("credit.invoice", required="quantity credits", optional="mode tiers unit_amount minimum maximum")
-def credits_on_an_invoice(*, credits: list[Any], **given: Any) -> Figures:
+def credits_on_an_invoice(**given: Any) -> Figures:
+    amounts = given.pop("credits")
     gross = round_amount(limited(**given)["amount"], currency_digits("USD"))
-    grants = [Grant(str(index), number(amount), granted_at=NOW) for index, amount in enumerate(credits)]
+    grants = [Grant(str(index), number(amount), granted_at=NOW) for index, amount in enumerate(amounts)]
     result = burn(grants, gross, at=NOW)
     return {"gross": gross, "credits_used": result.covered, "due": result.left}
