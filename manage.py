@@ -15,7 +15,12 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ModuleNotFoundError as error:
         raise SystemExit(MISSING.format(sys.executable)) from error
-    execute_from_command_line(sys.argv)
+    from config.environment import EnvironmentRefused
+
+    try:
+        execute_from_command_line(sys.argv)
+    except EnvironmentRefused as error:
+        raise SystemExit(f"Reckoner cannot start: {error}") from None
 
 
 if __name__ == "__main__":

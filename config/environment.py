@@ -11,11 +11,25 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
+
+
+class EnvironmentRefused(ImproperlyConfigured):
+    """A variable is missing or unsafe; the message says which and what to do."""
+
+
+def host_names(configured: str) -> list[str]:
+    names = [name.strip() for name in configured.split(",") if name.strip()]
+    if not names:
+        raise EnvironmentRefused(
+            "ALLOWED_HOSTS is empty: list the names this server answers to, or unset it."
+        )
+    return names
 
 
 def is_local(allowed_hosts: list[str]) -> bool:
@@ -34,7 +48,7 @@ def secret_key(configured: str, *, local: bool, folder: Path) -> str:
     if configured:
         return configured
     if not local:
-        raise ImproperlyConfigured(
+        raise EnvironmentRefused(
             "SECRET_KEY is not set, but ALLOWED_HOSTS names more than this machine. Set SECRET_KEY to 50 or "
             "more random characters and keep it: sessions and magic links are signed with it."
         )
@@ -43,11 +57,21 @@ def secret_key(configured: str, *, local: bool, folder: Path) -> str:
 
 def refuse_debug(debug: bool, *, local: bool) -> bool:
     if debug and not local:
-        raise ImproperlyConfigured(
+        raise EnvironmentRefused(
             "DEBUG shows settings and data to every visitor: unset it, or let ALLOWED_HOSTS name this "
             "machine only."
         )
     return debug
+
+
+def postgresql(connection: dict[str, Any]) -> dict[str, Any]:
+    """The parsed DATABASE_URL, refused when it names anything but PostgreSQL."""
+    if connection.get("ENGINE") != "django.db.backends.postgresql":
+        raise EnvironmentRefused(
+            "DATABASE_URL must name a PostgreSQL server (postgres://user:password@host:5432/name): other "
+            "databases do not keep decimals exact or constraints whole."
+        )
+    return connection
 
 
 def _kept_secret(folder: Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from django.middleware import security
 from django.urls import is_valid_path
 
 from config.errors import error_response
@@ -28,20 +28,19 @@ POLICY = {
 ADMIN_POLICY = POLICY | {"script-src": "'self' 'unsafe-eval' 'unsafe-inline'"}
 
 
-class SecurityMiddleware(security.SecurityMiddleware):
-    """Django's, except that the API over plain http is refused instead of redirected: the key has already
-    travelled in the clear, and a redirected write loses its body.
-    """
+class HttpsApiMiddleware:
+    """Refuses the API over plain http where pages are redirected to https: the key has already travelled in
+    the clear, and a redirected write would lose its body."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
-        redirect = super().process_request(request)
-        if redirect is not None and request.path.startswith(API_PREFIX):
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if settings.SECURE_SSL_REDIRECT and request.path.startswith(API_PREFIX) and not request.is_secure():
             return error_response(
-                403,
-                "https_required",
-                "Use https. Revoke this API key: it was just sent unencrypted.",
+                403, "https_required", "Use https. Revoke this API key: it was just sent unencrypted."
             )
-        return redirect
+        return self.get_response(request)
 
 
 class ContentSecurityPolicyMiddleware:

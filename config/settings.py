@@ -18,7 +18,7 @@ env = environ.Env()
 
 # ---- where it runs -------------------------------------------------------------------------------
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = environment.host_names(env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]"))
 LOCAL = environment.is_local(ALLOWED_HOSTS)
 PORT = env.int("PORT", default=8000)
 PUBLIC_URL = env.str(
@@ -75,7 +75,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.middleware.SecurityMiddleware",
+    "config.middleware.HttpsApiMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.OptionalSlashMiddleware",
@@ -112,7 +113,7 @@ TEMPLATES = [
 
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)
 DATABASES: dict[str, Any] = {
-    "default": env.db("DATABASE_URL")
+    "default": environment.postgresql(env.db("DATABASE_URL"))
     if env.str("DATABASE_URL", default="")
     else {"ENGINE": "config.embedded", "NAME": "reckoner", "USER": "reckoner"}
 }

@@ -1,0 +1,16 @@
+"""How `gunicorn -c config/gunicorn.py config.wsgi` serves: threads, as requests wait for the database."""
+
+import os
+
+bind = f"{os.environ.get('WEB_BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+worker_class = "gthread"
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+max_requests = 20_000
+max_requests_jitter = 2_000
+accesslog = "-" if os.environ.get("ACCESS_LOG") else None
+# Each thread needs at most one connection at a time.
+os.environ.setdefault("DATABASE_POOL", str(threads))
