@@ -25,7 +25,7 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 # The admin's interface library evaluates the expressions in its own templates.
-ADMIN_POLICY = POLICY | {"script-src": "'self' 'unsafe-eval' 'unsafe-inline'"}
+ADMIN_POLICY = POLICY | {"script-src": "'self' 'unsafe-eval'"}
 
 
 class HttpsApiMiddleware:
