@@ -82,14 +82,15 @@ def _check_bounds(rows: list[Fields], bounds: list[Decimal | None], *, last_may_
 
 def _check_rising(rows: list[Fields], bounds: list[Decimal | None]) -> None:
     before: Decimal | None = None
-    for row, bound in zip(rows, bounds, strict=True):
+    seen: dict[Decimal, int] = {}
+    for number, (row, bound) in enumerate(zip(rows, bounds, strict=True), start=1):
         if bound is None:
             continue
-        if before is not None and bound == before:
+        if seen.setdefault(bound, number) != number:
             row.add(
                 "duplicate_bound",
                 "up_to",
-                f"up_to {bound:f} is the bound of the tier before. Raise or remove one.",
+                f"up_to {bound:f} is the bound of tier {seen[bound]} already. Change or remove one.",
             )
         elif before is not None and bound < before:
             row.add(

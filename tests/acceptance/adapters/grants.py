@@ -12,14 +12,14 @@ from tests.acceptance.adapters.rating import limited, number
 from tests.acceptance.adapters.registry import Figures, adapts
 
 NOW = datetime(2026, 10, 15, tzinfo=UTC)
-DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+HOURS = {"hour": 1, "day": 24, "week": 7 * 24, "month": 30 * 24, "year": 365 * 24}
 
 
 def moment(text: str) -> datetime:
     """Read "+10 days" or "100 years" as that long after now, "-1 day" as before it."""
-    match = re.fullmatch(r"([+-]?\d+) (day|week|month|year)s?", text)
+    match = re.fullmatch(r"([+-]?\d+) (hour|day|week|month|year)s?", text)
     assert match, f"{text!r} is not a span this adapter reads"
-    return NOW + timedelta(days=int(match[1]) * DAYS[match[2]])
+    return NOW + timedelta(hours=int(match[1]) * HOURS[match[2]])
 
 
 def grant(
@@ -32,10 +32,11 @@ def grant(
     expired: bool = False,
     granted: str | None = None,
 ) -> Grant:
+    """A grant is as old as it says, else as its effective date; without both it is a day old."""
     return Grant(
         name,
         number(amount),
-        granted_at=NOW - timedelta(days=1) if granted is None else moment(granted),
+        granted_at=moment(granted or effective or "-1 day"),
         priority=int(priority),
         effective_at=None if effective is None else moment(effective),
         expires_at=NOW if expired else None if expires is None else moment(expires),

@@ -19,7 +19,7 @@ def digits_of(currency: str | None) -> int:
 
 
 def coupon(kind: str, value: Any) -> Coupon:
-    return Coupon(CouponKind.FIXED if kind == "fixed" else CouponKind.PERCENT, number(value))
+    return Coupon(CouponKind("percent" if kind == "percentage" else kind), number(value))
 
 
 @adapts("invoice.rounding", required="amount currency")

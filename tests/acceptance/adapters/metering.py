@@ -9,6 +9,6 @@ from tests.acceptance.adapters.rating import number
 from tests.acceptance.adapters.registry import Figures, adapts
 
 
-@adapts("aggregation.rounding", required="function precision quantity")
-def rounding(*, function: str, precision: int, quantity: Any) -> Figures:
+@adapts("aggregation.rounding", required="function quantity", optional="precision")
+def rounding(*, function: str, quantity: Any, precision: int = 0) -> Figures:
     return {"quantity": round_quantity(number(quantity), function, precision)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
 from billing.rating.proration import cap_credit, change_plan, days_between
-from metering.periods import Anchor, Interval
+from metering.periods import Anchor, Interval, local_day
 from tests.acceptance.adapters.rating import number
 from tests.acceptance.adapters.registry import Figures, adapts
 
@@ -45,8 +45,16 @@ def plan_change(
 
 @adapts("proration.days", required="from to", optional="zone")
 def days(**given: str) -> Figures:
-    """Local dates are given, so the zone cannot change their number."""
-    return {"days": days_between(date.fromisoformat(given["from"]), date.fromisoformat(given["to"]))}
+    """Count local days: a date is local already, an instant falls on a day of the zone."""
+    first_on, end_on = (_local(given[name], given.get("zone", "UTC")) for name in ("from", "to"))
+    return {"days": days_between(first_on, end_on)}
+
+
+def _local(text: str, zone: str) -> date:
+    if "T" not in text:
+        return date.fromisoformat(text)
+    moment = datetime.fromisoformat(text)
+    return moment.date() if moment.tzinfo is None else local_day(moment, zone)
 
 
 @adapts("proration.credit_cap", required="potential_credit amount_paid credited_before")

@@ -127,9 +127,13 @@ def percentage(*, rate_percent: Any, event_amounts: list[Any], **given: Any) -> 
 
 
 @adapts("rating.graduated_percentage", required="ranges amount")
-def graduated_percentage(*, ranges: list[dict[str, Any]], amount: Any) -> Figures:
+@adapts("rating.graduated_percentage", required="ranges event_amounts")
+def graduated_percentage(
+    *, ranges: list[dict[str, Any]], amount: Any = None, event_amounts: list[Any] | None = None
+) -> Figures:
     parsed = terms("graduated_percentage", tiers=tiers(ranges, fill="percent"))
-    return figures(rate(parsed, Usage(number(amount))))
+    used = number(amount) if event_amounts is None else sum(map(number, event_amounts), Decimal(0))
+    return figures(rate(parsed, Usage(used)))
 
 
 @adapts("rating.dimension", required="table dimension quantity")

@@ -256,6 +256,14 @@ class TestTiers:
         )
         assert (error.code, list(error.fields)) == ("duplicate_bound", ["tiers.1.up_to"])
 
+    def test_bounds_are_not_repeated_further_down(self) -> None:
+        tiers: list[dict[str, object]] = [
+            {"up_to": bound, "unit_amount": "1"} for bound in (10, 20, 10, None)
+        ]
+        error = refused_tiers(*tiers)
+        assert (error.code, list(error.fields)) == ("duplicate_bound", ["tiers.2.up_to"])
+        assert "is the bound of tier 1 already" in error.message
+
     def test_bounds_rise(self) -> None:
         error = refused_tiers(
             {"up_to": "20", "unit_amount": "1"},
