@@ -196,6 +196,8 @@ LOGGING = {
     # Everything reaches the root handler; Django's own handlers would print or mail it a second time.
     "loggers": {
         "django": {"handlers": [], "propagate": True},
+        "fontTools": {"level": "WARNING"},  # tells each step
+        "weasyprint.progress": {"level": "WARNING"},
         "procrastinate.blueprints": {"level": "WARNING"},  # says at every start that it read its own tasks
     },
 }

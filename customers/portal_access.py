@@ -111,7 +111,7 @@ def send_sign_in_link(email: str, *, base_url: str | None = None) -> None:
     """Mail a person their sign-in links, one for each customer they may see.
 
     Does nothing for an address nobody knows, and for one that got a mail in the last two minutes; the caller
-    cannot tell, and says the same in every case. Returns before the mail is sent; a failure to send is logged.
+    cannot tell, and says the same in every case. Returns before the mail is sent; failing to send is logged.
     """
     now = timezone.now()
     rested = Q(link_sent_at=None) | Q(link_sent_at__lte=now - PAUSE_BETWEEN_MAILS)

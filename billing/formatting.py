@@ -1,0 +1,103 @@
+"""How money, quantities, days and periods are written for people, on every screen and document alike."""
+
+from __future__ import annotations
+
+import copy
+import unicodedata
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal, localcontext
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.numbers import get_currency_symbol
+
+from billing.rating import currency_digits
+from billing.rating.working import plain
+
+LOCALE = Locale.parse("en_US")
+DAY = "d MMMM y"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+MOST_DECIMALS = 100  # more than any amount or unit price has
+WIDE = Context(prec=1000)  # babel would cut what is longer than the usual 28 digits
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """Write an amount with at least the digits of its currency, and all it has: $240.00, ¥1,200, $0.00001.
+
+    Never rounds, so a unit price is shown as exactly as it is charged.
+    """
+    digits = currency_digits(currency)
+    pattern = copy.copy(LOCALE.currency_formats["standard"])
+    pattern.frac_prec = (digits, MOST_DECIMALS)
+    if get_currency_symbol(currency, LOCALE)[-1].isalpha():
+        pattern.prefix = (f"¤{NO_BREAK}", f"-¤{NO_BREAK}")
+    with localcontext(WIDE):
+        shown = amount if amount else abs(amount)
+        return str(pattern.apply(shown, LOCALE, currency=currency, currency_digits=False))
+
+
+def quantity(value: Decimal) -> str:
+    """Write a quantity with thousands separated and no needless zeros: 1,234.5."""
+    return plain(value if value else abs(value))
+
+
+def quantity_of(value: Decimal, unit: str) -> str:
+    """Write a quantity and what it counts: 1 ticket, 120 tickets, 1.5 GB; without a unit the number alone."""
+    if not unit:
+        return plain(value if value else abs(value))
+    return f"{plain(value)} {unit if abs(value) == 1 else plural(unit)}"
+
+
+def plural(unit: str) -> str:
+    """Give the English plural of a unit; abbreviations such as GB or kWh and plurals stay as they are."""
+    last_word = unit.rpartition(" ")[2]
+    is_abbreviation = len(last_word) <= 3 and any(letter.isupper() for letter in last_word)
+    if is_abbreviation or not last_word.isascii() or not last_word[-1:].islower() or last_word.endswith("s"):
+        return unit
+    if last_word.endswith(("x", "z", "ch", "sh")):
+        return f"{unit}es"
+    if last_word.endswith("y") and last_word[-2:-1] not in "aeiou":
+        return f"{unit[:-1]}ies"
+    return f"{unit}s"
+
+
+def day(value: date) -> str:
+    """Write a day: 31 October 2026."""
+    return format_date(value, DAY, locale=LOCALE)
+
+
+def short_day(value: date) -> str:
+    """Write a day where its year is known: 31 Oct."""
+    return format_date(value, "d MMM", locale=LOCALE)
+
+
+def moment(instant: datetime, zone: str) -> str:
+    """Write an instant as the clock in a zone shows it: 3 Oct 2026, 12:00:00."""
+    return format_datetime(
+        instant.astimezone(ZoneInfo(zone)), "d MMM y, HH:mm:ss", tzinfo=ZoneInfo(zone), locale=LOCALE
+    )
+
+
+def period(start_on: date, end_on: date) -> str:
+    """Write the days `[start_on, end_on)` with the last day named, as people do: 1-31 October 2026."""
+    last = end_on - timedelta(days=1)
+    if start_on == last:
+        return day(last)
+    if (start_on.year, start_on.month) == (last.year, last.month):
+        return f"{start_on.day}\N{EN DASH}{day(last)}"
+    first = day(start_on) if start_on.year != last.year else format_date(start_on, "d MMMM", locale=LOCALE)
+    return f"{first} \N{EN DASH} {day(last)}"
+
+
+def direction(text: str) -> str:
+    """Give `rtl` for a text that begins in a script written from right to left, else `ltr`."""
+    for letter in text:
+        if (kind := unicodedata.bidirectional(letter)) in ("L", "R", "AL"):
+            return "ltr" if kind == "L" else "rtl"
+    return "ltr"
+
+
+def month(value: date) -> str:
+    """Write a month: October 2026."""
+    return format_date(value, "MMMM y", locale=LOCALE)

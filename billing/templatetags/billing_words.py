@@ -1,0 +1,53 @@
+"""Filters that write money, quantities, days and periods as billing.formatting does."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from django import template
+
+from billing import formatting
+
+register = template.Library()
+
+
+@register.filter
+def money(amount: Decimal, currency: str) -> str:
+    return formatting.money(amount, currency)
+
+
+@register.filter
+def quantity(value: Decimal) -> str:
+    return formatting.quantity(value)
+
+
+@register.filter
+def quantity_of(value: Decimal, unit: str) -> str:
+    return formatting.quantity_of(value, unit)
+
+
+@register.filter
+def day(value: date) -> str:
+    return formatting.day(value)
+
+
+@register.filter
+def month(value: date) -> str:
+    return formatting.month(value)
+
+
+@register.filter
+def period_until(start_on: date, end_on: date) -> str:
+    """Write `{{ start_on|period_until:end_on }}`; `end_on` is the first day that is not in it any more."""
+    return formatting.period(start_on, end_on)
+
+
+@register.filter
+def moment(instant: datetime, zone: str) -> str:
+    return formatting.moment(instant, zone)
+
+
+@register.filter
+def direction(text: str) -> str:
+    return formatting.direction(text)
