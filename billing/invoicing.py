@@ -14,7 +14,7 @@ from django.conf import settings
 
 from billing.drafts import DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
-from billing.lines import MeasureKey, draft_lines, measure_key
+from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
 from billing.models import Rate, Subscription
 from billing.rating import TermsError
 from billing.rating.errors import RatingError
@@ -22,7 +22,6 @@ from billing.subscribing import anchor_of, whole_period
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
-from metering.models import Meter
 from metering.periods import Period, clip, local_day, periods_between
 
 
@@ -37,7 +36,7 @@ def draw_up(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -
     drawn = DrawnUp()
     for slot, each in enumerate(due):
         try:
-            lines = draft_lines(each, rates[each.subscription.plan_id], slot, measures)
+            lines = draft_lines(each, _readable(rates[each.subscription.plan_id]), slot, measures)
         except (RatingError, TermsError) as problem:
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
@@ -102,40 +101,51 @@ def _earliest_start(subscription: Subscription, day: date) -> date:
     return whole_period(subscription, max(day, subscription.start_on)).start_on
 
 
-def _rates_by_plan(due: Iterable[DuePeriod]) -> dict[int, list[Rate]]:
+def _rates_by_plan(due: Iterable[DuePeriod]) -> dict[int, list[PlanRate] | TermsError]:
+    """Read the rates of every plan once; a plan whose terms cannot be read has the error in their place."""
     plans = {each.subscription.plan_id for each in due}
-    by_plan: dict[int, list[Rate]] = {plan: [] for plan in plans}
+    by_plan: dict[int, list[PlanRate] | TermsError] = {plan: [] for plan in plans}
     for row in Rate.objects.filter(plan__in=plans).select_related("meter"):
-        by_plan[row.plan_id].append(row)
+        rates = by_plan[row.plan_id]
+        if isinstance(rates, TermsError):
+            continue
+        try:
+            rates.append(read_plan_rate(row))
+        except TermsError as unreadable:
+            by_plan[row.plan_id] = unreadable
     return by_plan
 
 
+def _readable(rates: list[PlanRate] | TermsError) -> list[PlanRate]:
+    if isinstance(rates, TermsError):
+        raise rates
+    return rates
+
+
 def _measures(
-    due: Sequence[DuePeriod], rates: Mapping[int, list[Rate]], watermark: int | None
+    due: Sequence[DuePeriod], rates: Mapping[int, list[PlanRate] | TermsError], watermark: int | None
 ) -> dict[MeasureKey, dict[int, Measure]]:
     """Measure what some plan needs, each meter and grouping for all its customers in one query."""
-    meters: dict[MeasureKey, Meter] = {}
     spans: dict[MeasureKey, list[Span]] = {}
-    keys_by_plan = {
-        plan: {key: row.meter for row in rows if (key := measure_key(row)) is not None}
-        for plan, rows in rates.items()
+    meters = {
+        each.key: each.row.meter
+        for plan_rates in rates.values()
+        if not isinstance(plan_rates, TermsError)
+        for each in plan_rates
+        if each.key is not None
     }
     for slot, each in enumerate(due):
-        start, end = each.period.start, each.period.end
-        for key, meter in keys_by_plan[each.subscription.plan_id].items():
-            assert meter is not None  # measure_key gave a key because there is one
-            meters[key] = meter
-            spans.setdefault(key, []).append(Span(slot, each.subscription.customer_id, start, end))
-    return {
-        key: measure(
-            meters[key],
-            spans[key],
-            group_by=key[1],
-            with_values=key[2],
-            as_of=watermark,
-        )
-        for key in meters
-    }
+        plan_rates = rates[each.subscription.plan_id]
+        if isinstance(plan_rates, TermsError):
+            continue
+        span = Span(slot, each.subscription.customer_id, each.period.start, each.period.end)
+        for key in {rate.key for rate in plan_rates if rate.key is not None}:
+            spans.setdefault(key, []).append(span)
+    measures = {}
+    for key, each_meter in meters.items():
+        assert each_meter is not None  # held by rate_meter_exactly_on_usage
+        measures[key] = measure(each_meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
+    return measures
 
 
 def _recipient(customer: Customer) -> dict[str, str]:

@@ -6,12 +6,15 @@ until the commit, so they have no gaps; the constraint on (subscription, period,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Field, JSONField, Model
+from msgspec.json import encode as encode_json
+from psycopg import sql
 
 from billing.drafts import DraftLine, InvoiceDraft
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, InvoiceStatus
@@ -32,27 +35,55 @@ def store_drafts(
 ) -> list[Invoice]:
     """Write drafts with their lines; `existing` holds stored drafts to replace, by subscription and first day.
 
-    Raises IntegrityError when an invoice for the period appeared meanwhile.
+    Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
+    appeared meanwhile.
     """
+    replaced = [existing.get((draft.due.subscription.pk, draft.due.period.start_on)) for draft in drafts]
+    new_ids = iter(_next_ids(Invoice, sum(1 for invoice in replaced if invoice is None)))
     rows = [
-        _invoice(
-            draft,
-            existing.get((draft.due.subscription.pk, draft.due.period.start_on)),
-            grace_days=grace_days,
-        )
-        for draft in drafts
+        _invoice(draft, invoice.pk if invoice else next(new_ids), grace_days=grace_days)
+        for draft, invoice in zip(drafts, replaced, strict=True)
     ]
-    ids = {invoice.pk for invoice in existing.values()}
-    refreshed = [row for row in rows if row.pk in ids]
+    refreshed = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is not None]
     if refreshed:
         InvoiceLine.objects.filter(invoice__in=refreshed).delete()
         Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
-    Invoice.objects.bulk_create([row for row in rows if row.pk not in ids], batch_size=BATCH_SIZE)
-    InvoiceLine.objects.bulk_create(
-        [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
-        batch_size=BATCH_SIZE,
-    )
+    _copy(Invoice, [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None])
+    lines = [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines]
+    for line, pk in zip(lines, _next_ids(InvoiceLine, len(lines)), strict=True):
+        line.pk = pk
+    _copy(InvoiceLine, lines)
     return rows
+
+
+def _next_ids(model: type[Model], count: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            [model._meta.db_table, count],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _copy(model: type[Model], rows: Sequence[Model]) -> None:
+    """Write rows that have their keys, in one COPY; values go through their fields as in any insert."""
+    if not rows:
+        return
+    fields = model._meta.concrete_fields
+    table = sql.Identifier(model._meta.db_table)
+    columns = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in fields])
+    prepare = [(field.attname, _preparer(field)) for field in fields]
+    with connection.cursor() as cursor:
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)
+        with connection.wrap_database_errors, cursor.cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row([change(getattr(row, name)) for name, change in prepare])
+
+
+def _preparer(field: Field[Any, Any]) -> Callable[[Any], Any]:
+    if isinstance(field, JSONField):
+        return lambda value: None if value is None else encode_json(value).decode()
+    return lambda value: value
 
 
 def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
@@ -105,10 +136,10 @@ REFRESHED_FIELDS = [
 ]
 
 
-def _invoice(draft: InvoiceDraft, existing: Invoice | None, *, grace_days: int) -> Invoice:
+def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
     subscription, period = draft.due.subscription, draft.due.period
     return Invoice(
-        pk=existing.pk if existing else None,
+        pk=pk,
         customer_id=subscription.customer_id,
         subscription=subscription,
         period_start=period.start_on,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from billing.drafts import DraftLine, DuePeriod
 from billing.models import LineKind, Rate
 from billing.rating import (
+    AnyRate,
     GroupUsage,
     OneTimeRate,
     Rating,
@@ -32,66 +33,67 @@ from metering.models import Meter
 MeasureKey = tuple[int, tuple[str, ...], bool]
 
 
-def measure_key(row: Rate) -> MeasureKey | None:
-    """Give what must be measured to price a rate; None for one that has no meter."""
-    if row.meter_id is None:
-        return None
-    parsed = parse_rate(row.terms)
-    assert isinstance(parsed, UsageRate)  # held by rate_meter_exactly_on_usage
-    return row.meter_id, required_grouping(parsed), needs_event_amounts(parsed)
+@dataclass(frozen=True, slots=True)
+class PlanRate:
+    """A rate of a plan, read once for all the customers that have it. `key` says what to measure for it."""
+
+    row: Rate
+    terms: AnyRate
+    key: MeasureKey | None
+
+
+def read_plan_rate(row: Rate) -> PlanRate:
+    """Read a stored rate. Raises TermsError when its terms cannot be used."""
+    terms = parse_rate(row.terms)
+    if not isinstance(terms, UsageRate):
+        return PlanRate(row, terms, None)
+    assert row.meter_id is not None  # held by rate_meter_exactly_on_usage
+    return PlanRate(row, terms, (row.meter_id, required_grouping(terms), needs_event_amounts(terms)))
 
 
 def draft_lines(
     due: DuePeriod,
-    rates: Sequence[Rate],
+    rates: Sequence[PlanRate],
     slot: int,
     measures: Mapping[MeasureKey, Mapping[int, Measure]],
 ) -> list[DraftLine]:
     """Give the lines of one invoice in the order of the plan's rates.
 
-    Raises RatingError or TermsError when a rate cannot price what was measured.
+    Raises RatingError when a rate cannot price what was measured.
     """
     digits = currency_digits(due.subscription.plan.currency)
-    lines = []
-    for row in rates:
-        parsed = parse_rate(row.terms)
-        if isinstance(parsed, UsageRate):
-            assert row.meter is not None  # held by rate_meter_exactly_on_usage
-            measured = measures[row.meter.pk, required_grouping(parsed), needs_event_amounts(parsed)].get(
-                slot, NOTHING
-            )
-            line = _usage_line(due, row, row.meter, parsed, measured, digits=digits)
-        elif isinstance(parsed, SubscriptionRate):
-            line = _subscription_line(due, row, parsed, digits=digits)
-        elif due.period.start_on == due.subscription.start_on:
-            line = _one_time_line(due, row, parsed, digits=digits)
-        else:
-            continue
-        lines.append(line)
-    return [replace(line, n=n) for n, line in enumerate(lines, start=1)]
+    lines: list[DraftLine] = []
+    for each in rates:
+        n = len(lines) + 1
+        match each.terms:
+            case UsageRate() as terms:
+                assert each.key is not None
+                measured = measures[each.key].get(slot, NOTHING)
+                lines.append(_usage_line(due, n, each.row, terms, measured, digits=digits))
+            case SubscriptionRate() as terms:
+                lines.append(_subscription_line(due, n, each.row, terms, digits=digits))
+            case OneTimeRate() as terms if due.period.start_on == due.subscription.start_on:
+                lines.append(_one_time_line(due, n, each.row, terms, digits=digits))
+    return lines
 
 
 def _usage_line(
-    due: DuePeriod,
-    row: Rate,
-    meter: Meter,
-    parsed: UsageRate,
-    measured: Measure,
-    *,
-    digits: int,
+    due: DuePeriod, n: int, row: Rate, terms: UsageRate, measured: Measure, *, digits: int
 ) -> DraftLine:
+    assert row.meter is not None  # held by rate_meter_exactly_on_usage
     usage = Usage(
         quantity=measured.quantity,
         groups=tuple(GroupUsage(g.dimensions, g.quantity, g.values) for g in measured.groups),
         event_amounts=measured.values,
     )
-    rated = rate(parsed, usage)
+    rated = rate(terms, usage)
     return _line(
         due,
+        n,
         row,
         kind=LineKind.USAGE,
-        description=row.label or meter.label,
-        meter=meter,
+        description=row.label or row.meter.label,
+        meter=row.meter,
         quantity=measured.quantity,
         events=measured.events,
         unit_amount=_single_price(rated),
@@ -100,17 +102,20 @@ def _usage_line(
     )
 
 
-def _subscription_line(due: DuePeriod, row: Rate, parsed: SubscriptionRate, *, digits: int) -> DraftLine:
+def _subscription_line(
+    due: DuePeriod, n: int, row: Rate, terms: SubscriptionRate, *, digits: int
+) -> DraftLine:
     whole = whole_period(due.subscription, due.period.start_on)
     used, days = due.period.days, whole.days
-    amount = parsed.amount
-    label = parsed.label
-    if parsed.prorated and used < days:
-        amount = round_fraction(Fraction(parsed.amount) * used / days, digits)
-        label = f"{parsed.label} ({used} of {days} days)"
+    amount = terms.amount
+    label = terms.label
+    if terms.prorated and used < days:
+        amount = round_fraction(Fraction(terms.amount) * used / days, digits)
+        label = f"{terms.label} ({used} of {days} days)"
     rated = Rating(amount, (Step(label, "flat", Decimal(1), amount, amount),))
     return _line(
         due,
+        n,
         row,
         kind=LineKind.SUBSCRIPTION,
         description=label,
@@ -120,17 +125,18 @@ def _subscription_line(due: DuePeriod, row: Rate, parsed: SubscriptionRate, *, d
     )
 
 
-def _one_time_line(due: DuePeriod, row: Rate, parsed: OneTimeRate, *, digits: int) -> DraftLine:
+def _one_time_line(due: DuePeriod, n: int, row: Rate, terms: OneTimeRate, *, digits: int) -> DraftLine:
     rated = Rating(
-        parsed.amount,
-        (Step(parsed.label, "flat", Decimal(1), parsed.amount, parsed.amount),),
+        terms.amount,
+        (Step(terms.label, "flat", Decimal(1), terms.amount, terms.amount),),
     )
     return _line(
         due,
+        n,
         row,
         kind=LineKind.ONE_TIME,
-        description=parsed.label,
-        unit_amount=parsed.amount,
+        description=terms.label,
+        unit_amount=terms.amount,
         rated=rated,
         digits=digits,
     )
@@ -138,6 +144,7 @@ def _one_time_line(due: DuePeriod, row: Rate, parsed: OneTimeRate, *, digits: in
 
 def _line(
     due: DuePeriod,
+    n: int,
     row: Rate,
     *,
     kind: str,
@@ -150,7 +157,7 @@ def _line(
     events: int = 0,
 ) -> DraftLine:
     return DraftLine(
-        n=0,
+        n=n,
         kind=kind,
         description=description,
         rate_id=row.pk,
