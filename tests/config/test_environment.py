@@ -1,0 +1,134 @@
+"""What the environment may and may not say, seen as an operator sees it: a command and its answer."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+SECRET = "kept-as-random-as-a-test-needs-0123456789-abcdefghijkl"
+PRODUCTION = {"ALLOWED_HOSTS": "billing.example.com", "SECRET_KEY": SECRET}
+
+
+def run(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROJECT / "manage.py", *arguments],
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), **variables},
+        cwd=data_dir.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def setting(data_dir: Path, expression: str, **variables: str) -> str:
+    printed = run(
+        data_dir,
+        "shell",
+        "--no-imports",
+        "-c",
+        f"from django.conf import settings as s; print(({expression}))",
+        **variables,
+    )
+    assert printed.returncode == 0, printed.stderr
+    return printed.stdout.strip()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_production_settings_pass_every_deployment_check(data_dir):
+    checked = run(data_dir, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues" in checked.stdout
+
+
+def test_deployment_check_says_that_settings_are_local(data_dir):
+    checked = run(data_dir, "check", "--deploy", "--fail-level", "WARNING")
+    assert checked.returncode == 1
+    assert "reckoner.W001" in checked.stderr
+    assert "identified 1 issue" in checked.stderr
+
+
+def test_without_any_variable_settings_are_local_and_not_debugging(data_dir):
+    said = setting(
+        data_dir, "s.LOCAL, s.DEBUG, s.ALLOWED_HOSTS, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT"
+    )
+    assert said == "(True, False, ['localhost', '127.0.0.1', '[::1]'], False, False)"
+
+
+def test_a_public_name_brings_https(data_dir):
+    said = setting(
+        data_dir,
+        "s.LOCAL, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.PUBLIC_URL",
+        **PRODUCTION,
+    )
+    assert said == "(False, True, True, True, 'https://billing.example.com')"
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"ALLOWED_HOSTS": "billing.example.com"}, "Set SECRET_KEY to 50 or more random characters"),
+        ({**PRODUCTION, "DEBUG": "true"}, "DEBUG shows settings and data to every visitor"),
+        ({"ALLOWED_HOSTS": " , "}, "ALLOWED_HOSTS is empty"),
+        ({"DATABASE_URL": "sqlite:///money.db"}, "DATABASE_URL must name a PostgreSQL server"),
+        ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL must name a PostgreSQL server"),
+    ],
+)
+def test_an_unsafe_environment_is_refused_in_one_sentence(data_dir, variables, sentence):
+    refused = run(data_dir, "check", **variables)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Reckoner cannot start: ")
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (data_dir / "postgres").exists()
+
+
+def test_the_local_secret_is_random_private_and_kept(data_dir, tmp_path):
+    first = setting(data_dir, "s.SECRET_KEY")
+    assert len(first) >= 50
+    assert setting(data_dir, "s.SECRET_KEY") == first
+    assert setting(tmp_path / "another", "s.SECRET_KEY") != first
+    assert stat.S_IMODE((data_dir / "secret_key").stat().st_mode) == 0o600
+    assert [path.name for path in data_dir.iterdir()] == ["secret_key"]
+
+
+def test_host_names_may_be_separated_by_spaces(data_dir):
+    said = setting(
+        data_dir, "s.ALLOWED_HOSTS", ALLOWED_HOSTS="a.example.com, b.example.com", SECRET_KEY=SECRET
+    )
+    assert said == "['a.example.com', 'b.example.com']"
+
+
+def test_a_relative_data_folder_counts_from_the_checkout(data_dir):
+    assert setting(data_dir, "s.DATA_DIR", DATA_DIR=".data-x", **PRODUCTION) == str(PROJECT / ".data-x")
+
+
+@pytest.mark.parametrize(("module", "pooled"), [("config.settings", False), ("config.wsgi", True)])
+def test_only_the_web_server_pools_connections(data_dir, module, pooled):
+    code = (
+        f"import {module}; from django.conf import settings; "
+        "print('pool' in settings.DATABASES['default'].get('OPTIONS', {}))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "config.settings"},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == str(pooled)
+
+
+def test_commands_without_a_query_start_no_database(data_dir):
+    assert run(data_dir, "check").returncode == 0
+    assert run(data_dir, "findstatic", "config/icon.svg").returncode == 0
+    assert not (data_dir / "postgres").exists()
