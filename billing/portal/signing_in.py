@@ -17,6 +17,7 @@ from customers.portal_access import access_of_link, live_access, send_sign_in_li
 class SignInForm(forms.Form):
     email = forms.EmailField(
         label="E-mail address",
+        label_suffix="",
         max_length=254,
         error_messages={
             "required": "Enter the e-mail address your invoices are sent to.",
