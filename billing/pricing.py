@@ -31,7 +31,7 @@ def read_rates(rates: Sequence[Mapping[str, object]]) -> list[Rate]:
     for index, terms in enumerate(rates):
         at = f"rates.{index}"
         try:
-            label, parsed = _parse_labelled(terms)
+            label, parsed = parse_labelled(terms)
         except TermsError as refused:
             problems |= {f"{at}.{path}" if path else at: text for path, text in refused.fields.items()}
             continue
@@ -58,7 +58,7 @@ def rate_row(parsed: ParsedRate, *, meter: Meter | None, position: int, label: s
     return Rate(position=position, kind=kind, label=label, meter=meter, terms=terms)
 
 
-def _parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
+def parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
     """Read a rate and its label: part of the terms of a fee, a mere name for the line of a usage rate."""
     label = terms.get("label")
     if terms.get("kind") != RateKind.USAGE or label is None:
@@ -179,6 +179,29 @@ def create_version(plan: Plan) -> Plan:
             ],
         )
     return copy
+
+
+def change_draft(
+    plan: Plan,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    rates: Sequence[Mapping[str, object]] | None = None,
+) -> Plan:
+    """Change a draft; None leaves a part as it is, `rates` replaces all. Raises PlanFrozen once it is active."""
+    rows = None if rates is None else read_rates(rates)
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().get(pk=plan.pk)
+        if plan.is_frozen:
+            raise PlanFrozen(f"{plan} is in use and frozen. Make a new version to change it.")
+        plan.name = plan.name if name is None else name
+        plan.description = plan.description if description is None else description
+        plan.full_clean()
+        plan.save()
+        if rows is not None:
+            plan.rates.all().delete()
+            _add_rates(plan, rows)
+    return plan
 
 
 def _add_rates(plan: Plan, rows: Sequence[Rate]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
@@ -24,7 +24,16 @@ TOO_LARGE = "The body is larger than 10 MiB. Send it in smaller parts."
 GENERAL = "_"  # the key in `fields` for what concerns no single field
 # Refused because of the state things are in, not because of what was sent.
 CONFLICTS = frozenset(
-    {"plan_frozen", "plan_not_ready", "plan_not_active", "subscription_overlap", "invoice_issued"}
+    {
+        "already_exists",
+        "customer_fixed",
+        "plan_frozen",
+        "plan_not_ready",
+        "plan_not_active",
+        "rating_failed",
+        "subscription_overlap",
+        "invoice_issued",
+    }
 )
 
 
@@ -63,7 +72,7 @@ def _answer_framework_error(error: exceptions.APIException) -> Response:
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = str(math.ceil(wait))
     if isinstance(error, exceptions.ValidationError):
-        fields = _nested(error.detail)
+        fields = _by_path(error.detail)
         return _answer(error.status_code, "invalid", _first_sentence(fields), fields, headers)
     code = error.get_codes()
     return _answer(
@@ -80,14 +89,6 @@ def _answer(
 ) -> Response:
     set_rollback()
     return Response(error_body(code, message, fields), status=status, headers=dict(headers or {}))
-
-
-def unknown_fields(sent: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
-    """The `fields` of a refusal for every field that was sent but means nothing; empty when all are known."""
-    names = sorted(known)
-    return {
-        name: [f"Unknown field. Known fields: {', '.join(names)}."] for name in sorted(set(sent) - set(names))
-    }
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -127,29 +128,27 @@ def _page(
 
 def _fields_of(error: Any) -> dict[str, Any]:
     if fields := getattr(error, "fields", None):
-        return dict(fields)
+        return {name: [told] if isinstance(told, str) else told for name, told in fields.items()}
     field = getattr(error, "field", None)
     return {field: [error.message]} if field else {}
 
 
-def _nested(detail: Any) -> dict[str, Any]:
-    """A validation detail as an object, whatever shape the serializer gave it."""
+def _by_path(detail: Any, path: str = "") -> dict[str, list[str]]:
+    """A validation detail of any shape as sentences by dotted path, such as `rates.0.meter`."""
     if isinstance(detail, Mapping):
-        return {GENERAL if name == "non_field_errors" else str(name): part for name, part in detail.items()}
-    if isinstance(detail, list) and any(isinstance(part, Mapping) for part in detail):
-        return {str(position): part for position, part in enumerate(detail) if part}
-    return {GENERAL: detail}
+        parts = [("" if name == "non_field_errors" else str(name), part) for name, part in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(part, Mapping) for part in detail):
+        parts = [(str(position), part) for position, part in enumerate(detail)]
+    else:
+        return {path or GENERAL: [str(told) for told in (detail if isinstance(detail, list) else [detail])]}
+    found: dict[str, list[str]] = {}
+    for name, part in parts:
+        if part:
+            found |= _by_path(part, ".".join(filter(None, [path, name])))
+    return found
 
 
-def _first_sentence(fields: Mapping[str, Any]) -> str:
+def _first_sentence(fields: Mapping[str, list[str]]) -> str:
     """Names the first field that is wrong and what is wrong with it."""
-    path: list[str] = []
-    found: Any = fields
-    while isinstance(found, Mapping) and found:
-        name, found = next(iter(found.items()))
-        path += [] if name == GENERAL else [str(name)]
-        if isinstance(found, list) and found and not isinstance(found[0], Mapping):
-            found = found[0]
-        elif isinstance(found, list):
-            found = _nested(found)
-    return f"{'.'.join(path)}: {found}" if path else str(found)
+    name, sentences = next(iter(fields.items()))
+    return sentences[0] if name == GENERAL else f"{name}: {sentences[0]}"

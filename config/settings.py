@@ -204,11 +204,17 @@ LOGGING = {
 
 # ---- HTTP interface ------------------------------------------------------------------------------
 
+# Requests of one key that each web process takes, such as 6000/min; empty: no limit.
+API_RATE = env.str("API_RATE", default="")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["customers.api.parsing.ExactJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "customers.api.negotiation.LenientNegotiation",
+    "DEFAULT_THROTTLE_CLASSES": ["customers.api.throttling.KeyRateThrottle"],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.errors.handle_api_error",

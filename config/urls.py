@@ -21,7 +21,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("portal/", include("billing.portal.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    # The apps' routes stand here, each included under api/v1/ or portal/.
+    path("api/v1/", include("metering.api.urls")),
+    path("api/v1/", include("billing.api.urls")),
 ]
 
 handler400 = "config.errors.bad_request"

@@ -7,3 +7,6 @@ class CustomersConfig(AppConfig):
     name = "customers"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Customers"
+
+    def ready(self) -> None:
+        from customers.api import schema  # noqa: F401  registers how a key is sent

@@ -29,3 +29,14 @@ class InvalidEmail(CustomersError):
 class PortalAccessExists(CustomersError):
     code = "portal_access_exists"
     field = "email"
+
+
+class AlreadyExists(CustomersError):
+    code = "already_exists"
+    field = "code"
+
+
+class CustomerFixed(CustomersError):
+    """A customer with a plan keeps its time zone and currency."""
+
+    code = "customer_fixed"

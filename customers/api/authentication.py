@@ -22,18 +22,13 @@ REMEMBER_AT_MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The caller behind a key, in the place of a user."""
+    """The integration behind a key. It is `request.auth`; `request.user` stays empty, for no person is calling."""
 
     name: str
     prefix: str
     scopes: frozenset[str]
     source: str
     expires_at: datetime | None
-    is_authenticated: bool = True
-
-    @property
-    def pk(self) -> str:
-        return self.prefix
 
 
 class _RememberedKeys:
@@ -67,7 +62,7 @@ remembered_keys = _RememberedKeys()
 class ApiKeyAuthentication(BaseAuthentication):
     """Find the holder of a key; no key leaves the request anonymous, a wrong one is refused with 401."""
 
-    def authenticate(self, request: Request) -> tuple[KeyHolder, None] | None:
+    def authenticate(self, request: Request) -> tuple[None, KeyHolder] | None:
         key = self._sent_key(request)
         if key is None:
             return None
@@ -77,7 +72,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             remembered_keys.put(key, holder)
         if holder.expires_at is not None and holder.expires_at <= timezone.now():
             raise AuthenticationFailed("This key has expired. Make a new one.", code="key_expired")
-        return holder, None
+        return None, holder
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -13,10 +13,10 @@ from customers.models import Scope
 
 
 class HasScope(BasePermission):
-    """Ask a view for `required_scopes`, a mapping of "read" and "write" to the scopes of which one is enough."""
+    """Ask a view for `required_scopes`: of the scopes under "read" and "write", one is enough."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        holder: object = request.user
+        holder = request.auth
         if not isinstance(holder, KeyHolder):
             return False
         wanted: dict[str, tuple[str, ...]] = view.required_scopes

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from billing.errors import BillingError, PlanFrozen
 from config import urls
-from config.errors import unknown_fields
+from customers.api.strictness import unknown_fields
 from customers.errors import UnknownCustomer
 
 raised: list[Exception] = []
@@ -134,7 +134,7 @@ class TestRefusals:
 
     def test_several_fields_of_an_app_error_are_passed_on(self, client):
         error = BillingError("No.", fields={"rates.0.tiers": "The last tier must be open."})
-        assert refusal(error, client)[1]["fields"] == {"rates.0.tiers": "The last tier must be open."}
+        assert refusal(error, client)[1]["fields"] == {"rates.0.tiers": ["The last tier must be open."]}
 
     def test_the_wrong_state_is_a_conflict(self, client):
         assert refusal(PlanFrozen("Frozen."), client)[0] == 409

@@ -1,0 +1,108 @@
+"""Invoices as JSON: stored ones, and drafts that were only computed, in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from billing.api.amounts import amount_text, price_text, step_body
+from billing.drafts import InvoiceDraft
+from billing.models import Invoice
+from metering.api.texts import decimal_text, instant_text
+
+PREVIEW = "preview"
+
+
+def invoice_body(invoice: Invoice) -> dict[str, Any]:
+    """Give a stored invoice; its lines and customer are loaded by the caller."""
+    currency = invoice.currency
+    return {
+        "id": invoice.pk,
+        "number": invoice.number,
+        "status": invoice.status,
+        "customer": invoice.customer.code,
+        "subscription": invoice.subscription_id,
+        "plan": invoice.plan_code,
+        "plan_version": invoice.plan_version,
+        "currency": currency,
+        "period_start": invoice.period_start.isoformat(),
+        "period_end": invoice.period_end.isoformat(),
+        "timezone": invoice.zone,
+        "subtotal": amount_text(invoice.subtotal, currency),
+        "tax": amount_text(invoice.tax, currency),
+        "total": amount_text(invoice.total, currency),
+        "amount_paid": amount_text(invoice.amount_paid, currency),
+        "amount_due": amount_text(invoice.amount_due, currency),
+        "issued_at": instant_text(invoice.issued_at) if invoice.issued_at else None,
+        "due_on": invoice.due_on.isoformat() if invoice.due_on else None,
+        "lines": [
+            _line_body(
+                line,
+                currency,
+                meter=line.meter_definition["code"] if line.meter_definition else None,
+                working=line.working,
+                period=(line.period_start, line.period_end),
+            )
+            for line in invoice.lines.all()
+        ],
+    }
+
+
+def preview_body(draft: InvoiceDraft) -> dict[str, Any]:
+    """Give an invoice that was computed and not stored: no id, no number, the status "preview"."""
+    subscription, period, currency = draft.due.subscription, draft.due.period, draft.currency
+    return {
+        "id": None,
+        "number": None,
+        "status": PREVIEW,
+        "customer": subscription.customer.code,
+        "subscription": subscription.pk,
+        "plan": subscription.plan.code,
+        "plan_version": subscription.plan.version,
+        "currency": currency,
+        "period_start": period.start_on.isoformat(),
+        "period_end": period.end_on.isoformat(),
+        "timezone": period.zone,
+        "subtotal": amount_text(draft.subtotal, currency),
+        "tax": amount_text(draft.tax, currency),
+        "total": amount_text(draft.total, currency),
+        "amount_paid": amount_text(Decimal(0), currency),
+        "amount_due": amount_text(draft.total, currency),
+        "issued_at": None,
+        "due_on": None,
+        "lines": [
+            _line_body(
+                line,
+                currency,
+                meter=line.meter.code if line.meter else None,
+                working=[step.as_json() for step in line.working],
+                period=(line.period.start_on, line.period.end_on),
+            )
+            for line in draft.lines
+        ],
+    }
+
+
+def _line_body(
+    line: Any,
+    currency: str,
+    *,
+    meter: str | None,
+    working: Iterable[Mapping[str, Any]],
+    period: tuple[date, date],
+) -> dict[str, Any]:
+    return {
+        "n": line.n,
+        "kind": line.kind,
+        "description": line.description,
+        "meter": meter,
+        "unit": line.unit,
+        "quantity": decimal_text(line.quantity),
+        "unit_amount": None if line.unit_amount is None else price_text(line.unit_amount, currency),
+        "amount": amount_text(line.amount, currency),
+        "period_start": period[0].isoformat(),
+        "period_end": period[1].isoformat(),
+        "working": [step_body(step) for step in working],
+    }

@@ -1,0 +1,111 @@
+"""Invoices over HTTP: list, one by its number, its PDF, the events behind a line, and previews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from django.http import Http404
+from django.utils import timezone
+from rest_framework import viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api.invoice_bodies import invoice_body, preview_body
+from billing.api.previews import PreviewSerializer, preview, read_period
+from billing.closing import Month
+from billing.models import Invoice
+from customers.api.pages import Pages
+from customers.api.permissions import READ_SCOPES, HasScope
+from customers.api.strictness import PAGE_PARAMETERS, StrictParameters
+from metering.aggregation import events_behind
+from metering.api.texts import decimal_text, instant_text
+from metering.models import Event
+from metering.periods import Period
+
+
+class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
+    customer = django_filters.CharFilter(field_name="customer__code")
+    period = django_filters.CharFilter(
+        method="begins_in", help_text="A month such as 2026-10: invoices whose period begins in it."
+    )
+
+    class Meta:
+        model = Invoice
+        fields = ["customer", "status", "period"]
+
+    def begins_in(self, rows: QuerySet[Invoice], name: str, text: str) -> QuerySet[Invoice]:
+        wanted = read_period(text)
+        if isinstance(wanted, Month):
+            return rows.filter(period_start__gte=wanted.first, period_start__lt=wanted.following)
+        return rows.filter(period_start=wanted)
+
+
+class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
+    queryset = (
+        Invoice.objects.select_related("customer").prefetch_related("lines").order_by("-period_start", "-id")
+    )
+    filterset_class = InvoiceFilter
+    pagination_class = Pages
+    permission_classes = [HasScope]
+    required_scopes = READ_SCOPES
+    lookup_field = "number"
+    lookup_value_regex = r"[A-Za-z0-9._-]{1,64}"
+
+    def known_parameters(self) -> frozenset[str]:
+        return PAGE_PARAMETERS if self.action == "events" else super().known_parameters()
+
+    def list(self, request: Request) -> Response:
+        invoices: Any = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([invoice_body(invoice) for invoice in invoices])
+
+    def retrieve(self, request: Request, number: str) -> Response:
+        return Response(invoice_body(self._invoice(number)))
+
+    @action(detail=True, url_path=r"lines/(?P<n>[0-9]{1,6})/events")
+    def events(self, request: Request, number: str, n: str) -> Response:
+        """The events that a line counted, oldest first, as they were when the invoice was drawn up."""
+        invoice = self._invoice(number)
+        line = next((line for line in invoice.lines.all() if line.n == int(n)), None)
+        if line is None:
+            raise Http404(f"{number} has no line {n}.")
+        rows: Any = Event.objects.none()
+        if line.meter_id is not None:
+            period = Period(line.period_start, line.period_end, invoice.zone)
+            rows = events_behind(
+                meter_id=line.meter_id,
+                customer_id=invoice.customer_id,
+                start=period.start,
+                end=period.end,
+                as_of=invoice.watermark,
+            ).select_related("meter", "customer", "workload")
+        events: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response([_event_body(event) for event in events])
+
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        sent = PreviewSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return Response(preview_body(preview(sent.validated_data, now=timezone.now())))
+
+    def _invoice(self, number: str) -> Invoice:
+        invoice = self.get_queryset().filter(number=number).first()
+        if invoice is None:
+            raise Http404(f"There is no invoice {number}.")
+        return invoice
+
+
+def _event_body(event: Event) -> dict[str, Any]:
+    return {
+        "key": event.key,
+        "meter": event.meter.code if event.meter else event.meter_code,
+        "customer": event.customer.code if event.customer else event.customer_code,
+        "value": decimal_text(event.counted_value),
+        "occurred_at": instant_text(event.occurred_at),
+        "received_at": instant_text(event.received_at),
+        "subject": event.subject,
+        "workload": event.workload.name if event.workload else None,
+        "dimensions": event.dimensions or {},
+    }

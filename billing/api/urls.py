@@ -1,0 +1,18 @@
+"""Routes of plans, subscriptions, rates and invoices."""
+
+from __future__ import annotations
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from billing.api.invoices import InvoiceViewSet
+from billing.api.plans import PlanViewSet
+from billing.api.rates import RatePreviewView
+from billing.api.subscriptions import SubscriptionViewSet
+
+router = SimpleRouter()
+router.register("plans", PlanViewSet)
+router.register("subscriptions", SubscriptionViewSet)
+router.register("invoices", InvoiceViewSet)
+
+urlpatterns = [path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"), *router.urls]

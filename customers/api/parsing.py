@@ -1,0 +1,85 @@
+"""JSON read exactly: decimals from their text, no field twice, nothing that cannot be stored."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import IO, Any, NoReturn
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+
+from customers.api.bodies import read_body
+
+MAX_DEPTH = 50
+
+
+class ExactJSONParser(BaseParser):
+    """Parses a JSON body; numbers with a point become `Decimal`s."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        assert parser_context is not None
+        return read_json(read_body(parser_context["request"]))
+
+
+def read_json(body: bytes) -> Any:
+    """Give the value of a JSON text. Raises ParseError with a sentence that says what is wrong with it."""
+    try:
+        text = body.removeprefix(codecs.BOM_UTF8).decode()
+        value = json.loads(
+            text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated
+        )
+    except UnicodeDecodeError as broken:
+        raise ParseError("The body is not UTF-8 text. Send JSON in UTF-8.") from broken
+    except (ValueError, ArithmeticError) as broken:
+        raise ParseError(f"The body is not readable JSON: {broken}.") from broken
+    except RecursionError as broken:
+        raise ParseError("The body is nested too deeply.") from broken
+    _refuse_unstorable(value)
+    return value
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether the database can hold a text: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and (
+        text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {repeated!a} is sent twice")
+    return found
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Look at every text of the body, level by level, so that no depth of nesting can exhaust the stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        texts = [part for part in level if isinstance(part, str)]
+        texts += [name for part in level if isinstance(part, dict) for name in part]
+        if not all(map(is_storable, texts)):
+            raise ParseError(
+                "The body contains a character that cannot be stored (NUL or half a surrogate pair)."
+            )
+        level = [item for part in level if isinstance(part, (dict, list)) for item in _items(part)]
+        if not level:
+            return
+    raise ParseError(f"The body is nested more than {MAX_DEPTH} deep.")
+
+
+def _items(part: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(part.values()) if isinstance(part, dict) else part

@@ -1,0 +1,95 @@
+"""Nothing that is sent is ignored: unknown fields and unknown query parameters are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from customers.api.parsing import is_storable
+
+PAGE_PARAMETERS = frozenset({"page", "page_size"})
+
+
+def unknown_fields(sent: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
+    """The `fields` of a refusal for every field that was sent but means nothing; empty when all are known."""
+    names = sorted(known)
+    return {
+        name: [f"Unknown field. Known fields: {', '.join(names)}."] for name in sorted(set(sent) - set(names))
+    }
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses what it does not know.
+
+    `unchangeable` names fields that are set once. `neutral` maps fields of the contract that this version
+    does not have to the values that mean nothing; anything else is refused rather than ignored.
+    """
+
+    unchangeable: ClassVar[frozenset[str]] = frozenset()
+    neutral: ClassVar[Mapping[str, tuple[object, ...]]] = {}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return super().to_internal_value(data)
+        problems = self._problems(data)
+        known = {name: value for name, value in data.items() if name in self.fields}
+        try:
+            found = super().to_internal_value(known)
+        except ValidationError as refused:
+            found_too: Any = refused.detail
+            raise ValidationError({**problems, **found_too}) from refused
+        if problems:
+            raise ValidationError(problems)
+        return found
+
+    def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
+        writable = {name for name, field in self.fields.items() if not field.read_only}
+        problems = {
+            name: ["Not available in this version. Leave it out."]
+            for name, values in self.neutral.items()
+            if name in data and data[name] not in values
+        }
+        problems |= unknown_fields(set(data) - self.neutral.keys(), writable)
+        if self.instance is not None:
+            current = self.to_representation(self.instance)
+            problems |= {
+                name: [f"It cannot be changed; it stays “{current[name]}”."]
+                for name in self.unchangeable & data.keys()
+                if data[name] != current[name]
+            }
+        return problems
+
+
+class StrictParameters:
+    """A view that answers only query parameters it knows, each sent once unless it says otherwise."""
+
+    parameters: frozenset[str] = frozenset()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        check_parameters(request, self.known_parameters())
+
+    def known_parameters(self) -> frozenset[str]:
+        if getattr(self, "action", None) != "list":
+            return self.parameters
+        filterset: Any = getattr(self, "filterset_class", None)
+        return self.parameters | PAGE_PARAMETERS | set(filterset.base_filters if filterset else ())
+
+
+def check_parameters(request: Request, known: Iterable[str], *, repeatable: Iterable[str] = ()) -> None:
+    """Refuse query parameters that are unknown, sent twice, or hold what the database cannot."""
+    repeated = set(repeatable)
+    problems: dict[str, list[str]] = {}
+    for name in unknown_fields(request.query_params, known):
+        problems[name] = [f"Unknown parameter. Known parameters: {', '.join(sorted(known)) or 'none'}."]
+    for name, values in request.query_params.lists():
+        if len(values) > 1 and name not in repeated:
+            problems.setdefault(name, ["Send this parameter once only."])
+        if not all(map(is_storable, values)):
+            problems.setdefault(name, ["It contains a character that cannot be stored."])
+    if problems:
+        raise ValidationError(problems)

@@ -1,0 +1,21 @@
+"""Routes of customers, meters, workloads, events and usage."""
+
+from __future__ import annotations
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from metering.api.events import EventsView
+from metering.api.usage import UsageView
+from metering.api.views import CustomerViewSet, MeterViewSet, WorkloadViewSet
+
+router = SimpleRouter()
+router.register("meters", MeterViewSet)
+router.register("customers", CustomerViewSet)
+router.register("workloads", WorkloadViewSet)
+
+urlpatterns = [
+    path("events/", EventsView.as_view(), name="events"),
+    path("usage/", UsageView.as_view(), name="usage"),
+    *router.urls,
+]

@@ -1,0 +1,3 @@
+from tests.integrator import fresh, integrator
+
+__all__ = ["fresh", "integrator"]
