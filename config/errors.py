@@ -35,6 +35,8 @@ CONFLICTS = frozenset(
         "invoice_issued",
     }
 )
+# Refused because of what this installation lacks.
+UNAVAILABLE = frozenset({"documents_unavailable"})
 
 
 def error_body(code: str, message: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response |
         fields = error.message_dict if hasattr(error, "error_dict") else {GENERAL: error.messages}
         return _answer(400, "invalid", _first_sentence(fields), fields)
     if isinstance(error, AppError):
-        return _answer(409 if error.code in CONFLICTS else 400, error.code, error.message, _fields_of(error))
+        return _answer(_status_of(error), error.code, error.message, _fields_of(error))
     if isinstance(error, RequestDataTooBig):
         return _answer(413, "too_large", TOO_LARGE)
     if isinstance(error, Http404):
@@ -124,6 +126,12 @@ def _page(
     request: HttpRequest, status: int, code: str, message: str, page: Callable[[], HttpResponse]
 ) -> HttpResponse:
     return error_response(status, code, message) if request.path.startswith(API_PREFIX) else page()
+
+
+def _status_of(error: AppError) -> int:
+    if error.code in UNAVAILABLE:
+        return 503
+    return 409 if error.code in CONFLICTS else 400
 
 
 def _fields_of(error: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.utils import timezone
 from rest_framework import viewsets
 from rest_framework.decorators import action
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from billing.api.invoice_bodies import invoice_body, preview_body
 from billing.api.previews import PreviewSerializer, preview, read_period
 from billing.closing import Month
+from billing.documents import invoice_file_name, invoice_pdf
 from billing.models import Invoice
 from customers.api.pages import Pages
 from customers.api.permissions import READ_SCOPES, HasScope
@@ -63,6 +64,13 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
 
     def retrieve(self, request: Request, number: str) -> Response:
         return Response(invoice_body(self._invoice(number)))
+
+    @action(detail=True)
+    def pdf(self, request: Request, number: str) -> HttpResponse:
+        invoice = self._invoice(number)
+        answer = HttpResponse(invoice_pdf(invoice), content_type="application/pdf")
+        answer["Content-Disposition"] = f'inline; filename="{invoice_file_name(invoice)}"'
+        return answer
 
     @action(detail=True, url_path=r"lines/(?P<n>[0-9]{1,6})/events")
     def events(self, request: Request, number: str, n: str) -> Response:
