@@ -138,7 +138,8 @@ def _measures(
         plan_rates = rates[each.subscription.plan_id]
         if isinstance(plan_rates, TermsError):
             continue
-        span = Span(slot, each.subscription.customer_id, each.period.start, each.period.end)
+        period = each.period
+        span = Span(slot, each.subscription.customer_id, period.start, period.end, zone=period.zone)
         for key in {rate.key for rate in plan_rates if rate.key is not None}:
             spans.setdefault(key, []).append(span)
     measures = {}

@@ -168,13 +168,7 @@ def _line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
         description=line.description,
         rate_id=line.rate_id,
         meter=line.meter,
-        meter_definition=None
-        if line.meter is None
-        else {
-            "code": line.meter.code,
-            "label": line.meter.label,
-            "type": line.meter.type,
-        },
+        meter_definition=None if line.meter is None else line.meter.definition(),
         unit=line.unit,
         quantity=line.quantity,
         unit_amount=line.unit_amount,

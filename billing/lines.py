@@ -83,8 +83,9 @@ def _usage_line(
     assert row.meter is not None  # held by rate_meter_exactly_on_usage
     usage = Usage(
         quantity=measured.quantity,
-        groups=tuple(GroupUsage(g.dimensions, g.quantity, g.values) for g in measured.groups),
+        groups=tuple(GroupUsage(g.dimensions, g.quantity, g.values, g.windows) for g in measured.groups),
         event_amounts=measured.values,
+        windows=measured.windows,
     )
     rated = rate(terms, usage)
     return _line(

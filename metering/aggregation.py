@@ -1,127 +1,142 @@
-"""The only code that reads event rows: quantities for spans of time, and the events behind a quantity.
+"""The only code that reads event rows: totals for spans of time, and the events behind a total.
 
-Every figure, for an invoice, a preview, a chart or a check, comes from `total_spans` or `total_windows`.
+Every figure, for an invoice, a preview, a chart or a check, comes from `total_spans` or `total_windows`. What
+each type of meter does with values stands in metering.statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
 
-from metering.models import Event, EventBatch, MeterType
-
-# How the events of one group become a quantity. A count adds 1 for an event that carries no value.
-AGGREGATES: Mapping[str, str] = {
-    MeterType.COUNT: "sum(coalesce(e.value, 1))",
-    MeterType.SUM: "sum(e.value)",
-}
+from metering.meter_types import MeterType, Need, need_of
+from metering.models import Event, EventBatch, Meter
+from metering.statements import Source, Sql, conditions_on, statements_for
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One customer's half-open time `[start, end)`. `slot` is the caller's name for it."""
+    """One customer's half-open time `[start, end)`. `slot` is the caller's name for it.
+
+    `zone` cuts the hours or days of a windowed meter, which cannot be measured without it.
+    """
 
     slot: int
     customer_id: int
     start: datetime
     end: datetime
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What one group of events adds up to. `group` holds the values of the dimensions asked for, in that order."""
+    """What one group of events comes to: `amount / over`, before the meter's conversion and rounding.
+
+    `group` holds the values of the dimensions asked for, in that order; it is None in the total over all
+    groups. `events` counts the events that count, `values` are theirs, `peaks` those of a windowed meter:
+    both oldest first.
+    """
 
     slot: int
-    group: tuple[str, ...]
-    quantity: Decimal
+    group: tuple[str, ...] | None
+    amount: Decimal
+    over: Decimal
     events: int
     values: tuple[Decimal, ...] | None = None
+    peaks: tuple[Decimal, ...] | None = None
 
 
 def total_spans(
     spans: Sequence[Span],
     *,
-    meter_id: int,
-    meter_type: str,
+    meter: Meter,
     group_by: Sequence[str] = (),
     with_values: bool = False,
     as_of: int | None = None,
 ) -> list[Total]:
-    """Give the quantity of each span and group, for one meter; spans without events are left out. One query.
+    """Give the total of each span and of each of its groups, for one meter; empty spans are left out.
 
-    `with_values` also gives each event's value, oldest first. `as_of` is a ledger position: only what was placed up
-    to it counts. None counts everything committed.
+    `group_by` names dimensions. The total over all groups is taken over all events, never over the groups.
+    One query, two where the levels of groups time out. `with_values` also gives each event's value. `as_of`
+    is a ledger position: only what was placed up to it counts. None counts everything committed.
     """
     if not spans:
         return []
-    groups, group_parameters = _groups([f"dimension:{name}" for name in group_by])
-    values = "array_agg(coalesce(e.value, 1) ORDER BY e.occurred_at, e.id)" if with_values else "NULL"
-    late, visible, visible_parameters = _as_of(as_of, spans)
-    sql = f"""
-        {late}
-        SELECT span.slot, {groups} {AGGREGATES[meter_type]}, count(*), {values}
-        FROM unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-             AS span (slot, customer_id, first, last)
-        JOIN metering_event e ON e.customer_id = span.customer_id AND e.meter_id = %s
-             AND e.occurred_at >= span.first AND e.occurred_at < span.last
-        WHERE {visible}
-        GROUP BY {_ordinals(1 + len(group_by))}
-    """
-    columns = [
-        [span.slot for span in spans],
-        [span.customer_id for span in spans],
-        [span.start for span in spans],
-        [span.end for span in spans],
+    if meter.window and any(span.zone is None for span in spans):
+        raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
+    late, visible = _as_of(as_of, spans, carries=meter.type == MeterType.WEIGHTED_SUM)
+    source = Source(
+        with_clause=late,
+        spans=Sql(
+            "unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
+            " AS span (slot, customer_id, first, last, zone)",
+            [
+                [span.slot for span in spans],
+                [span.customer_id for span in spans],
+                [span.start for span in spans],
+                [span.end for span in spans],
+                [span.zone for span in spans],
+            ],
+        ),
+        joins=" AND e.customer_id = span.customer_id",
+        conditions=visible,
+        one_customer=True,
+    )
+    names = [f"dimension:{name}" for name in group_by]
+    return [
+        total
+        for statement in statements_for(meter, source, names, with_total=True, with_values=with_values)
+        for total in _totals(statement, len(names))
     ]
-    return _totals(sql, [*visible_parameters, *group_parameters, *columns, meter_id], len(group_by))
 
 
 def total_windows(
     windows: Sequence[tuple[datetime, datetime]],
     *,
-    meter_id: int,
-    meter_type: str,
+    meter: Meter,
+    zone: str,
     customer_id: int | None = None,
     group_by: Sequence[str] = (),
     filters: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Total]:
-    """Give the quantity of each window and group, for one meter and one or all customers.
+    """Give the total of each window and group, for one meter and one or all customers.
 
-    `slot` is the window's place.
-    `group_by` names `customer`, `workload`, `subject` or `dimension:NAME`; `filters` maps such names to allowed values.
+    `slot` is the window's place. `group_by` names `customer`, `workload`, `subject` or `dimension:NAME`;
+    `filters` maps such names to allowed values.
     """
-    groups, group_parameters = _groups(group_by)
-    conditions, condition_parameters = _conditions(filters or {})
-    customer = "AND e.customer_id = %s" if customer_id is not None else ""
-    sql = f"""
-        SELECT span.slot, {groups} {AGGREGATES[meter_type]}, count(*), NULL
-        FROM unnest(%s::int[], %s::timestamptz[], %s::timestamptz[]) AS span (slot, first, last)
-        JOIN metering_event e ON e.meter_id = %s AND e.occurred_at >= span.first AND e.occurred_at < span.last
-        LEFT JOIN customers_customer c ON c.id = e.customer_id
-        LEFT JOIN metering_workloadname w ON w.id = e.workload_id
-        WHERE e.voided_batch_id IS NULL AND e.customer_id IS NOT NULL {customer} {conditions}
-        GROUP BY {_ordinals(1 + len(group_by))}
-    """
-    columns = [
-        list(range(len(windows))),
-        [start for start, _ in windows],
-        [end for _, end in windows],
+    conditions = Sql("e.voided_batch_id IS NULL AND e.customer_id IS NOT NULL")
+    if customer_id is not None:
+        conditions += Sql(" AND e.customer_id = %s", [customer_id])
+    source = Source(
+        spans=Sql(
+            "unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
+            " AS span (slot, first, last, zone)",
+            [
+                list(range(len(windows))),
+                [start for start, _ in windows],
+                [end for _, end in windows],
+                [zone] * len(windows),
+            ],
+        ),
+        joins=(
+            " LEFT JOIN customers_customer c ON c.id = e.customer_id"
+            " LEFT JOIN metering_workloadname w ON w.id = e.workload_id"
+        ),
+        conditions=conditions + conditions_on(filters or {}),
+        one_customer=customer_id is not None,
+    )
+    return [
+        total
+        for statement in statements_for(meter, source, group_by)
+        for total in _totals(statement, len(group_by))
     ]
-    customers = [customer_id] if customer_id is not None else []
-    parameters = [
-        *group_parameters,
-        *columns,
-        meter_id,
-        *customers,
-        *condition_parameters,
-    ]
-    return _totals(sql, parameters, len(group_by))
 
 
 def events_behind(
@@ -132,15 +147,20 @@ def events_behind(
     end: datetime,
     as_of: int | None = None,
 ) -> QuerySet[Event]:
-    """Give the events that make up a quantity, oldest first."""
+    """Give the events of a span that count towards its quantity, oldest first.
+
+    A level that is carried into the span is not among them: its events are older.
+    """
+    meter = Meter.objects.get(pk=meter_id)
     events = Event.objects.filter(
         meter_id=meter_id,
         customer_id=customer_id,
         occurred_at__gte=start,
         occurred_at__lt=end,
     )
+    events = _counted(events, meter).order_by("occurred_at", "id")
     if as_of is None:
-        return events.filter(voided_batch_id=None).order_by("occurred_at", "id")
+        return events.filter(voided_batch_id=None)
     late = EventBatch.objects.filter(
         Q(position=None) | Q(position__gt=as_of),
         last_occurred_at__gte=start,
@@ -150,79 +170,71 @@ def events_behind(
         events.exclude(batch_id__in=late)
         .exclude(released_batch_id__isnull=False, released_batch_id__in=late)
         .filter(Q(voided_batch_id=None) | Q(voided_batch_id__in=late))
-        .order_by("occurred_at", "id")
     )
 
 
-def _groups(names: Iterable[str]) -> tuple[str, list[str]]:
-    """Give SELECT expressions, each followed by a comma, and their parameters."""
-    fixed = {
-        "customer": "c.code",
-        "workload": "coalesce(w.name, '')",
-        "subject": "coalesce(e.subject, '')",
-    }
-    expressions, parameters = [], []
-    for name in names:
-        kind, _, dimension = name.partition(":")
-        if kind == "dimension":
-            expressions.append("coalesce(e.dimensions ->> %s, ''), ")
-            parameters.append(dimension)
-        else:
-            expressions.append(fixed[kind] + ", ")
-    return "".join(expressions), parameters
+def _counted(events: QuerySet[Event], meter: Meter) -> QuerySet[Event]:
+    """Keep the events that count on a meter: the ORM's form of `counted_events`."""
+    for place, (name, values) in enumerate(meter.filters.items()):
+        alias = f"filtered_{place}"
+        events = events.alias(**{alias: KeyTextTransform(name, "dimensions")}).filter(
+            **{f"{alias}__in": values}
+        )
+    match need_of(meter.type, meter.value_dimension):
+        case Need.VALUE:
+            return events.exclude(value=None)
+        case Need.SUBJECT:
+            return events.exclude(subject=None)
+        case Need.DIMENSION:
+            text = Coalesce(KeyTextTransform(meter.value_dimension, "dimensions"), Value(""))
+            return events.alias(counted_text=text).exclude(counted_text="")
+    return events
 
 
-def _conditions(filters: Mapping[str, Sequence[str]]) -> tuple[str, list[Any]]:
-    conditions, parameters = [], []
-    for name, values in filters.items():
-        expression, dimension = _groups([name])
-        conditions.append(f"AND {expression.removesuffix(', ')} = ANY(%s)")
-        parameters += [*dimension, list(values)]
-    return " ".join(conditions), parameters
+def _as_of(position: int | None, spans: Sequence[Span], *, carries: bool) -> tuple[Sql, Sql]:
+    """Give a WITH clause and a condition that leave out what was placed after a position.
 
-
-def _as_of(position: int | None, spans: Sequence[Span]) -> tuple[str, str, list[Any]]:
-    """Give a WITH clause, a condition and parameters that leave out what was placed after a position.
-
-    Late batches are found inside the statement, so that they and the events come from one snapshot. Usually there are
-    none, and then the first branch of each condition decides without looking at the batch.
+    Late batches are found inside the statement, so that they and the events come from one snapshot. Usually
+    there are none, and then the first branch of each condition decides without looking at the batch. A level
+    that carries over also depends on batches whose events are older than the spans.
     """
     if position is None:
-        return "", "e.voided_batch_id IS NULL", []
-    late = """
-        WITH late AS MATERIALIZED (
-            SELECT id FROM metering_eventbatch
-            WHERE (position IS NULL OR position > %s) AND last_occurred_at >= %s AND first_occurred_at < %s
+        return Sql(""), Sql("e.voided_batch_id IS NULL")
+    since = Sql("") if carries else Sql("AND last_occurred_at >= %s", [min(span.start for span in spans)])
+    late = (
+        Sql(
+            """
+            WITH late AS MATERIALIZED (
+                SELECT id FROM metering_eventbatch
+                WHERE (position IS NULL OR position > %s) AND first_occurred_at < %s
+            """,
+            [position, max(span.end for span in spans)],
         )
-    """
-    condition = """
+        + since
+        + ") "
+    )
+    visible = """
         CASE WHEN (SELECT NOT EXISTS (SELECT FROM late)) THEN e.voided_batch_id IS NULL
         ELSE e.batch_id NOT IN (SELECT id FROM late)
              AND (e.released_batch_id IS NULL OR e.released_batch_id NOT IN (SELECT id FROM late))
              AND (e.voided_batch_id IS NULL OR e.voided_batch_id IN (SELECT id FROM late))
         END
     """
-    return (
-        late,
-        condition,
-        [position, min(span.start for span in spans), max(span.end for span in spans)],
-    )
+    return late, Sql(visible)
 
 
-def _ordinals(count: int) -> str:
-    return ", ".join(str(place + 1) for place in range(count))
-
-
-def _totals(sql: str, parameters: Sequence[Any], groups: int) -> list[Total]:
+def _totals(statement: Sql, groups: int) -> list[Total]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(statement.text, statement.parameters)
         return [
             Total(
-                row[0],
-                tuple(row[1 : 1 + groups]),
-                row[1 + groups],
-                row[2 + groups],
-                None if row[3 + groups] is None else tuple(row[3 + groups]),
+                slot=row[0],
+                group=None if groups and row[1] is None else tuple(row[1 : 1 + groups]),
+                amount=Decimal(row[1 + groups]),
+                over=Decimal(row[2 + groups]),
+                events=row[3 + groups],
+                values=None if row[4 + groups] is None else tuple(row[4 + groups]),
+                peaks=None if row[5 + groups] is None else tuple(row[5 + groups]),
             )
             for row in cursor.fetchall()
         ]

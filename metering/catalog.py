@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from customers.models import Customer
+from metering.meter_types import Need, need_of
 from metering.models import Meter, MeterStatus, WorkloadName
 
 REMEMBER_SECONDS = 5.0
@@ -23,10 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class KnownMeter:
-    """What ingestion must know of a meter."""
+    """What ingestion must know of a meter: what an event has to carry, and whether its value may be
+    negative.
+    """
 
     id: int
-    type: str
+    need: Need
+    value_dimension: str
+    refuses_negative: bool
 
 
 class Remembered(Generic[T]):
@@ -57,7 +62,15 @@ class Remembered(Generic[T]):
 
 def _meters(codes: list[str]) -> dict[str, KnownMeter]:
     rows = Meter.objects.filter(code__in=codes).exclude(status=MeterStatus.DRAFT)
-    return {code: KnownMeter(pk, type_) for code, pk, type_ in rows.values_list("code", "id", "type")}
+    return {
+        meter.code: KnownMeter(
+            meter.pk,
+            need_of(meter.type, meter.value_dimension),
+            meter.value_dimension,
+            meter.refuses_negative,
+        )
+        for meter in rows.only("code", "type", "value_dimension", "allow_negative")
+    }
 
 
 def _customers(codes: list[str]) -> dict[str, int]:

@@ -19,10 +19,9 @@ from msgspec.json import encode as encode_json
 from metering import catalog
 from metering.identity import new_uuid7
 from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event, event_id
-from metering.models import EventConflict, MeterType
+from metering.models import EventConflict
+from metering.requirements import requirement_refusal
 from metering.storing import Content, Row, add_repeated, insert_batch, stored_contents
-
-NEEDS_VALUE = frozenset({MeterType.SUM.value})
 
 
 class ResultStatus(StrEnum):
@@ -156,7 +155,7 @@ def _sort(
 
 
 def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
-    """Make rows of the first offers, with ids for the codes that exist; drop what the meter's type refuses."""
+    """Make rows of the first offers, with ids for the codes that exist; drop what the meter refuses."""
     offers = sorting.first.values()
     meters = catalog.meters.find(offer.event.meter for offer in offers)
     customers = catalog.customers.find(offer.event.customer for offer in offers)
@@ -168,9 +167,9 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
         event = offer.event
         meter = meters.get(event.meter)
         customer_id = customers.get(event.customer)
-        if meter is not None and event.value is None and meter.type in NEEDS_VALUE:
-            message = f'value is missing: the meter “{event.meter}” adds up values. Send one, such as "1".'
-            sorting.reject(offer.place, Refusal("value_required", message, "value", event.key))
+        refusal = requirement_refusal(meter, event) if meter is not None else None
+        if refusal is not None:
+            sorting.reject(offer.place, refusal)
             del sorting.first[offer.id]
             continue
         matched = meter is not None and customer_id is not None

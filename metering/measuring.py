@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 
 from metering.aggregation import Span, Total, total_spans, total_windows
 from metering.errors import InvalidWindow, UndeclaredDimension
 from metering.models import Meter
 from metering.periods import Interval, windows
+from metering.quantities import converted, quantity_of, rounded
 
-# Room for every sum of stored values; one that would have to be rounded raises instead.
-EXACT = Context(prec=200, traps=[Inexact])
 MAX_WINDOWS = 10_000
 ALWAYS_GROUPABLE = ("customer", "workload", "subject")
 
@@ -26,16 +25,23 @@ class GroupMeasure:
     quantity: Decimal
     events: int
     values: tuple[Decimal, ...] | None = None
+    windows: tuple[Decimal, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A quantity, the number of events behind it, and its groups where groups were asked for."""
+    """A quantity, the number of events behind it, and its groups where groups were asked for.
+
+    `values` are the events' values, converted and not rounded; `windows` the peaks of a windowed meter,
+    converted and rounded, that the quantity is the sum of. Both are oldest first, and on the groups where
+    there are groups.
+    """
 
     quantity: Decimal
     events: int
     groups: tuple[GroupMeasure, ...] = ()
     values: tuple[Decimal, ...] | None = None
+    windows: tuple[Decimal, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +70,33 @@ def measure(
     with_values: bool = False,
     as_of: int | None = None,
 ) -> dict[int, Measure]:
-    """Measure one meter for many customers and times at once; give a measure per slot, zero where nothing happened.
+    """Measure one meter for many customers and times at once; give a measure per slot, zero where nothing
+    happened.
 
-    `group_by` names dimensions the meter declares; `with_values` asks for each event's value too; `as_of` is a
-    ledger position, None counts everything committed.
-    One query, whatever the number of spans.
+    `group_by` names dimensions the meter declares; `with_values` asks for each event's value too; `as_of` is
+    a ledger position, None counts everything committed. The quantity is taken over all events, never over the
+    groups: they need not add up to it. Each is converted and rounded by the meter once, from its own exact
+    total.
     """
     _require_declared(meter, group_by)
-    totals = total_spans(
-        spans,
-        meter_id=meter.pk,
-        meter_type=meter.type,
-        group_by=group_by,
-        with_values=with_values,
-        as_of=as_of,
-    )
-    by_slot: dict[int, list[Total]] = {}
+    totals = total_spans(spans, meter=meter, group_by=group_by, with_values=with_values, as_of=as_of)
+    whole: dict[int, Total] = {}
+    parts: dict[int, list[Total]] = {}
     for total in totals:
-        by_slot.setdefault(total.slot, []).append(total)
-    return {span.slot: _measure(by_slot.get(span.slot, []), group_by) for span in spans}
+        if group_by and total.group is not None:
+            parts.setdefault(total.slot, []).append(total)
+        else:
+            whole[total.slot] = total
+    return {
+        slot: Measure(
+            quantity_of(meter, total),
+            total.events,
+            tuple(_group(meter, part, group_by) for part in sorted(parts.get(slot, []), key=_by_group)),
+            None if group_by else _values(meter, total),
+            None if group_by else _peaks(meter, total),
+        )
+        for slot, total in whole.items()
+    } | {span.slot: NOTHING for span in spans if span.slot not in whole}
 
 
 def measure_series(
@@ -98,18 +112,14 @@ def measure_series(
 ) -> list[Series]:
     """Measure one meter over time, cut at the local boundaries of `interval`; without one, totals only.
 
-    `group_by` names `customer`, `workload`, `subject` or declared dimensions. The total is taken over all events,
-    never over the points. Without groups there is always one series.
+    `group_by` names `customer`, `workload`, `subject` or declared dimensions. The total is taken over all
+    events, never over the points, and rounded by the meter; points are not rounded. Without groups there is
+    always one series.
     """
     names = [_qualified(meter, name) for name in group_by]
     allowed = {_qualified(meter, name): values for name, values in (filters or {}).items()}
     whole = total_windows(
-        [(start, end)],
-        meter_id=meter.pk,
-        meter_type=meter.type,
-        customer_id=customer_id,
-        group_by=names,
-        filters=allowed,
+        [(start, end)], meter=meter, zone=zone, customer_id=customer_id, group_by=names, filters=allowed
     )
     cuts = windows(start, end, interval=interval, zone=zone) if interval else []
     if len(cuts) > MAX_WINDOWS:
@@ -119,15 +129,10 @@ def measure_series(
     values: dict[tuple[tuple[str, ...], int], Decimal] = {}
     if cuts:
         for total in total_windows(
-            cuts,
-            meter_id=meter.pk,
-            meter_type=meter.type,
-            customer_id=customer_id,
-            group_by=names,
-            filters=allowed,
+            cuts, meter=meter, zone=zone, customer_id=customer_id, group_by=names, filters=allowed
         ):
-            values[total.group, total.slot] = total.quantity
-    totals = {total.group: total.quantity for total in whole}
+            values[_by_group(total), total.slot] = converted(meter, total.amount, over=total.over)
+    totals = {_by_group(total): quantity_of(meter, total) for total in whole}
     if not group_by:
         totals.setdefault((), Decimal(0))
     return [
@@ -142,26 +147,27 @@ def measure_series(
     ]
 
 
-def _measure(totals: Sequence[Total], group_by: Sequence[str]) -> Measure:
-    if not totals:
-        return NOTHING
-    groups = tuple(
-        GroupMeasure(
-            dict(zip(group_by, total.group, strict=True)),
-            total.quantity,
-            total.events,
-            total.values,
-        )
-        for total in sorted(totals, key=lambda total: total.group)
+def _group(meter: Meter, total: Total, group_by: Sequence[str]) -> GroupMeasure:
+    return GroupMeasure(
+        dict(zip(group_by, total.group or (), strict=True)),
+        quantity_of(meter, total),
+        total.events,
+        _values(meter, total),
+        _peaks(meter, total),
     )
-    quantity = Decimal(0)
-    for total in totals:
-        quantity = EXACT.add(quantity, total.quantity)
-    return Measure(
-        quantity,
-        sum(total.events for total in totals),
-        groups if group_by else (),
-        None if group_by else totals[0].values,
+
+
+def _by_group(total: Total) -> tuple[str, ...]:
+    return total.group or ()
+
+
+def _values(meter: Meter, total: Total) -> tuple[Decimal, ...] | None:
+    return None if total.values is None else tuple(converted(meter, value) for value in total.values)
+
+
+def _peaks(meter: Meter, total: Total) -> tuple[Decimal, ...] | None:
+    return (
+        None if total.peaks is None else tuple(rounded(meter, converted(meter, peak)) for peak in total.peaks)
     )
 
 

@@ -158,14 +158,19 @@ def windows(
 
 
 def _hour_cuts(start: datetime, end: datetime, *, zone: str) -> list[datetime]:
-    local = start.astimezone(ZoneInfo(zone))
-    into_hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-    cut = start - into_hour + timedelta(hours=1)
     cuts = []
+    cut = _next_full_hour(start, zone)
     while cut < end:
         cuts.append(cut)
-        cut += timedelta(hours=1)
+        cut = _next_full_hour(cut, zone)
     return cuts
+
+
+def _next_full_hour(instant: datetime, zone: str) -> datetime:
+    """Give the end of the local hour; a clock change by half an hour makes one short."""
+    local = instant.astimezone(ZoneInfo(zone))
+    into_hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    return instant - into_hour + timedelta(hours=1)
 
 
 def _day_cuts(start: datetime, end: datetime, *, interval: Interval, zone: str) -> list[datetime]:

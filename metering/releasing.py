@@ -7,15 +7,23 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from metering.identity import new_uuid7
+from metering.meter_types import NEEDS_VALUE, REFUSES_NEGATIVE
 
-# Count meters need no value; the others keep an event without one unmatched, where staff can see it.
+# What its meter would refuse stays unmatched, where staff can see it: the rules of metering.requirements.
 RELEASE = """
 WITH found AS (
     SELECT e.id, m.id AS meter_id, c.id AS customer_id
     FROM metering_event e
     JOIN metering_meter m ON m.code = e.meter_code AND m.status <> 'draft'
     JOIN customers_customer c ON c.code = e.customer_code
-    WHERE (e.meter_id IS NULL OR e.customer_id IS NULL) AND (m.type = 'count' OR e.value IS NOT NULL)
+    WHERE (e.meter_id IS NULL OR e.customer_id IS NULL)
+      AND (e.value >= 0 OR e.value IS NULL OR NOT (CASE WHEN m.allow_negative IS NULL
+                                                        THEN m.type = ANY(%(refuse_negative)s)
+                                                        ELSE NOT m.allow_negative END))
+      AND CASE WHEN m.type = ANY(%(need_value)s) THEN e.value IS NOT NULL
+               WHEN m.type <> 'unique' THEN true
+               WHEN m.value_dimension = '' THEN e.subject IS NOT NULL
+               ELSE coalesce(e.dimensions ->> m.value_dimension, '') <> '' END
     FOR UPDATE OF e
 ), released AS (
     UPDATE metering_event e
@@ -35,5 +43,13 @@ SELECT count(*) FROM released
 def release_unmatched(*, now: datetime) -> int:
     """Match the events whose meter and customer exist by now; give how many. Rerunning changes nothing."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(RELEASE, {"batch": new_uuid7(), "now": now})
+        cursor.execute(
+            RELEASE,
+            {
+                "batch": new_uuid7(),
+                "now": now,
+                "need_value": sorted(NEEDS_VALUE),
+                "refuse_negative": sorted(REFUSES_NEGATIVE),
+            },
+        )
         return int(cursor.fetchone()[0])

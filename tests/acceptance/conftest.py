@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.adapters import uses_database
 from tests.acceptance.cases_on_disk import load_cases
 from tests.acceptance.expected_failures import EXPECTED_FAILURES
 
@@ -24,5 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for case in load_cases(Path(folder) if folder else OWN_CASES):
         reason = EXPECTED_FAILURES.get(case["area"])
         marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+        if uses_database(case["area"]):
+            marks.append(pytest.mark.django_db)
         params.append(pytest.param(case, id=case["id"], marks=marks))
     metafunc.parametrize("case", params)

@@ -5,6 +5,6 @@ the test compares those the case expects. A case that no adapter takes fails.
 """
 
 from tests.acceptance.adapters import grants, invoices, metering, periods, proration, rating  # noqa: F401
-from tests.acceptance.adapters.registry import NoAdapterError, answer
+from tests.acceptance.adapters.registry import NoAdapterError, answer, uses_database
 
-__all__ = ["NoAdapterError", "answer"]
+__all__ = ["NoAdapterError", "answer", "uses_database"]

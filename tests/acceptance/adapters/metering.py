@@ -1,14 +1,150 @@
-"""Areas aggregation.*: quantities of a meter."""
+"""Areas aggregation.*: events through ingestion and `measure()`, as invoices measure them."""
 
 from __future__ import annotations
 
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from customers.models import Customer
+from metering import catalog
+from metering.aggregation import Span
+from metering.incoming import TimeBounds, decode_event
+from metering.ingesting import ResultStatus, record_events
+from metering.measuring import measure, measure_series
+from metering.models import Meter
+from metering.periods import Interval
 from metering.rounding import round_quantity
 from tests.acceptance.adapters.rating import number
 from tests.acceptance.adapters.registry import Figures, adapts
+
+YEAR = 2026
+BOUNDS = TimeBounds(max_age=timedelta(days=40_000), max_ahead=timedelta(days=40_000))
+TYPES = {"avg": "average"}
+# The properties of a case's event that are not its dimensions.
+NOT_DIMENSIONS = {"t", "value", "delta"}
+# What an event that carries no usable value is answered with; it then counts as nothing, as the cases say.
+WITHOUT_VALUE = {"value_required", "invalid_value", "dimension_required"}
+_serial = itertools.count()
 
 
 @adapts("aggregation.rounding", required="function quantity", optional="precision")
 def rounding(*, function: str, quantity: Any, precision: int = 0) -> Figures:
     return {"quantity": round_quantity(number(quantity), function, precision)}
+
+
+@adapts(
+    "aggregation.sum",
+    "aggregation.filter",
+    "aggregation.max",
+    "aggregation.min",
+    "aggregation.avg",
+    "aggregation.latest",
+    "aggregation.count",
+    "aggregation.unique",
+    required="aggregation events",
+    optional="frm to flt",
+    database=True,
+)
+def total(
+    *,
+    aggregation: str,
+    events: Sequence[Mapping[str, Any]],
+    frm: str | None = None,
+    to: str | None = None,
+    flt: Mapping[str, list[str]] | None = None,
+) -> Figures:
+    """The filter is the meter's own. Without a window the whole year is measured.
+
+    A unique meter counts the values of a dimension, so the case's `value` travels in one. A text where a
+    number belongs (`foo_bar`) is refused when it is sent and a sum without a value too: such an event counts
+    as nothing.
+    """
+    unique = aggregation == "unique"
+    meter, customer = a_story(
+        type=TYPES.get(aggregation, aggregation),
+        filters=dict(flt or {}),
+        value_dimension="counted" if unique else "",
+    )
+    send(meter, customer, [_as_dimension(each) for each in events] if unique else events)
+    start = instant(frm) if frm else datetime(YEAR, 1, 1, tzinfo=UTC)
+    end = instant(to) if to else datetime(YEAR + 1, 1, 1, tzinfo=UTC)
+    return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
+
+
+@adapts("aggregation.weighted_sum", required="period initial events", database=True)
+def weighted_sum(*, period: Sequence[str], initial: str, events: Sequence[Mapping[str, Any]]) -> Figures:
+    """The level carried in is an event before the period."""
+    meter, customer = a_story(type="weighted_sum")
+    start, end = (datetime.fromisoformat(text) for text in period)
+    before = [{"t": (start - timedelta(days=9)).isoformat(), "delta": initial}]
+    send(meter, customer, [*before, *events])
+    return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
+
+
+@adapts("aggregation.windowed", required="aggregation events window days", database=True)
+def windowed(
+    *, aggregation: str, events: Sequence[Mapping[str, Any]], window: str, days: Sequence[str]
+) -> Figures:
+    """A point per window and a total over all events: what a chart shows."""
+    meter, customer = a_story(type=TYPES.get(aggregation, aggregation))
+    send(meter, customer, events)
+    (series,) = measure_series(
+        meter,
+        start=instant(days[0]),
+        end=instant(days[-1]) + timedelta(days=1),
+        interval=Interval(window),
+        zone="UTC",
+        customer_id=customer.pk,
+    )
+    return {"days": [point.value for point in series.points], "total": series.total}
+
+
+def instant(text: str) -> datetime:
+    """Read `MM-DD` or `dN` (a day of one month), with or without a time of day, or a whole time."""
+    day, _, clock = text.partition("T")
+    if day.startswith("d"):
+        day = f"{YEAR}-03-{int(day[1:]):02d}"
+    elif len(day) == len("MM-DD"):
+        day = f"{YEAR}-{day}"
+    read = datetime.fromisoformat(f"{day}T{clock or '00:00'}")
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def a_story(**definition: Any) -> tuple[Meter, Customer]:
+    catalog.forget()
+    code = f"case_{next(_serial)}"
+    meter = Meter(code=code, label=code, **definition)
+    meter.full_clean()
+    meter.save()
+    return meter, Customer.objects.create(code=code, name=code)
+
+
+def send(meter: Meter, customer: Customer, events: Sequence[Mapping[str, Any]]) -> None:
+    """Send the events as JSON, as an integration does. A refusal must be for a value the type cannot do
+    without.
+    """
+    bodies = []
+    for place, event in enumerate(events):
+        body = {
+            "key": f"{meter.code}-{place}",
+            "meter": meter.code,
+            "customer": customer.code,
+            "occurred_at": instant(event["t"]).isoformat(),
+            "dimensions": {name: str(text) for name, text in event.items() if name not in NOT_DIMENSIONS},
+        }
+        value = event.get("value", event.get("delta"))
+        if value is not None:
+            body["value"] = str(value)
+        bodies.append(decode_event(json.dumps(body).encode()))
+    batch = record_events(bodies, source="case", now=datetime(YEAR, 6, 1, tzinfo=UTC), bounds=BOUNDS)
+    for result in batch.results:
+        assert result.status is ResultStatus.ACCEPTED or result.code in WITHOUT_VALUE, result
+
+
+def _as_dimension(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in event.items() if name != "value"} | {
+        "counted": event.get("value", "")
+    }

@@ -22,6 +22,7 @@ class _Entry:
     required: frozenset[str]
     optional: frozenset[str]
     adapter: Adapter
+    database: bool
 
     def takes(self, area: str, keys: set[str]) -> bool:
         return area == self.area and self.required <= keys <= self.required | self.optional
@@ -30,15 +31,22 @@ class _Entry:
 _ENTRIES: list[_Entry] = []
 
 
-def adapts(*areas: str, required: str, optional: str = "") -> Callable[[Adapter], Adapter]:
+def adapts(
+    *areas: str, required: str, optional: str = "", database: bool = False
+) -> Callable[[Adapter], Adapter]:
     """Register an adapter, called with `given` as keyword arguments. Keys are words in one text."""
 
     def register(adapter: Adapter) -> Adapter:
         for area in areas:
-            _ENTRIES.append(_Entry(area, frozenset(required.split()), frozenset(optional.split()), adapter))
+            keys = frozenset(required.split()), frozenset(optional.split())
+            _ENTRIES.append(_Entry(area, *keys, adapter, database))
         return adapter
 
     return register
+
+
+def uses_database(area: str) -> bool:
+    return any(entry.database for entry in _ENTRIES if entry.area == area)
 
 
 def answer(area: str, given: dict[str, Any]) -> Figures:

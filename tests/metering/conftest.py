@@ -1,0 +1,9 @@
+import pytest
+
+from metering import catalog
+
+
+@pytest.fixture(autouse=True)
+def _fresh_catalog() -> None:
+    """Ids of an earlier test's rolled back meters and customers are forgotten."""
+    catalog.forget()
