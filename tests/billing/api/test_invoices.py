@@ -318,5 +318,5 @@ def test_the_events_of_a_line_take_the_same_queries_whatever_their_number(
     send_tickets(40)
     close()
     integrator.get(f"invoices/{NUMBER}/lines/1/events/")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         integrator.get(f"invoices/{NUMBER}/lines/1/events/")
