@@ -18,7 +18,7 @@ $(INSTALLED): requirements.lock
 	    echo "Reckoner needs Python 3.11 or newer. Found: $$("$(PYTHON)" --version 2>&1 || echo none). Set PYTHON=/path/to/python3.11." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "$(PYTHON) has no venv module. On Debian: apt-get install python3-venv." >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv
+	@test -x $(VENV)/python || "$(PYTHON)" -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(VENV)/python -m config.libraries
 	@touch $(INSTALLED)
@@ -37,7 +37,7 @@ lint: install ## Check style, types, import directions, templates and migrations
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
-	$(VENV)/djlint templates --check --lint --quiet
+	$(VENV)/djlint templates --lint --quiet
 	$(VENV)/python manage.py makemigrations --check --dry-run
 
 lock: install ## Resolve pyproject.toml into requirements.lock again (needs uv)
