@@ -13,9 +13,12 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import environ
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+YES = frozenset({"1", "true", "yes", "on"})
+NO = frozenset({"0", "false", "no", "off"})
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
 
 
@@ -30,6 +33,26 @@ def host_names(configured: str) -> list[str]:
             "ALLOWED_HOSTS is empty: list the names this server answers to, or unset it."
         )
     return names
+
+
+def whole_number(name: str, *, default: int, least: int = 0) -> int:
+    configured = os.environ.get(name, "").strip()
+    if not configured:
+        return default
+    if not configured.isascii() or not configured.isdigit() or int(configured) < least:
+        raise EnvironmentRefused(
+            f"{name} is {configured!r}: set it to a whole number, {least} or more, or unset it."
+        )
+    return int(configured)
+
+
+def yes_or_no(name: str, *, default: bool) -> bool:
+    configured = os.environ.get(name, "").strip().lower()
+    if not configured:
+        return default
+    if configured not in YES | NO:
+        raise EnvironmentRefused(f"{name} is {configured!r}: set it to true or false, or unset it.")
+    return configured in YES
 
 
 def is_local(allowed_hosts: list[str]) -> bool:
@@ -64,13 +87,14 @@ def refuse_debug(debug: bool, *, local: bool) -> bool:
     return debug
 
 
-def postgresql(connection: dict[str, Any]) -> dict[str, Any]:
-    """The parsed DATABASE_URL, refused when it names anything but PostgreSQL."""
-    if connection.get("ENGINE") != "django.db.backends.postgresql":
+def postgresql(url: str) -> dict[str, Any]:
+    """Django's settings for the server that DATABASE_URL names, refused when it is anything but PostgreSQL."""
+    if not url.startswith(("postgres://", "postgresql://")):
         raise EnvironmentRefused(
             "DATABASE_URL must name a PostgreSQL server (postgres://user:password@host:5432/name): other "
             "databases do not keep decimals exact or constraints whole."
         )
+    connection: dict[str, Any] = environ.Env.db_url_config(url)
     return connection
 
 

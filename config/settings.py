@@ -12,7 +12,7 @@ import environ
 
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
-from config.environment import BASE_DIR
+from config.environment import BASE_DIR, whole_number, yes_or_no
 
 env = environ.Env()
 
@@ -20,23 +20,23 @@ env = environ.Env()
 
 ALLOWED_HOSTS = environment.host_names(env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]"))
 LOCAL = environment.is_local(ALLOWED_HOSTS)
-PORT = env.int("PORT", default=8000)
+PORT = whole_number("PORT", default=8000, least=1)
 PUBLIC_URL = env.str(
     "PUBLIC_URL", default=f"http://127.0.0.1:{PORT}" if LOCAL else f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
 ).rstrip("/")
 DATA_DIR = environment.data_dir(env.str("DATA_DIR", default=".data"))
 SECRET_KEY = environment.secret_key(env.str("SECRET_KEY", default=""), local=LOCAL, folder=DATA_DIR)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-DEBUG = environment.refuse_debug(env.bool("DEBUG", default=False), local=LOCAL)
+DEBUG = environment.refuse_debug(yes_or_no("DEBUG", default=False), local=LOCAL)
 
 # ---- billing rules -------------------------------------------------------------------------------
 
-EVENT_MAX_AGE_DAYS = env.int("EVENT_MAX_AGE_DAYS", default=400)
-EVENT_MAX_AHEAD_HOURS = env.int("EVENT_MAX_AHEAD_HOURS", default=1)
+EVENT_MAX_AGE_DAYS = whole_number("EVENT_MAX_AGE_DAYS", default=400, least=1)
+EVENT_MAX_AHEAD_HOURS = whole_number("EVENT_MAX_AHEAD_HOURS", default=1)
 EVENT_BATCH_MAX = 10_000
 EVENT_BODY_MAX_BYTES = 10 * 1024 * 1024
-GRACE_DAYS = env.int("GRACE_DAYS", default=2)
-PAYMENT_DAYS = env.int("PAYMENT_DAYS", default=14)
+GRACE_DAYS = whole_number("GRACE_DAYS", default=2)
+PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
 # Who bills, as printed on invoices and frozen on each.
 ISSUER = {
     "name": env.str("ISSUER_NAME", default="Your company"),
@@ -111,10 +111,11 @@ TEMPLATES = [
 
 # ---- database ------------------------------------------------------------------------------------
 
-DATABASE_POOL = env.int("DATABASE_POOL", default=0)
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE_POOL = whole_number("DATABASE_POOL", default=0)
 DATABASES: dict[str, Any] = {
-    "default": environment.postgresql(env.db("DATABASE_URL"))
-    if env.str("DATABASE_URL", default="")
+    "default": environment.postgresql(DATABASE_URL)
+    if DATABASE_URL
     else {"ENGINE": "config.embedded", "NAME": "reckoner", "USER": "reckoner"}
 }
 if DATABASE_POOL:
@@ -144,20 +145,20 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
-SESAME_MAX_AGE = env.int("MAGIC_LINK_MINUTES", default=30) * 60
+SESAME_MAX_AGE = whole_number("MAGIC_LINK_MINUTES", default=30, least=1) * 60
 SESAME_ONE_TIME = True
-PORTAL_SESSION_HOURS = env.int("PORTAL_SESSION_HOURS", default=12)
+PORTAL_SESSION_HOURS = whole_number("PORTAL_SESSION_HOURS", default=12, least=1)
 
 # ---- security ------------------------------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
 SESSION_COOKIE_HTTPONLY = True
-SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not LOCAL)
+SECURE_SSL_REDIRECT = yes_or_no("SECURE_SSL_REDIRECT", default=not LOCAL)
 SECURE_REDIRECT_EXEMPT = [r"^health/?$"]
-SECURE_HSTS_SECONDS = 0 if LOCAL else env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_SECONDS = 0 if LOCAL else whole_number("SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
 SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TRUST_FORWARDED_PROTO", default=False) else None
+    ("HTTP_X_FORWARDED_PROTO", "https") if yes_or_no("TRUST_FORWARDED_PROTO", default=False) else None
 )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[] if LOCAL else [PUBLIC_URL])
 X_FRAME_OPTIONS = "DENY"

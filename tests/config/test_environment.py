@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -79,6 +80,10 @@ def test_a_public_name_brings_https(data_dir):
         ({**PRODUCTION, "DEBUG": "true"}, "DEBUG shows settings and data to every visitor"),
         ({"ALLOWED_HOSTS": " , "}, "ALLOWED_HOSTS is empty"),
         ({"DATABASE_URL": "sqlite:///money.db"}, "DATABASE_URL must name a PostgreSQL server"),
+        ({"DATABASE_URL": "somewhere"}, "DATABASE_URL must name a PostgreSQL server"),
+        ({"PORT": "eight"}, "PORT is 'eight': set it to a whole number, 1 or more"),
+        ({"GRACE_DAYS": "-1"}, "GRACE_DAYS is '-1': set it to a whole number, 0 or more"),
+        ({"DEBUG": "maybe"}, "DEBUG is 'maybe': set it to true or false"),
         ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL must name a PostgreSQL server"),
     ],
 )
@@ -132,3 +137,13 @@ def test_commands_without_a_query_start_no_database(data_dir):
     assert run(data_dir, "check").returncode == 0
     assert run(data_dir, "findstatic", "config/icon.svg").returncode == 0
     assert not (data_dir / "postgres").exists()
+
+
+def test_every_variable_is_documented():
+    sources = (PROJECT / "config").glob("*.py")
+    read = re.compile(r"""(?:env\.\w+|whole_number|yes_or_no|environ\.get)\(\s*["']([A-Z_]+)["']""")
+    named = {name for source in sources for name in read.findall(source.read_text())}
+    documented = set(
+        re.findall(r"^\| `([A-Z_]+)`", (PROJECT / "docs/configuration.md").read_text(), re.MULTILINE)
+    )
+    assert named == documented
