@@ -7,15 +7,20 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from customers.api.serializers import CodedSerializer
+from metering.api.fields import FiltersField, QuantityTextField
 from metering.incoming import MAX_DIMENSIONS
-from metering.models import Meter, MeterStatus, Workload
+from metering.models import Meter, MeterStatus, Workload, validate_filters
+
+
+def help_of(name: str) -> str:
+    """Give the sentence that the model has for a field."""
+    return str(Meter._meta.get_field(name).help_text)  # type: ignore[union-attr]
 
 
 class MeterSerializer(CodedSerializer):
     code_source = "label"
-    unchangeable = frozenset({"code", "type"})
+    unchangeable = frozenset({"code", *Meter.DEFINITION_FIELDS})
     neutral: ClassVar = {
-        "filters": (None, {}, []),
         "rounding": (None, "", "none", {}),
         "once_per_subject": (None, "never"),
         "verification_hours": (None, 0, "0"),
@@ -25,6 +30,11 @@ class MeterSerializer(CodedSerializer):
         default=MeterStatus.ACTIVE,
         help_text="A draft counts nothing yet; a deprecated meter takes no new prices.",
     )
+    percentile = QuantityTextField(required=False, allow_null=True, help_text=help_of("percentile"))
+    timeout_hours = QuantityTextField(required=False, allow_null=True, help_text=help_of("timeout_hours"))
+    filters = FiltersField(required=False, validators=[validate_filters], help_text=help_of("filters"))
+    factor = QuantityTextField(required=False, help_text=help_of("factor"))
+    divisor = QuantityTextField(required=False, help_text=help_of("divisor"))
 
     class Meta:
         model = Meter
@@ -35,10 +45,26 @@ class MeterSerializer(CodedSerializer):
             "unit",
             "dimensions",
             "description",
+            "value_dimension",
+            "percentile",
+            "window",
+            "timeout_hours",
+            "filters",
+            "factor",
+            "divisor",
+            "rounding_function",
+            "rounding_digits",
+            "allow_negative",
             "status",
             "created_at",
         ]
         read_only_fields = ["created_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if self.instance is None:
+            Meter(**attrs).clean()
+        return attrs
 
     def validate_dimensions(self, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):

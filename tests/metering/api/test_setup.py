@@ -173,6 +173,68 @@ def test_a_customers_name_can_be_changed_but_not_its_code(integrator: Integrator
     assert (status, list(answer["error"]["fields"])) == (400, ["code"])
 
 
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"type": "sum", "factor": "0.01", "divisor": "3600", "rounding_function": "up", "rounding_digits": 2},
+        {"type": "percentile", "percentile": "95"},
+        {"type": "max", "window": "day"},
+        {"type": "unique", "value_dimension": "user"},
+        {"type": "weighted_sum", "timeout_hours": "0.5"},
+        {"type": "average", "filters": {"channel": ["email", "chat"]}, "allow_negative": False},
+        {"type": "latest"},
+        {"type": "min"},
+    ],
+)
+def test_every_type_of_meter_is_taken_and_given_back(
+    integrator: Integrator, definition: dict[str, Any]
+) -> None:
+    status, made = integrator.post("meters/", METER | definition)
+    assert (status, integrator.get("meters/tickets_resolved/")[1]) == (201, made)
+    assert definition.items() <= made.items()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"type": "percentile"}, "percentile"),
+        ({"type": "percentile", "percentile": "0"}, "percentile"),
+        ({"type": "percentile", "percentile": "101"}, "percentile"),
+        ({"percentile": "95"}, "percentile"),
+        ({"window": "day"}, "window"),
+        ({"type": "max", "window": "week"}, "window"),
+        ({"timeout_hours": "1"}, "timeout_hours"),
+        ({"value_dimension": "user"}, "value_dimension"),
+        ({"factor": "0"}, "factor"),
+        ({"factor": "NaN"}, "factor"),
+        ({"factor": "1_000"}, "factor"),
+        ({"factor": True}, "factor"),
+        ({"divisor": "-1"}, "divisor"),
+        ({"divisor": "1e400"}, "divisor"),
+        ({"divisor": "1" * 30}, "divisor"),
+        ({"rounding_function": "sideways"}, "rounding_function"),
+        ({"rounding_digits": 99}, "rounding_digits"),
+        ({"filters": {"channel": 5}}, "filters"),
+        ({"filters": {"two words": ["x"]}}, "filters"),
+        ({"filters": ["x"]}, "filters"),
+        ({"filters": {"channel": [0.5]}}, "filters"),
+    ],
+)
+def test_a_definition_that_makes_no_sense_is_refused_by_name(
+    integrator: Integrator, change: dict[str, Any], named: str
+) -> None:
+    status, answer = integrator.post("meters/", METER | change)
+    assert (status, list(answer["error"]["fields"])) == (400, [named]), answer
+    assert Meter.objects.count() == 0
+
+
+def test_the_definition_of_a_meter_stays(integrator: Integrator) -> None:
+    integrator.post("meters/", METER | {"filters": {"channel": "email"}})
+    status, answer = integrator.patch("meters/tickets_resolved/", {"factor": "2", "filters": {}})
+    assert (status, set(answer["error"]["fields"])) == (400, {"factor", "filters"})
+    assert Meter.objects.get().filters == {"channel": ["email"]}
+
+
 def test_workloads_may_be_nested_but_not_in_a_circle(integrator: Integrator) -> None:
     assert integrator.post("workloads/", {"code": "bots", "name": "Bots"})[0] == 201
     _, made = integrator.post("workloads/", {"code": "support_bot", "name": "Support bot", "parent": "bots"})
@@ -252,7 +314,7 @@ def test_nothing_is_deleted_over_http(integrator: Integrator) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"filters": {"a": "b"}}, {"once_per_subject": "ever"}, {"verification_hours": 24}, {"rounding": "up"}],
+    [{"once_per_subject": "ever"}, {"verification_hours": 24}, {"rounding": "up"}],
 )
 def test_what_this_version_does_not_have_is_refused_not_ignored(
     integrator: Integrator, field: dict[str, Any]
@@ -260,7 +322,7 @@ def test_what_this_version_does_not_have_is_refused_not_ignored(
     status, answer = integrator.post("meters/", METER | field)
     assert (status, list(answer["error"]["fields"])) == (400, list(field))
     assert "Not available" in answer["error"]["message"]
-    neutral = {"filters": {}, "once_per_subject": "never", "verification_hours": 0, "rounding": None}
+    neutral = {"filters": None, "once_per_subject": "never", "verification_hours": 0, "rounding": None}
     assert integrator.post("meters/", METER | neutral)[0] == 201
 
 
