@@ -1,0 +1,97 @@
+"""`make demo` as a newcomer meets it: everything up, data there, logins printed, Ctrl-C stops all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.stories.processes import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_demo(data_dir: Path, port: int) -> subprocess.Popen[str]:
+    left_out = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "ALLOWED_HOSTS", "SECRET_KEY")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "demo"],
+        cwd=ROOT,
+        env=environment | {"DATA_DIR": str(data_dir), "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def welcome(demo: subprocess.Popen[str]) -> str:
+    """Read what the demonstration prints until it says how to stop it."""
+    assert demo.stdout is not None
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "Ctrl-C stops" in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def stop(demo: subprocess.Popen[str]) -> str:
+    os.kill(demo.pid, signal.SIGINT)
+    out, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0
+    return out
+
+
+@pytest.mark.skipif(bool(os.environ.get("DATABASE_URL")), reason="the demonstration brings its own database")
+def test_the_demonstration_shows_120_tickets_for_240_dollars_and_keeps_its_data(tmp_path: Path) -> None:
+    port = free_port()
+    demo = start_demo(tmp_path / "data", port)
+    try:
+        text = welcome(demo)
+        key = re.search(r"Bearer (\S+)'", text)
+        assert key is not None
+        assert f"http://127.0.0.1:{port}/admin/" in text
+        invoices = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/v1/invoices/?customer=acme", headers={"X-API-KEY": key[1]}
+        )
+        with urllib.request.urlopen(invoices, timeout=30) as answer:  # noqa: S310
+            totals = {row["total"] for row in json.load(answer)["results"]}
+        assert "240.00" in totals
+        # The printed line works as it stands, pasted into a shell.
+        curl = text[text.index("  curl") : text.index("Ctrl-C")]
+        if shutil.which("curl"):
+            sent = subprocess.run(shlex.split(curl.replace("\\\n", " ")), capture_output=True, text=True)
+            assert json.loads(sent.stdout)["accepted"] == 1
+        stop(demo)
+        again = start_demo(tmp_path / "data", port)
+        assert "Using the data that is there" in welcome(again)
+        stop(again)
+    finally:
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGKILL)
+
+
+def test_a_taken_port_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        demo = start_demo(tmp_path / "data", port)
+        out, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert f"Port {port} is taken" in out
