@@ -9,6 +9,7 @@ local settings cannot serve anybody else by accident.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
+RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
 
 
@@ -53,6 +55,16 @@ def yes_or_no(name: str, *, default: bool) -> bool:
     if configured not in YES | NO:
         raise EnvironmentRefused(f"{name} is {configured!r}: set it to true or false, or unset it.")
     return configured in YES
+
+
+def request_rate(name: str) -> str:
+    """A number of requests and a unit of time, such as `600/minute`; empty means no limit."""
+    configured = os.environ.get(name, "").strip().lower()
+    if configured and not RATE.fullmatch(configured):
+        raise EnvironmentRefused(
+            f"{name} is {configured!r}: set it to a rate such as 600/minute, or unset it."
+        )
+    return configured
 
 
 def is_local(allowed_hosts: list[str]) -> bool:

@@ -12,7 +12,7 @@ import environ
 
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
-from config.environment import BASE_DIR, whole_number, yes_or_no
+from config.environment import BASE_DIR, request_rate, whole_number, yes_or_no
 
 env = environ.Env()
 
@@ -206,7 +206,7 @@ LOGGING = {
 # ---- HTTP interface ------------------------------------------------------------------------------
 
 # Requests of one key that each web process takes, such as 6000/min; empty: no limit.
-API_RATE = env.str("API_RATE", default="")
+API_RATE = request_rate("API_RATE")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["customers.api.authentication.ApiKeyAuthentication"],

@@ -54,7 +54,7 @@ def test_deployment_check_says_that_settings_are_local(data_dir):
     checked = run(data_dir, "check", "--deploy", "--fail-level", "WARNING")
     assert checked.returncode == 1
     assert "reckoner.W001" in checked.stderr
-    assert "identified 1 issue" in checked.stderr
+    assert "(security." not in checked.stderr
 
 
 def test_without_any_variable_settings_are_local_and_not_debugging(data_dir):
@@ -83,6 +83,7 @@ def test_a_public_name_brings_https(data_dir):
         ({"DATABASE_URL": "somewhere"}, "DATABASE_URL must name a PostgreSQL server"),
         ({"PORT": "eight"}, "PORT is 'eight': set it to a whole number, 1 or more"),
         ({"GRACE_DAYS": "-1"}, "GRACE_DAYS is '-1': set it to a whole number, 0 or more"),
+        ({"API_RATE": "many"}, "API_RATE is 'many': set it to a rate such as 600/minute"),
         ({"DEBUG": "maybe"}, "DEBUG is 'maybe': set it to true or false"),
         ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL must name a PostgreSQL server"),
     ],
@@ -141,7 +142,9 @@ def test_commands_without_a_query_start_no_database(data_dir):
 
 def test_every_variable_is_documented():
     sources = (PROJECT / "config").glob("*.py")
-    read = re.compile(r"""(?:env\.\w+|whole_number|yes_or_no|environ\.get)\(\s*["']([A-Z_]+)["']""")
+    read = re.compile(
+        r"""(?:env\.\w+|whole_number|yes_or_no|request_rate|environ\.get)\(\s*["']([A-Z_]+)["']"""
+    )
     named = {name for source in sources for name in read.findall(source.read_text())}
     documented = set(
         re.findall(r"^\| `([A-Z_]+)`", (PROJECT / "docs/configuration.md").read_text(), re.MULTILINE)
