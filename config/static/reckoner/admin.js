@@ -1,0 +1,119 @@
+"use strict";
+
+/* A code is suggested from the label while it is typed, until somebody writes a code. */
+function suggestCodes() {
+  for (const code of document.querySelectorAll("input[data-code-from]")) {
+    const label = document.getElementById(code.dataset.codeFrom);
+    if (!label || code.value) continue;
+    let own = false;
+    code.addEventListener("input", () => { own = code.value !== ""; });
+    label.addEventListener("input", () => {
+      if (own) return;
+      code.value = label.value.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase()
+        .replace(/[^a-z0-9_\s-]/g, "").trim().replace(/[-\s]+/g, "_").replace(/^_+|_+$/g, "");
+    });
+  }
+}
+
+/* On phones each cell shows the name of its column beside it. */
+function labelCells() {
+  for (const table of document.querySelectorAll(".rk-table:not(.rk-keep)")) {
+    const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+    for (const row of table.querySelectorAll("tbody tr")) {
+      [...row.cells].forEach((cell, place) => { cell.dataset.label = names[place] || ""; });
+    }
+  }
+}
+
+/* A button copies the text of the block it stands in. */
+function copyButtons() {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copy).textContent;
+      const said = button.textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch {
+        const range = document.createRange();
+        range.selectNodeContents(document.getElementById(button.dataset.copy));
+        getSelection().removeAllRanges();
+        getSelection().addRange(range);
+        button.textContent = "Press Ctrl+C";
+      }
+      setTimeout(() => { button.textContent = said; }, 2500);
+    });
+  }
+}
+
+/* Parts of a form that belong to one choice are shown with it: data-shown-for="field: value value". */
+function conditionalParts() {
+  const update = () => {
+    for (const part of document.querySelectorAll("[data-shown-for]")) {
+      const [name, values] = part.dataset.shownFor.split(":");
+      const field = document.querySelector(`[name="${name.trim()}"]:checked, select[name="${name.trim()}"], input[type="hidden"][name="${name.trim()}"]`);
+      part.hidden = !field || !values.trim().split(" ").includes(field.value);
+    }
+  };
+  document.addEventListener("change", update);
+  update();
+}
+
+/* A tier begins where the one before ends; the last one stays open. */
+function tierTables() {
+  for (const table of document.querySelectorAll("[data-tiers]")) {
+    const body = table.querySelector("tbody");
+    const template = table.querySelector("template");
+    const refresh = () => {
+      let from = "0";
+      for (const row of body.rows) {
+        row.querySelector("[data-from]").textContent = from === "0" ? "0" : `over ${from}`;
+        from = row.querySelector('[name="tier_up_to"]').value.trim() || "?";
+        row.querySelector("[data-remove]").disabled = body.rows.length === 1;
+      }
+    };
+    const add = document.querySelector(`[data-add-tier="${table.id}"]`);
+    add.addEventListener("click", () => {
+      body.append(template.content.cloneNode(true));
+      document.dispatchEvent(new Event("change"));
+      refresh();
+      body.rows[body.rows.length - 1].querySelector("input").focus();
+    });
+    table.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-remove]");
+      if (!button || body.rows.length === 1) return;
+      button.closest("tr").remove();
+      refresh();
+    });
+    table.addEventListener("input", refresh);
+    refresh();
+  }
+}
+
+/* Choosing in a list with data-submit opens what was chosen. */
+function autoSubmit() {
+  for (const field of document.querySelectorAll("[data-submit]")) {
+    field.addEventListener("change", () => field.form.requestSubmit());
+  }
+}
+
+/* A form that takes long says so and cannot be sent twice. */
+function busyForms() {
+  for (const form of document.querySelectorAll("form[data-busy]")) {
+    form.addEventListener("submit", () => {
+      for (const button of form.querySelectorAll("button[type=submit]")) {
+        setTimeout(() => { button.disabled = true; button.textContent = form.dataset.busy; });
+      }
+    });
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  suggestCodes();
+  labelCells();
+  copyButtons();
+  conditionalParts();
+  tierTables();
+  autoSubmit();
+  busyForms();
+});

@@ -1,0 +1,139 @@
+"""What every page of the admin shares: one way to show a list, a page of its own, a chart, a refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet, TextField
+from django.forms import BaseForm
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget
+
+COUNT_UP_TO = 10_000
+
+
+class BoundedPaginator(Paginator):
+    """Counts no further than ten thousand rows, so that a list of millions opens as fast as a short one."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        return rows.order_by()[:COUNT_UP_TO].count()
+
+
+class StaffAdmin(ModelAdmin):
+    """A list and pages that say what they are for. Nothing is deleted unless a subclass allows it."""
+
+    purpose: ClassVar[str] = ""
+    empty_title: ClassVar[str] = "Nothing here yet"
+    empty_text: ClassVar[str] = ""
+    nothing_found: ClassVar[str] = "Nothing matches. Try another word or fewer filters."
+    list_before_template = "admin/purpose.html"
+    list_per_page = 50
+    list_filter_sheet = False
+    actions: Any = None
+    warn_unsaved_form = True
+    formfield_overrides: Any = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget}}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Give no bulk actions: everything that changes money is done one at a time, with its effect shown."""
+        return {}
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Offer one way to save: what comes next is said after it."""
+        context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def page(
+        self, request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
+    ) -> TemplateResponse:
+        """Show a page of this admin that is not one of Django's own."""
+        request.current_app = self.admin_site.name
+        whole = {
+            **self.admin_site.each_context(request),
+            "opts": self.model._meta,
+            "model_admin": self,
+            "title": title,
+            **context,
+        }
+        return TemplateResponse(request, template, whole, status=status)
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """Rows that staff may look at and nobody may change here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def require(request: HttpRequest, *permissions: str) -> None:
+    """Refuse the request unless its user has every permission named."""
+    if not request.user.has_perms(permissions):
+        raise PermissionDenied
+
+
+def link(url: str, text: object) -> SafeString:
+    return format_html('<a class="rk-link" href="{}">{}</a>', url, text)
+
+
+def say_next(request: HttpRequest, sentence: str, *, url: str, text: str) -> None:
+    """Tell what comes next, with a link to it."""
+    messages.info(request, format_html('{} <a class="rk-link" href="{}">{}</a>', sentence, url, text))
+
+
+def put_errors(form: BaseForm, fields: Mapping[str, str], *, message: str) -> None:
+    """Show a refusal at the fields it names; what names no field of the form stands above it."""
+    placed = False
+    for name, sentence in fields.items():
+        if name in form.fields:
+            form.add_error(name, ValidationError(sentence))
+            placed = True
+    if not placed:
+        form.add_error(None, ValidationError(message))
+
+
+def bar_chart(points: Iterable[tuple[str, Decimal]], *, label: str, ticks: int = 8) -> str:
+    """Give the data of a bar chart. Pixels are the one place where an amount may become a float."""
+    rows = list(points)
+    return json.dumps(
+        {
+            "labels": [name for name, _ in rows],
+            "datasets": [
+                {
+                    "label": label,
+                    "data": [float(value) for _, value in rows],
+                    "backgroundColor": "var(--color-primary-600)",
+                    "maxTicksXLimit": ticks,
+                    "displayYAxis": True,
+                    "maxBarThickness": 22,
+                    "borderRadius": 3,
+                }
+            ],
+        }
+    )
+
+
+def csv_cell(value: object) -> str:
+    """Give a value for a CSV file; text that a spreadsheet would run as a formula is marked as text."""
+    text = "" if value is None else str(value)
+    risky = text[:1] in "=+-@\t\r" and not isinstance(value, Decimal | int)
+    return f"'{text}" if text and risky else text

@@ -1,0 +1,201 @@
+"""Meters: create one, see its usage arrive."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from customers.codes import code_from_label
+from customers.staff_pages import StaffAdmin, bar_chart, say_next
+from metering.measuring import measure_series
+from metering.models import Event, Meter, MeterStatus, validate_dimension
+from metering.periods import Interval
+from metering.releasing import release_unmatched
+
+CHART_DAYS = 30
+LATEST = 10
+STATUS_COLOURS = {MeterStatus.ACTIVE: "success", MeterStatus.DRAFT: "info", MeterStatus.DEPRECATED: "warning"}
+
+
+class DimensionsField(forms.CharField):
+    """Names separated by commas, as a list in the order written."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        names = [name.strip() for name in str(value or "").split(",") if name.strip()]
+        for name in names:
+            validate_dimension(name)
+            if len(name) > 63:
+                raise ValidationError(f"“{name}” is longer than 63 characters.")
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValidationError(f"“{repeated}” is named twice.")
+        return names
+
+    def validate(self, value: Any) -> None:
+        return
+
+    def run_validators(self, value: Any) -> None:
+        return
+
+
+class MeterForm(forms.ModelForm):
+    dimensions = DimensionsField(
+        required=False, help_text=Meter._meta.get_field("dimensions").help_text, label="Dimensions"
+    )
+
+    class Meta:
+        model = Meter
+        fields = ("label", "code", "type", "unit", "dimensions", "description", "status")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "code" in self.fields:
+            self.fields["code"].required = False
+            self.fields["code"].widget.attrs["data-code-from"] = "id_label"
+
+    def clean_code(self) -> str:
+        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("label", ""))
+        if not code:
+            raise ValidationError("The label has no letters to make a code of. Write a code.")
+        return code
+
+
+@admin.register(Meter)
+class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
+    form = MeterForm
+    purpose = (
+        "A meter says what is counted. Prices on a plan are set per meter; events name the meter by its code."
+    )
+    empty_title = "Create your first meter"
+    empty_text = (
+        "A meter says what is counted, for example “Tickets Resolved”. Then set its price on Pricing."
+    )
+    change_form_template = "admin/metering/meter/change_form.html"
+    list_display = ("label", "code", "type_name", "unit", "dimension_names", "status_badge")
+    list_filter = ("type", "status")
+    search_fields = ("label", "code", "description")
+    radio_fields = {"type": admin.VERTICAL}
+    compressed_fields = True
+
+    @display(description="Type", ordering="type")
+    def type_name(self, meter: Meter) -> str:
+        return meter.get_type_display().partition(":")[0]
+
+    @display(description="Dimensions", empty_value="none")
+    def dimension_names(self, meter: Meter) -> str:
+        return ", ".join(meter.dimensions)
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, meter: Meter) -> tuple[str, str]:
+        return meter.status, meter.get_status_display()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Meter | None = None) -> Any:
+        names = ("label", "code", "type", "unit", "dimensions", "description")
+        if obj is None:
+            return [
+                (
+                    None,
+                    {
+                        "fields": names,
+                        "description": "What do you count? One meter per thing you may want to charge for or compare.",
+                    },
+                )
+            ]
+        reason = ""
+        if obj.status != MeterStatus.DRAFT:
+            reason = (
+                "Code and type cannot be changed: events were counted by them. "
+                "To count in another way, create another meter."
+            )
+        return [("Definition", {"fields": (*names, "status"), "description": reason})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> Any:
+        return ("code", "type") if obj is not None and obj.status != MeterStatus.DRAFT else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Accept a code from a link, as the page of unmatched events gives."""
+        initial = super().get_changeform_initial_data(request)
+        code = initial.get("code", "")
+        if code and "label" not in initial:
+            initial["label"] = code.replace("_", " ").replace("-", " ").title()
+        return initial
+
+    def save_model(self, request: HttpRequest, obj: Meter, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        released = release_unmatched(now=timezone.now())
+        if released:
+            messages.success(request, f"{released:,} events were waiting for this meter and count now.")
+
+    def response_add(
+        self, request: HttpRequest, obj: Meter, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        response = super().response_add(request, obj, post_url_continue)
+        if request.user.has_perm("billing.add_plan"):
+            say_next(
+                request,
+                "Next: set its price.",
+                url=reverse("admin:billing_plan_add"),
+                text="Create a plan on Pricing",
+            )
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return response
+        return redirect("admin:metering_meter_change", obj.pk)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        meter = kwargs.get("obj")
+        if meter is not None:
+            context |= usage_panel(meter, now=timezone.now())
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def usage_panel(meter: Meter, *, now: datetime) -> dict[str, Any]:
+    """Give the usage of the last 30 days and the latest events, for the meter's page."""
+    start = (now - timedelta(days=CHART_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    series = measure_series(meter, start=start, end=now, interval=Interval.DAY, zone="UTC")[0]
+    latest: QuerySet[Event] = (
+        Event.objects.filter(meter=meter, received_at__gte=start)
+        .select_related("customer", "workload")
+        .order_by("-received_at", "-id")[:LATEST]
+    )
+    return {
+        "usage_total": series.total,
+        "usage_chart": bar_chart(
+            ((f"{point.start:%-d %b}", point.value) for point in series.points), label=meter.label
+        ),
+        "latest_events": list(latest),
+        "curl": curl_line(meter.code, now=now),
+    }
+
+
+def curl_line(meter_code: str, *, customer_code: str = "acme", now: datetime) -> str:
+    """Give a command that sends one event; the key is for the reader to fill in."""
+    event = {
+        "key": f"test-{now:%Y%m%d%H%M%S}",
+        "meter": meter_code,
+        "customer": customer_code,
+        "value": "1",
+        "occurred_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    return (
+        f"curl -X POST {settings.PUBLIC_URL}/api/v1/events/ \\\n"
+        "  -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \\\n"
+        f"  -d '{json.dumps(event)}'"
+    )
