@@ -77,14 +77,6 @@ def parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
     return label, parse_rate({name: value for name, value in terms.items() if name != "label"})
 
 
-def why_priced_meter_stays(meter: Meter) -> str | None:
-    """Name a plan in use that prices a meter: what was agreed is not to be counted in another way."""
-    rate = (
-        Rate.objects.filter(meter=meter).exclude(plan__status=PlanStatus.DRAFT).select_related("plan").first()
-    )
-    return f"the plan {rate.plan} prices it" if rate is not None else None
-
-
 def undeclared_dimensions(rate: UsageRate, meter: Meter) -> list[str]:
     """Name the dimensions a rate prices by that its meter does not declare."""
     return [name for name in rate.dimensions if name not in meter.dimensions]
@@ -113,6 +105,28 @@ def create_plan(
         plan.save()
         _add_rates(plan, rows)
     return plan
+
+
+def put_rate(plan: Plan, terms: Mapping[str, object], *, instead_of: Rate | None = None) -> Rate:
+    """Write one rate of a draft, after its others or in the place of one of them. Raises InvalidRate, PlanFrozen."""
+    row = read_rates([terms])[0]
+    with transaction.atomic():
+        plan = _draft(plan)
+        row.plan = plan
+        if instead_of is None:
+            last = plan.rates.order_by("-position").values_list("position", flat=True).first()
+            row.position = 0 if last is None else last + 1
+        else:
+            row.pk, row.position = instead_of.pk, instead_of.position
+        row.save()
+    return row
+
+
+def remove_rate(rate: Rate) -> None:
+    """Take a rate off a draft. Raises PlanFrozen."""
+    with transaction.atomic():
+        _draft(rate.plan)
+        rate.delete()
 
 
 def activate_plan(plan: Plan, *, now: datetime) -> Plan:
@@ -199,9 +213,7 @@ def change_draft(
     """Change a draft; None leaves a part as it is, `rates` replaces all. Raises PlanFrozen once it is active."""
     rows = None if rates is None else read_rates(rates)
     with transaction.atomic():
-        plan = Plan.objects.select_for_update().get(pk=plan.pk)
-        if plan.is_frozen:
-            raise PlanFrozen(f"{plan} is in use and frozen. Make a new version to change it.")
+        plan = _draft(plan)
         plan.name = plan.name if name is None else name
         plan.description = plan.description if description is None else description
         plan.full_clean()
@@ -209,6 +221,14 @@ def change_draft(
         if rows is not None:
             plan.rates.all().delete()
             _add_rates(plan, rows)
+    return plan
+
+
+def _draft(plan: Plan) -> Plan:
+    """Lock a plan and give it; raise PlanFrozen unless it is a draft."""
+    plan = Plan.objects.select_for_update().get(pk=plan.pk)
+    if plan.is_frozen:
+        raise PlanFrozen(f"{plan} is in use and frozen. Make a new version to change it.")
     return plan
 
 

@@ -85,6 +85,7 @@ class Invoice(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-period_start", "-sequence", "-id"]
+        permissions: ClassVar = [("close_month", "Can close a month")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["subscription", "period_start", "kind"],

@@ -69,6 +69,7 @@ class Plan(models.Model):
 
     class Meta:
         ordering: ClassVar = ["name", "-version"]
+        permissions: ClassVar = [("activate_plan", "Can activate plan")]
         constraints: ClassVar = [
             models.CheckConstraint(condition=~models.Q(code=""), name="plan_code_not_empty"),
             models.UniqueConstraint(fields=["code", "version"], name="plan_one_row_per_version"),

@@ -1,0 +1,129 @@
+"""Closing a month from the admin: a dry run first, with its warnings, then the close itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
+
+from billing.closing import CloseReport, Month, close_period, uninvoiced_before
+from billing.drafts import DuePeriod, InvoiceDraft
+from billing.errors import PeriodNotOver
+from billing.formatting import money
+from billing.formatting import period as days_words
+from billing.models import Subscription
+from metering.periods import month_period
+
+MONTHS_OFFERED = 24
+ROWS_SHOWN = 200
+
+
+class CloseForm(forms.Form):
+    """Which month, and whether to skip the grace days."""
+
+    month = forms.ChoiceField(widget=UnfoldAdminSelectWidget({"data-submit": ""}))
+    issue_now = forms.BooleanField(
+        label="Issue at once, without the grace days",
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Grace days let late events still arrive. Issued invoices never change.",
+    )
+
+    def __init__(self, data: Any = None, *, now: datetime) -> None:
+        months = months_over(now)
+        super().__init__(data if data and "month" in data else None, initial={"month": str(months[0])})
+        choice: Any = self.fields["month"]
+        choice.choices = [(str(month), month.name) for month in months]
+
+    @property
+    def chosen(self) -> Month:
+        if self.is_bound and self.is_valid():
+            return Month.parse(self.cleaned_data["month"])
+        return Month.parse(self.initial["month"])
+
+    def close(self, *, now: datetime, dry_run: bool = False) -> CloseReport:
+        """Close the chosen month. Raises PeriodNotOver."""
+        at_once = self.is_bound and self.is_valid() and self.cleaned_data["issue_now"]
+        grace_days = 0 if at_once else settings.GRACE_DAYS
+        return close_period(self.chosen, now=now, grace_days=grace_days, dry_run=dry_run)
+
+
+def months_over(now: datetime) -> list[Month]:
+    """Give the calendar months that are over in UTC, the last one first."""
+    today = now.astimezone(UTC).date()
+    months = []
+    year, month = today.year, today.month
+    for _ in range(MONTHS_OFFERED):
+        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+        months.append(Month(year, month))
+    return months
+
+
+def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
+    """Give the dry run of the chosen month and what a person should know before closing it."""
+    month = form.chosen
+    context: dict[str, Any] = {"form": form, "month": month, "grace_days": settings.GRACE_DAYS}
+    try:
+        report = form.close(now=now, dry_run=True)
+    except PeriodNotOver as refused:
+        return context | {"refused": refused.message}
+    earlier = uninvoiced_before(month)
+    return context | {
+        "report": report,
+        "totals": _totals(report),
+        "rows": [_row(draft) for draft in report.invoices[:ROWS_SHOWN]],
+        "more": max(len(report.invoices) - ROWS_SHOWN, 0),
+        "failures": [_failure(due, error.message) for due, error in report.failures],
+        "earlier": len(earlier),
+        "earlier_months": _months(earlier),
+        "no_subscriptions": not Subscription.objects.exists(),
+    }
+
+
+def result_page(report: CloseReport, *, now: datetime) -> dict[str, Any]:
+    """Give what a close did."""
+    return {
+        "report": report,
+        "month": report.month,
+        "totals": _totals(report),
+        "rows": [_row(draft) for draft in report.invoices[:ROWS_SHOWN]],
+        "more": max(len(report.invoices) - ROWS_SHOWN, 0),
+        "failures": [_failure(due, error.message) for due, error in report.failures],
+        "issue_on": month_period(report.month.year, report.month.month, "UTC").end_on,
+        "grace_days": settings.GRACE_DAYS,
+    }
+
+
+def _totals(report: CloseReport) -> list[str]:
+    return [money(amount, currency) for currency, amount in sorted(report.totals.items())]
+
+
+def _row(draft: InvoiceDraft) -> dict[str, Any]:
+    due = draft.due
+    return {
+        "customer": due.subscription.customer,
+        "plan": str(due.subscription.plan),
+        "days": days_words(due.period.start_on, due.period.end_on),
+        "total": money(draft.total, draft.currency),
+        "zero": not draft.total,
+    }
+
+
+def _failure(due: DuePeriod, message: str) -> dict[str, Any]:
+    return {"customer": due.subscription.customer, "message": message}
+
+
+def _months(earlier: list[DuePeriod]) -> list[Month]:
+    """Give the months in which uninvoiced periods end, the oldest first."""
+    last_days = [due.period.end_on for due in earlier]
+    # A period that ends before the first of a month belongs to the month before.
+    return sorted(
+        {Month(day.year, day.month) if day.day > 1 else _before(day.year, day.month) for day in last_days}
+    )
+
+
+def _before(year: int, month: int) -> Month:
+    return Month(year, month - 1) if month > 1 else Month(year - 1, 12)

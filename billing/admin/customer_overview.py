@@ -1,0 +1,90 @@
+"""What a customer's page shows above the details: plans, usage of this month, invoices."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billing.errors import BillingError
+from billing.formatting import money, month, quantity_of
+from billing.formatting import period as days_words
+from billing.invoicing import preview_invoice
+from billing.models import Invoice, Rate, RateKind, Subscription
+from customers.models import Customer
+from customers.staff_pages import bar_chart
+from metering.measuring import measure_series
+from metering.models import Meter
+from metering.periods import Interval, local_day, month_period
+
+LATEST_INVOICES = 12
+METERS_SHOWN = 6
+
+
+def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
+    """Give subscriptions with what each would bill so far, this month's usage by meter, the latest invoices."""
+    subscriptions = list(
+        Subscription.objects.filter(customer=customer)
+        .select_related("plan", "customer")
+        .order_by("-start_on")
+    )
+    invoices = Invoice.objects.filter(customer=customer).order_by("-period_start", "-pk")
+    return {
+        "customer": customer,
+        "subscriptions": [_subscription(each, now=now) for each in subscriptions],
+        "usage": _usage(customer, subscriptions, now=now),
+        "month": month(local_day(now, customer.timezone)),
+        "invoices": [
+            {
+                "invoice": invoice,
+                "days": days_words(invoice.period_start, invoice.period_end),
+                "total": money(invoice.total, invoice.currency),
+            }
+            for invoice in invoices[:LATEST_INVOICES]
+        ],
+        "invoice_count": invoices.count(),
+    }
+
+
+def _subscription(subscription: Subscription, *, now: datetime) -> dict[str, Any]:
+    today = local_day(now, subscription.timezone)
+    if subscription.start_on > today:
+        state = "starts later"
+    elif subscription.end_on is not None and subscription.end_on <= today:
+        state = "ended"
+    else:
+        state = "running"
+    so_far, problem = "", ""
+    if state == "running":
+        try:
+            draft = preview_invoice(subscription, now=now)
+            so_far = money(draft.total, draft.currency)
+        except BillingError as refused:
+            problem = refused.message
+    return {"row": subscription, "state": state, "so_far": so_far, "problem": problem}
+
+
+def _usage(customer: Customer, subscriptions: list[Subscription], *, now: datetime) -> list[dict[str, Any]]:
+    """Measure this calendar month, in the customer's zone, for the meters its plans bill."""
+    plans = {subscription.plan_id for subscription in subscriptions}
+    billed = Rate.objects.filter(plan__in=plans, kind=RateKind.USAGE).values("meter")
+    today = local_day(now, customer.timezone)
+    running = month_period(today.year, today.month, customer.timezone)
+    charts = []
+    for meter in Meter.objects.filter(pk__in=billed).order_by("label")[:METERS_SHOWN]:
+        series = measure_series(
+            meter,
+            start=running.start,
+            end=now,
+            interval=Interval.DAY,
+            zone=customer.timezone,
+            customer_id=customer.pk,
+        )[0]
+        points = ((f"{local_day(p.start, customer.timezone).day}", p.value) for p in series.points)
+        charts.append(
+            {
+                "meter": meter,
+                "total": quantity_of(series.total, meter.unit),
+                "chart": bar_chart(points, label=meter.label, ticks=12),
+            }
+        )
+    return charts

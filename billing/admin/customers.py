@@ -1,0 +1,257 @@
+"""Customers: who they are, the plans they have, what they used, what they will be billed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from billing.admin.choices import billable_currency, currency_choices, timezone_choices
+from billing.admin.customer_overview import overview
+from billing.admin.portal_pages import PortalPages
+from billing.admin.previewing import preview_page
+from billing.admin.subscription_forms import AssignForm, EndForm
+from billing.errors import BillingError
+from billing.formatting import day
+from billing.models import Subscription
+from billing.subscribing import end_subscription, subscribe
+from customers.codes import code_from_label
+from customers.models import Customer
+from customers.staff_pages import StaffAdmin, put_errors, require, say_next
+from metering.releasing import release_unmatched
+
+
+class CustomerForm(forms.ModelForm):
+    class Meta:
+        model = Customer
+        fields = ("name", "code", "email", "timezone", "currency", "address", "tax_id")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "code" in self.fields:
+            self.fields["code"].required = False
+            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+        for name, choices in (("currency", currency_choices()), ("timezone", timezone_choices())):
+            if name in self.fields:
+                known = self.fields[name]
+                current = getattr(self.instance, name) if self.instance.pk else None
+                extra = [] if current in (None, *dict(choices)) else [(current, current)]
+                self.fields[name] = forms.ChoiceField(
+                    label=known.label,
+                    help_text=known.help_text,
+                    choices=[*choices, *extra],
+                    widget=UnfoldAdminSelectWidget,
+                )
+
+    def clean_code(self) -> str:
+        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
+        if not code:
+            raise ValidationError("The name has no letters to make a code of. Write a code.")
+        return code
+
+    def clean_currency(self) -> str:
+        return billable_currency(self.cleaned_data["currency"])
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("archived", "archived"), ("without_plan", "without a plan today"), ("all", "all")]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *rest = super().choices(changelist)
+        yield {**first, "display": "not archived"}
+        yield from rest
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        match self.value():
+            case "all":
+                return queryset
+            case "archived":
+                return queryset.exclude(archived_at=None)
+            case "without_plan":
+                return queryset.filter(archived_at=None).exclude(
+                    pk__in=_running(timezone.now()).values("customer")
+                )
+        return queryset.filter(archived_at=None)
+
+
+@admin.register(Customer)
+class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
+    form = CustomerForm
+    purpose = (
+        "Who is billed. Create a customer, assign a plan from a date, see the usage arrive and preview the invoice. "
+        "A customer is archived, never deleted."
+    )
+    empty_title = "Create your first customer"
+    empty_text = "Events name a customer by its code; the plan you assign says what the usage costs."
+    change_form_template = "admin/billing/customer/change_form.html"
+    list_display = ("name", "code", "plans_today", "currency", "timezone", "email")
+    list_filter = (StateFilter, "currency")
+    search_fields = ("name", "code", "email")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        running = _running(timezone.now()).select_related("plan")
+        customers: QuerySet[Customer] = super().get_queryset(request)
+        return customers.prefetch_related(Prefetch("subscriptions", running, to_attr="running"))
+
+    @display(description="Plan today", empty_value="none")
+    def plans_today(self, customer: Any) -> str:
+        return ", ".join(str(subscription.plan) for subscription in customer.running)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
+        names = ("name", "code", "email", ("timezone", "currency"), "address", "tax_id")
+        reason = ""
+        if obj is not None:
+            reason = "The code cannot be changed: events and invoices carry it."
+            if self._has_plan(obj):
+                reason += (
+                    " Time zone and currency are fixed: the billing periods of its plans are counted in them."
+                )
+        return [("Details" if obj else None, {"fields": names, "description": reason})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Any:
+        if obj is None:
+            return ()
+        return ("code", "timezone", "currency") if self._has_plan(obj) else ("code",)
+
+    def _has_plan(self, customer: Customer) -> bool:
+        return Subscription.objects.filter(customer=customer).exists()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        if initial.get("code") and "name" not in initial:
+            initial["name"] = initial["code"].replace("_", " ").replace("-", " ").title()
+        return {"currency": "USD", "timezone": "UTC"} | initial
+
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change and (released := release_unmatched(now=timezone.now())):
+            messages.success(request, f"{released:,} events were waiting for this customer and count now.")
+
+    def response_add(
+        self, request: HttpRequest, obj: Customer, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        response = super().response_add(request, obj, post_url_continue)
+        if request.user.has_perm("billing.add_subscription"):
+            say_next(
+                request,
+                "Next:",
+                url=reverse("admin:customers_customer_assign", args=[obj.pk]),
+                text=f"assign a plan to {obj.name}",
+            )
+        if "_addanother" in request.POST:
+            return response
+        return redirect("admin:customers_customer_change", obj.pk)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        customer: Customer | None = kwargs.get("obj")
+        if customer is not None:
+            context |= overview(customer, now=timezone.now())
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<int:pk>/assign/", wrap(self.assign_view), name="customers_customer_assign"),
+            path(
+                "<int:pk>/plans/<int:subscription_pk>/end/",
+                wrap(self.end_view),
+                name="customers_customer_end",
+            ),
+            path("<int:pk>/preview/", wrap(self.preview_view), name="customers_customer_preview"),
+            path("<int:pk>/archive/", wrap(self.archive_view), name="customers_customer_archive"),
+        ]
+        return [*own, *self.portal_urls(), *super().get_urls()]
+
+    def assign_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Assign a plan: the first answer shows the effect, the second makes it so."""
+        require(request, "customers.view_customer", "billing.add_subscription")
+        customer = get_object_or_404(Customer, pk=pk)
+        form = AssignForm(customer, request.POST or None, now=timezone.now())
+        effect = None
+        if request.method == "POST" and form.is_valid():
+            try:
+                if "_confirm" in request.POST:
+                    subscription = subscribe(customer, **form.cleaned_data)
+                    self.log_change(request, customer, [{"changed": {"fields": ["plans"]}}])
+                    messages.success(
+                        request, f"{subscription.plan} is assigned from {day(subscription.start_on)}."
+                    )
+                    return redirect("admin:customers_customer_change", pk)
+                effect = form.effect()
+            except BillingError as refused:
+                put_errors(form, refused.fields, message=refused.message)
+        return self.page(
+            request, "admin/billing/customer/assign.html", title=f"Assign a plan to {customer.name}",
+            customer=customer, form=form, effect=effect, media=self.media + form.media,
+            purpose="From the start date on, the customer's usage is billed by the plan.",
+        )  # fmt: skip
+
+    def end_view(self, request: HttpRequest, pk: int, subscription_pk: int) -> HttpResponse:
+        require(request, "customers.view_customer", "billing.change_subscription")
+        rows = Subscription.objects.select_related("plan", "customer")
+        subscription = get_object_or_404(rows, pk=subscription_pk, customer=pk)
+        form = EndForm(subscription, request.POST or None, now=timezone.now())
+        if request.method == "POST" and form.is_valid():
+            try:
+                end_subscription(subscription, end_on=(end_on := form.cleaned_data["end_on"]))
+            except BillingError as refused:
+                put_errors(form, refused.fields, message=refused.message)
+            else:
+                self.log_change(request, subscription.customer, [{"changed": {"fields": ["plans"]}}])
+                messages.success(request, f"{subscription.plan} ends before {day(end_on)}.")
+                return redirect("admin:customers_customer_change", pk)
+        return self.page(
+            request, "admin/billing/customer/end.html", title=f"End {subscription.plan}", form=form,
+            customer=subscription.customer, subscription=subscription, media=self.media + form.media,
+            purpose=f"For {subscription.customer.name}. Usage from the end date on is no longer billed by this plan; "
+            "what was used before is on the last invoice.",
+        )  # fmt: skip
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the invoice of the running or a past period. Writes nothing."""
+        require(request, "customers.view_customer", "billing.view_invoice")
+        customer = get_object_or_404(Customer, pk=pk)
+        context = preview_page(customer, request.GET, now=timezone.now())
+        title = f"Preview for {customer.name}"
+        return self.page(
+            request, "admin/billing/customer/preview.html", title=title, customer=customer, **context
+        )
+
+    def archive_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take a customer out of the list, or back in. Billing goes on as its plans say."""
+        require(request, "customers.change_customer")
+        customer = get_object_or_404(Customer, pk=pk)
+        running = _running(timezone.now()).filter(customer=customer).exists()
+        if request.method == "POST" and not (running and customer.archived_at is None):
+            customer.archived_at = None if customer.archived_at else timezone.now()
+            customer.save(update_fields=["archived_at"])
+            self.log_change(request, customer, [{"changed": {"fields": ["archived"]}}])
+            messages.success(
+                request, f"{customer.name} is {'archived' if customer.archived_at else 'back in the list'}."
+            )
+            return redirect("admin:customers_customer_change", pk)
+        return self.page(
+            request, "admin/billing/customer/archive.html", customer=customer, running=running,
+            title=f"{'Bring back' if customer.archived_at else 'Archive'} {customer.name}?",
+        )  # fmt: skip
+
+
+def _running(now: datetime) -> QuerySet[Subscription]:
+    """Give the subscriptions of today or later, by the calendar of UTC."""
+    today: date = now.date()
+    return Subscription.objects.filter(Q(end_on=None) | Q(end_on__gt=today)).order_by("start_on")

@@ -1,0 +1,254 @@
+"""Invoices: the list, one invoice with the events behind each line, and closing a month."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from unfold.decorators import display
+
+from billing.admin.close_page import CloseForm, close_page, result_page
+from billing.admin.statement import invoice_rows
+from billing.closing import Month
+from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
+from billing.errors import BillingError
+from billing.formatting import day, money
+from billing.formatting import period as days_words
+from billing.models import Invoice, InvoiceLine, InvoiceStatus
+from customers.staff_pages import ReadOnlyAdmin, csv_cell, require
+from metering.aggregation import events_behind
+from metering.models import Event
+from metering.periods import Period
+
+STATUS_COLOURS = {
+    InvoiceStatus.DRAFT: "warning",
+    InvoiceStatus.ISSUED: "info",
+    InvoiceStatus.PAID: "success",
+    InvoiceStatus.VOID: "danger",
+}
+EVENTS_SHOWN = 50
+MONTHS_LISTED = 36
+CSV_COLUMNS = (
+    "number", "status", "customer_code", "customer", "period_start", "period_end", "currency",
+    "subtotal", "tax", "total", "amount_paid", "issued_at", "due_on",
+)  # fmt: skip
+EVENT_COLUMNS = ("key", "occurred_at", "value", "subject", "workload", "dimensions", "received_at")
+
+
+class MonthFilter(admin.SimpleListFilter):
+    """The month in which an invoice's period ends."""
+
+    title = "month"
+    parameter_name = "month"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        ends = Invoice.objects.order_by("-period_end").values_list("period_end", flat=True).distinct()
+        days = [end - timedelta(days=1) for end in ends[: MONTHS_LISTED * 4]]
+        months = dict.fromkeys(Month(day.year, day.month) for day in days)
+        return [(str(month), month.name) for month in months][:MONTHS_LISTED]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if not self.value():
+            return queryset
+        try:
+            month = Month.parse(str(self.value()))
+        except ValueError:
+            return queryset.none()
+        return queryset.filter(period_end__gt=month.first, period_end__lte=month.following)
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    purpose = (
+        "Closing a month makes one invoice for every customer with a plan. Drafts may still change during their grace "
+        "days; an issued invoice never changes."
+    )
+    empty_title = "No invoices yet"
+    empty_text = "Close a month that is over, and every customer with a plan gets its invoice."
+    list_before_template = "admin/billing/invoice/list_head.html"
+    change_form_template = "admin/billing/invoice/change_form.html"
+    list_display = ("number_or_draft", "customer_name", "days", "status_badge", "total_amount", "due")
+    list_filter = ("status", MonthFilter, "currency")
+    list_select_related = ("customer",)
+    search_fields = ("number", "customer__name", "customer__code", "plan_name")
+    search_help_text = "Number, customer or plan"
+
+    @display(description="Number", ordering="number")
+    def number_or_draft(self, invoice: Invoice) -> str:
+        return invoice.number or "Draft"
+
+    @display(description="Customer", ordering="customer__name")
+    def customer_name(self, invoice: Invoice) -> str:
+        return invoice.customer.name
+
+    @display(description="Period", ordering="period_start")
+    def days(self, invoice: Invoice) -> str:
+        return days_words(invoice.period_start, invoice.period_end)
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, invoice: Invoice) -> tuple[str, str]:
+        return invoice.status, invoice.get_status_display()
+
+    @display(description="Total", ordering="total")
+    def total_amount(self, invoice: Invoice) -> str:
+        return money(invoice.total, invoice.currency)
+
+    @display(description="Due", ordering="due_on", empty_value="")
+    def due(self, invoice: Invoice) -> str | None:
+        return day(invoice.due_on) if invoice.due_on else None
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return []
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        invoice: Invoice = kwargs["obj"]
+        context |= {
+            "invoice": invoice,
+            "lines": invoice_rows(invoice, invoice.lines.all()),
+            "days": days_words(invoice.period_start, invoice.period_end),
+            "subtotal": money(invoice.subtotal, invoice.currency),
+            "tax": money(invoice.tax, invoice.currency) if invoice.tax else "",
+            "total": money(invoice.total, invoice.currency),
+            "due": money(invoice.amount_due, invoice.currency),
+            "events_url": True,
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("close/", wrap(self.close_view), name="billing_invoice_close"),
+            path("export.csv", wrap(self.export_view), name="billing_invoice_export"),
+            path("<int:pk>/pdf/", wrap(self.pdf_view), name="billing_invoice_pdf"),
+            path("<int:pk>/lines/<int:n>/", wrap(self.events_view), name="billing_invoice_events"),
+            path(
+                "<int:pk>/lines/<int:n>/events.csv",
+                wrap(self.events_csv_view),
+                name="billing_invoice_events_csv",
+            ),
+        ]
+        return [*own, *super().get_urls()]
+
+    def close_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what closing a month would make; with POST and the permission, make it."""
+        require(request, "billing.view_invoice")
+        now = timezone.now()
+        form = CloseForm(request.POST or request.GET or None, now=now)
+        if request.method == "POST":
+            require(request, "billing.close_month")
+            if form.is_valid():
+                try:
+                    report = form.close(now=now)
+                except BillingError as refused:
+                    messages.error(request, refused.message)
+                    return redirect("admin:billing_invoice_close")
+                return self.page(
+                    request, "admin/billing/invoice/closed.html", title=f"{report.month.name} is closed",
+                    **result_page(report, now=now),
+                )  # fmt: skip
+        return self.page(
+            request, "admin/billing/invoice/close.html", title="Close a month", **close_page(form, now=now)
+        )
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the invoices of the list, with its search and filters, as CSV."""
+        require(request, "billing.view_invoice")
+        changelist = self.get_changelist_instance(request)
+        rows = changelist.get_queryset(request).select_related("customer")
+        return _csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
+
+    def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        require(request, "billing.view_invoice")
+        invoice = get_object_or_404(Invoice, pk=pk)
+        try:
+            file = invoice_pdf(invoice)
+        except DocumentsUnavailable as refused:
+            messages.error(request, refused.message)
+            return redirect("admin:billing_invoice_change", pk)
+        name = invoice_file_name(invoice)
+        headers = {"Content-Disposition": f'inline; filename="{name}"'}
+        return HttpResponse(file, content_type="application/pdf", headers=headers)
+
+    def events_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponse:
+        require(request, "billing.view_invoice", "metering.view_event")
+        line = _line(pk, n)
+        page = Paginator(_events(line, newest_first=True), EVENTS_SHOWN).get_page(request.GET.get("page"))
+        return self.page(
+            request, "admin/billing/invoice/events.html", title=f"Events behind line {n} of {line.invoice}",
+            invoice=line.invoice, line=line, row=invoice_rows(line.invoice, [line])[0], page=page,
+            days=days_words(line.period_start, line.period_end),
+        )  # fmt: skip
+
+    def events_csv_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponseBase:
+        require(request, "billing.view_invoice", "metering.view_event")
+        line = _line(pk, n)
+        rows = (_event_row(event) for event in _events(line, newest_first=False).iterator(1000))
+        return _csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
+
+
+def _line(invoice_pk: int, n: int) -> InvoiceLine:
+    rows = InvoiceLine.objects.select_related("invoice", "meter")
+    line = get_object_or_404(rows, invoice=invoice_pk, n=n)
+    if line.meter_id is None:
+        raise Http404("This line has no events: it is a fixed fee.")
+    return line
+
+
+def _events(line: InvoiceLine, *, newest_first: bool) -> QuerySet[Event]:
+    """Give exactly the events that were measured for a line: those up to the invoice's watermark."""
+    period = Period(line.period_start, line.period_end, line.invoice.zone)
+    assert line.meter_id is not None  # _line gives no other
+    events = events_behind(
+        meter_id=line.meter_id,
+        customer_id=line.invoice.customer_id,
+        start=period.start,
+        end=period.end,
+        as_of=line.invoice.watermark,
+    ).select_related("workload")
+    return events.reverse() if newest_first else events
+
+
+def _invoice_row(invoice: Invoice) -> list[object]:
+    return [
+        invoice.number or "", invoice.status, invoice.customer.code, invoice.recipient.get("name", ""),
+        invoice.period_start, invoice.period_end, invoice.currency, invoice.subtotal, invoice.tax, invoice.total,
+        invoice.amount_paid, invoice.issued_at.isoformat() if invoice.issued_at else "", invoice.due_on or "",
+    ]  # fmt: skip
+
+
+def _event_row(event: Event) -> list[object]:
+    dimensions = "; ".join(f"{name}={value}" for name, value in sorted((event.dimensions or {}).items()))
+    return [
+        event.key, event.occurred_at.isoformat(), Decimal(event.counted_value), event.subject or "",
+        event.workload.name if event.workload else "", dimensions, event.received_at.isoformat(),
+    ]  # fmt: skip
+
+
+class _Line:
+    """A file for csv.writer that gives each row back, so that a large export is never held whole."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _csv_response(name: str, columns: tuple[str, ...], rows: Iterator[list[object]]) -> StreamingHttpResponse:
+    writer = csv.writer(_Line())
+
+    def lines() -> Iterator[str]:
+        yield writer.writerow(columns)
+        for row in rows:
+            yield writer.writerow([csv_cell(value) for value in row])
+
+    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -1,0 +1,251 @@
+"""Pricing: plans, their rates, activation, the next version, and trying a price out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from billing.admin.choices import currency_choices
+from billing.admin.price_form import PriceForm
+from billing.admin.rates import KIND_TITLES, RatePages
+from billing.admin.statement import rate_name, rate_words
+from billing.errors import BillingError
+from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
+from billing.pricing import activate_plan, create_version, readiness_problems
+from customers.codes import code_from_label
+from customers.staff_pages import StaffAdmin, require, say_next
+
+STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanStatus.DEPRECATED: "warning"}
+SHOWN_CUSTOMERS = 50
+
+
+class PlanForm(forms.ModelForm):
+    class Meta:
+        model = Plan
+        fields = ("name", "code", "billing_period", "currency", "description")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "code" in self.fields:
+            self.fields["code"].required = False
+            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+        if "currency" in self.fields:
+            self.fields["currency"] = forms.ChoiceField(
+                choices=currency_choices(), widget=UnfoldAdminSelectWidget, initial="USD",
+                help_text="Customers billed in this currency can have the plan.",
+            )  # fmt: skip
+
+    def clean_code(self) -> str:
+        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
+        if not code:
+            raise ValidationError("The name has no letters to make a code of. Write a code.")
+        if Plan.objects.filter(code=code).exclude(pk=self.instance.pk).exists():
+            raise ValidationError(
+                f"There is a plan “{code}” already. Make a new version of it, or write another code."
+            )
+        return code
+
+
+@admin.register(Plan)
+class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
+    form = PlanForm
+    purpose = (
+        "A plan says what usage costs. Write it as a draft, add rates, try prices out, then activate it and assign it "
+        "to customers. An active plan never changes: a new price is a new version."
+    )
+    empty_title = "Create your first plan"
+    empty_text = "A plan holds the prices, for example $2.00 per ticket resolved. You need a meter first."
+    change_form_template = "admin/billing/plan/change_form.html"
+    list_display = (
+        "plan_name",
+        "status_badge",
+        "currency",
+        "billing_period",
+        "rates_in_words",
+        "customer_count",
+    )
+    list_filter = ("status", "currency", "billing_period")
+    search_fields = ("name", "code", "description")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        today = timezone.now().date()
+        running = Q(subscriptions__end_on=None) | Q(subscriptions__end_on__gt=today)
+        rates = Prefetch("rates", Rate.objects.select_related("meter"))
+        plans: QuerySet[Plan] = super().get_queryset(request)
+        return plans.prefetch_related(rates).annotate(
+            customers=Count("subscriptions__customer", filter=running, distinct=True)
+        )
+
+    @display(description="Plan", ordering="name")
+    def plan_name(self, plan: Plan) -> str:
+        return f"{plan.name}, version {plan.version}"
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, plan: Plan) -> tuple[str, str]:
+        return plan.status, plan.get_status_display()
+
+    @display(description="Rates")
+    def rates_in_words(self, plan: Plan) -> str:
+        sentences = [f"{rate_name(rate)}: {rate_words(rate, plan.currency)}" for rate in plan.rates.all()]
+        return " · ".join(sentences) or "no rates yet"
+
+    @display(description="Customers", ordering="customers")
+    def customer_count(self, plan: Any) -> int:
+        return int(plan.customers)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        return [
+            (
+                "Plan" if obj else None,
+                {"fields": ("name", "code", "billing_period", "currency", "description")},
+            )
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        return ("code",) if obj is not None and obj.version > 1 else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        if obj is not None and obj.is_frozen:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def response_add(
+        self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        say_next(
+            request,
+            f"{obj.name} is a draft.",
+            url=f"{reverse('admin:billing_plan_rate_add', args=[obj.pk])}?kind=usage",
+            text="Now add a usage-based rate",
+        )
+        return redirect("admin:billing_plan_change", obj.pk)
+
+    def response_change(self, request: HttpRequest, obj: Plan) -> HttpResponse:
+        messages.success(request, f"{obj.name} is saved.")
+        return redirect("admin:billing_plan_change", obj.pk)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        plan: Plan | None = kwargs.get("obj")
+        if plan is not None:
+            context |= self._overview(request, plan)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _overview(self, request: HttpRequest, plan: Plan) -> dict[str, Any]:
+        rates = list(plan.rates.select_related("meter"))
+        subscriptions = Subscription.objects.filter(plan=plan).select_related("customer")
+        may_write = plan.status == PlanStatus.DRAFT and request.user.has_perm("billing.change_plan")
+        return {
+            "plan": plan,
+            "rates": [
+                {"rate": rate, "name": rate_name(rate), "words": rate_words(rate, plan.currency),
+                 "kind": rate.get_kind_display(), "editable": may_write and not rate.terms.get("rows")}
+                for rate in rates
+            ],
+            "kinds": KIND_TITLES.items(),
+            "may_write": may_write,
+            "problems": readiness_problems(plan) if plan.status == PlanStatus.DRAFT else [],
+            "customers": subscriptions.order_by("customer__name", "start_on")[:SHOWN_CUSTOMERS],
+            "customer_total": subscriptions.count(),
+            "versions": Plan.objects.filter(code=plan.code).exclude(pk=plan.pk).order_by("-version"),
+            "price_form": PriceForm(rates) if any(rate.kind == RateKind.USAGE for rate in rates) else None,
+        }  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<int:pk>/activate/", wrap(self.activate_view), name="billing_plan_activate"),
+            path("<int:pk>/version/", wrap(self.version_view), name="billing_plan_version"),
+            path("<int:pk>/price/", wrap(self.price_view), name="billing_plan_price"),
+            path("<int:pk>/discard/", wrap(self.discard_view), name="billing_plan_discard"),
+        ]
+        return [*own, *self.rate_urls(), *super().get_urls()]
+
+    def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Say what freezes, then freeze it."""
+        require(request, "billing.view_plan", "billing.activate_plan")
+        plan = get_object_or_404(Plan, pk=pk)
+        if request.method == "POST":
+            try:
+                plan = activate_plan(plan, now=timezone.now())
+            except BillingError as refused:
+                messages.error(request, refused.message)
+                return redirect("admin:billing_plan_change", pk)
+            self.log_change(request, plan, [{"changed": {"fields": ["status"]}}])
+            messages.success(request, f"{plan} is active and can be assigned to customers.")
+            say_next(
+                request,
+                "Next:",
+                url=reverse("admin:customers_customer_changelist"),
+                text="assign it to a customer",
+            )
+            return redirect("admin:billing_plan_change", pk)
+        replaced = Plan.objects.filter(code=plan.code, status=PlanStatus.ACTIVE).first()
+        staying = Subscription.objects.filter(plan=replaced).count() if replaced else 0
+        return self.page(
+            request, "admin/billing/plan/activate.html", title=f"Activate {plan}?", plan=plan,
+            problems=readiness_problems(plan), replaced=replaced, staying=staying,
+            rates=[(rate_name(rate), rate_words(rate, plan.currency)) for rate in plan.rates.select_related("meter")],
+        )  # fmt: skip
+
+    def version_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Copy a frozen version to a draft."""
+        require(request, "billing.add_plan")
+        plan = get_object_or_404(Plan, pk=pk)
+        if request.method == "POST":
+            try:
+                copy = create_version(plan)
+            except BillingError as refused:
+                messages.error(request, refused.message)
+                return redirect("admin:billing_plan_change", pk)
+            self.log_addition(request, copy, [{"added": {}}])
+            messages.success(
+                request,
+                f"Version {copy.version} is a draft with the same rates. Change what is new, then activate it.",
+            )
+            return redirect("admin:billing_plan_change", copy.pk)
+        return self.page(
+            request, "admin/billing/plan/version.html", title=f"New version of {plan.name}?", plan=plan
+        )
+
+    def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Throw a draft away. Only a draft can be: nobody was ever billed by it."""
+        require(request, "billing.change_plan")
+        plan = get_object_or_404(Plan, pk=pk)
+        if plan.is_frozen:
+            messages.error(
+                request, f"{plan} is {plan.get_status_display().lower()}: it stays, because invoices name it."
+            )
+            return redirect("admin:billing_plan_change", pk)
+        if request.method == "POST":
+            self.log_deletions(request, [plan])
+            name = str(plan)
+            plan.delete()
+            messages.success(request, f"The draft {name} is gone.")
+            return redirect("admin:billing_plan_changelist")
+        return self.page(
+            request, "admin/billing/plan/discard.html", title=f"Discard the draft {plan}?", plan=plan
+        )
+
+    def price_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show what a quantity costs, by the same function that invoices use."""
+        require(request, "billing.view_plan")
+        plan = get_object_or_404(Plan, pk=pk)
+        rates = list(plan.rates.select_related("meter"))
+        form = PriceForm(rates, request.GET or None)
+        priced = form.price(plan.currency) if form.is_valid() else None
+        return self.page(
+            request, "admin/billing/plan/price.html", title=f"Try a price of {plan}",
+            plan=plan, form=form, priced=priced,
+            purpose="Nothing is written. The amount comes from the function that makes invoices.",
+        )  # fmt: skip
