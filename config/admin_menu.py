@@ -4,7 +4,78 @@ from __future__ import annotations
 
 from typing import Any
 
-NAVIGATION: list[dict[str, Any]] = []
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Give the groups of the menu. Unmatched events show how many wait, because each is money not yet billed."""
+    return [
+        {
+            "title": None,
+            "items": [
+                _item("Dashboard", "dashboard", "index"),
+                _item("Meters", "speed", "metering_meter_changelist", "metering.view_meter"),
+                _item("Pricing", "sell", "billing_plan_changelist", "billing.view_plan"),
+                _item("Customers", "group", "customers_customer_changelist", "customers.view_customer"),
+                _item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
+                _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload"),
+            ],
+        },
+        {
+            "title": "Data",
+            "separator": True,
+            "items": [
+                _item("Events", "data_object", "metering_event_changelist", "metering.view_event")
+                | {"active": _is_events},
+                _item("Unmatched events", "link_off", "metering_event_unmatched", "metering.view_event")
+                | _waiting(request),
+                _item(
+                    "Conflicts",
+                    "difference",
+                    "metering_eventconflict_changelist",
+                    "metering.view_eventconflict",
+                ),
+            ],
+        },
+        {
+            "title": "Access",
+            "separator": True,
+            "items": [
+                _item("API keys", "key", "customers_apikey_changelist", "customers.view_apikey"),
+                _item("Staff users", "badge", "auth_user_changelist", "auth.view_user"),
+                _item("Groups", "shield_person", "auth_group_changelist", "auth.view_group"),
+            ],
+        },
+    ]
+
+
+def _item(title: str, icon: str, url: str, *permissions: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse(f"admin:{url}"),
+        "permission": lambda request: request.user.has_perms(permissions),
+    }
+
+
+def _is_events(request: HttpRequest) -> bool:
+    path, start = request.path, reverse("admin:metering_event_changelist")
+    return path.startswith(start) and path != reverse("admin:metering_event_unmatched")
+
+
+def _waiting(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm("metering.view_event"):
+        return {}
+    from metering.unmatched import WAITING_AT_MOST, count_waiting
+
+    waiting = count_waiting()
+    if not waiting:
+        return {}
+    badge = f"{waiting}+" if waiting == WAITING_AT_MOST else waiting
+    return {"badge": badge, "badge_variant": "warning"}
+
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Reckoner",
@@ -15,9 +86,12 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "billing.admin.dashboard.fill",
+    "STYLES": [lambda request: static("reckoner/admin.css")],
+    "SCRIPTS": [lambda request: static("reckoner/admin.js")],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
-        "navigation": NAVIGATION,
+        "navigation": navigation,
     },
 }

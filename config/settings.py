@@ -145,6 +145,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+SIMPLE_HISTORY_REVERT_DISABLED = True  # the past is shown, never put back past the rules
 SESAME_MAX_AGE = whole_number("MAGIC_LINK_MINUTES", default=30, least=1) * 60
 SESAME_ONE_TIME = True
 PORTAL_SESSION_HOURS = whole_number("PORTAL_SESSION_HOURS", default=12, least=1)

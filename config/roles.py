@@ -1,0 +1,74 @@
+"""What the three groups of staff may do. A migration makes the groups; staff change who is in them.
+
+A clerk does the daily work. What commits the company or opens it to others is the Billing admin's: activating
+prices, making and revoking API keys, staff users.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+APPS = ("auth", "customers", "metering", "billing")
+
+LOOK = (
+    "auth.view_group",
+    "auth.view_user",
+    "billing.view_invoice",
+    "billing.view_invoiceline",
+    "billing.view_plan",
+    "billing.view_rate",
+    "billing.view_subscription",
+    "customers.view_apikey",
+    "customers.view_customer",
+    "customers.view_portalaccess",
+    "metering.view_event",
+    "metering.view_eventbatch",
+    "metering.view_eventconflict",
+    "metering.view_meter",
+    "metering.view_workload",
+    "metering.view_workloadname",
+)
+DAILY_WORK = (
+    "billing.add_plan",
+    "billing.add_subscription",
+    "billing.change_plan",
+    "billing.change_subscription",
+    "billing.close_month",
+    "customers.add_customer",
+    "customers.add_portalaccess",
+    "customers.change_customer",
+    "customers.change_portalaccess",
+    "metering.add_meter",
+    "metering.add_workload",
+    "metering.change_meter",
+    "metering.change_workload",
+)
+COMMITMENTS = (
+    "auth.add_user",
+    "auth.change_user",
+    "billing.activate_plan",
+    "customers.add_apikey",
+    "customers.change_apikey",
+)
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "Billing admin": (*LOOK, *DAILY_WORK, *COMMITMENTS),
+    "Billing clerk": (*LOOK, *DAILY_WORK),
+    "Read only": LOOK,
+}
+
+
+def grant(groups: Any, permissions: Any) -> list[str]:
+    """Make the groups where they are missing and give each the permissions of its role; take none away.
+
+    Takes the managers of Group and Permission, so that migrations can pass historical ones. Gives the names of
+    permissions that do not exist, as those of tables that a later migration makes.
+    """
+    known = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in permissions.filter(content_type__app_label__in=APPS).select_related("content_type")
+    }
+    for name, wanted in ROLES.items():
+        group, _ = groups.get_or_create(name=name)
+        group.permissions.add(*(known[each] for each in wanted if each in known))
+    return sorted({each for wanted in ROLES.values() for each in wanted if each not in known})

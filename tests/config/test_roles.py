@@ -1,0 +1,158 @@
+"""The groups of staff: what each may open, and that the others are refused with nothing written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from billing.closing import Month, close_period
+from billing.models import Invoice, Plan, Subscription
+from billing.pricing import create_version
+from config.roles import ROLES, grant
+from customers.models import ApiKey, Customer, PortalAccess
+from customers.portal_access import create_portal_access
+from metering.models import Event, EventConflict, Meter, Workload
+from tests.factories import NOW, event, make_subscription, send, send_tickets
+from tests.staff import sign_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def stored() -> dict[str, int]:
+    tables: tuple[type[Model], ...] = (
+        ApiKey, Customer, Event, Group, Invoice, Meter, Plan, PortalAccess, Subscription, Workload,
+    )  # fmt: skip
+    return {table.__name__: table._default_manager.count() for table in tables}
+
+
+@pytest.fixture
+def pages() -> dict[str, str]:
+    """Every page of the admin with something on it, by its name."""
+    subscription = make_subscription()
+    send_tickets(3)
+    send(event("evt-0", value="9"))
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    plan, customer = subscription.plan, subscription.customer
+    draft = create_version(plan)
+    invoice, rate = Invoice.objects.get(), draft.rates.get()
+    access = create_portal_access(customer, "anna@acme.example")
+    workload = Workload.objects.create(code="bot", name="Bot")
+    key = ApiKey(name="Platform", scopes=["read"])
+    ApiKey.objects.assign_key(key)
+    key.save()
+    group = Group.objects.get_or_create(name="Read only")[0]
+    targets: dict[str, tuple[Any, ...]] = {
+        "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
+        "auth_user_changelist": (), "auth_user_add": (),
+        "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
+        "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
+        "billing_plan_changelist": (), "billing_plan_add": (), "billing_plan_change": (draft.pk,),
+        "billing_plan_activate": (draft.pk,), "billing_plan_discard": (draft.pk,), "billing_plan_price": (plan.pk,),
+        "billing_plan_rate": (draft.pk, rate.pk), "billing_plan_rate_add": (draft.pk,),
+        "billing_plan_rate_remove": (draft.pk, rate.pk), "billing_plan_version": (plan.pk,),
+        "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
+        "customers_apikey_revoke": (key.prefix,),
+        "customers_customer_changelist": (), "customers_customer_add": (), "customers_customer_change": (customer.pk,),
+        "customers_customer_archive": (customer.pk,), "customers_customer_assign": (customer.pk,),
+        "customers_customer_end": (customer.pk, subscription.pk), "customers_customer_portal": (customer.pk,),
+        "customers_customer_portal_link": (customer.pk, access.pk),
+        "customers_customer_portal_mail": (customer.pk, access.pk),
+        "customers_customer_portal_revoke": (customer.pk, access.pk), "customers_customer_preview": (customer.pk,),
+        "metering_event_changelist": (), "metering_event_change": (Event.objects.all()[0].pk,),
+        "metering_event_unmatched": (), "metering_eventconflict_changelist": (),
+        "metering_eventconflict_change": (EventConflict.objects.get().pk,),
+        "metering_meter_changelist": (), "metering_meter_add": (), "metering_meter_change": (Meter.objects.get().pk,),
+        "metering_workload_changelist": (), "metering_workload_add": (), "metering_workload_change": (workload.pk,),
+    }  # fmt: skip
+    return {name: reverse(f"admin:{name}", args=arguments) for name, arguments in targets.items()}
+
+
+WRITES = {
+    "auth_group_add", "auth_user_add", "billing_plan_add", "billing_plan_activate", "billing_plan_discard",
+    "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove", "billing_plan_version",
+    "customers_apikey_add", "customers_apikey_revoke", "customers_customer_add", "customers_customer_archive",
+    "customers_customer_assign", "customers_customer_end", "customers_customer_portal_link",
+    "customers_customer_portal_mail", "customers_customer_portal_revoke", "metering_meter_add",
+    "metering_workload_add",
+}  # fmt: skip
+# Pages without a form: a POST shows what a GET shows.
+ONLY_SHOWS = {
+    "index", "auth_group_changelist", "auth_user_changelist", "billing_invoice_changelist", "billing_invoice_events",
+    "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
+    "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
+    "customers_customer_preview",
+    "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
+    "metering_meter_changelist", "metering_workload_changelist",
+}  # fmt: skip
+
+
+def test_every_permission_of_a_role_exists() -> None:
+    assert grant(Group.objects, Permission.objects) == []
+    for name, wanted in ROLES.items():
+        assert Group.objects.get(name=name).permissions.count() == len(wanted)
+
+
+def test_read_only_sees_every_page_and_writes_nothing(pages: dict[str, str]) -> None:
+    reader = sign_in("Read only")
+    before = stored()
+    for name, page in pages.items():
+        assert reader.get(page).status_code == (403 if name in WRITES else 200), f"GET {name}"
+        if name not in ONLY_SHOWS:
+            assert reader.post(page, {"post": "yes", "_confirm": "1"}).status_code == 403, f"POST {name}"
+        else:
+            assert reader.post(page).status_code < 400, f"POST {name}"
+    assert stored() == before
+
+
+def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) -> None:
+    clerk = sign_in("Billing clerk")
+    refused = {
+        "auth_group_add", "auth_user_add", "billing_plan_activate", "customers_apikey_add", "customers_apikey_revoke",
+    }  # fmt: skip
+    links = {
+        "customers_customer_portal_link",
+        "customers_customer_portal_mail",
+    }  # POST only: a GET leads back
+    for name, page in pages.items():
+        expected = 403 if name in refused else 302 if name in links else 200
+        assert clerk.get(page).status_code == expected, f"GET {name}"
+    for name in refused:
+        assert (
+            clerk.post(pages[name], {"name": "x", "scopes": ["manage"], "source": "api"}).status_code == 403
+        ), name
+    assert ApiKey.objects.filter(revoked=False).count() == 1
+    assert Plan.objects.filter(status="draft").count() == 1
+
+
+def test_a_billing_admin_opens_every_page(pages: dict[str, str]) -> None:
+    admin = sign_in("Billing admin")
+    links = {"customers_customer_portal_link", "customers_customer_portal_mail"}
+    for name, page in pages.items():
+        expected = 403 if name == "auth_group_add" else 302 if name in links else 200
+        assert admin.get(page).status_code == expected, f"GET {name}"
+
+
+def test_nobody_without_a_staff_account_sees_anything(pages: dict[str, str]) -> None:
+    for name, page in pages.items():
+        answer = Client().get(page)
+        assert answer.status_code == 302, name
+        assert answer.headers["Location"].startswith(reverse("admin:login")), name
+
+
+def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -> None:
+    reader = sign_in("Read only")
+    Group.objects.get(name="Read only").permissions.remove(
+        Permission.objects.get(codename="view_apikey", content_type__app_label="customers")
+    )
+    menu = [
+        item for group in reader.get(pages["index"]).context["sidebar_navigation"] for item in group["items"]
+    ]
+    assert [item["title"] for item in menu if item["has_permission"]] == [
+        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
+        "Events", "Unmatched events", "Conflicts", "Staff users", "Groups",
+    ]  # fmt: skip
