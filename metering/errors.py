@@ -29,3 +29,17 @@ class UndeclaredDimension(MeteringError):
 class InvalidWindow(MeteringError):
     code = "invalid_window"
     field = "from"
+
+
+class UnreadableHeader(MeteringError):
+    """The first line of a CSV does not name the columns of events."""
+
+    code = "unreadable_header"
+
+
+class EventRefused(MeteringError):
+    """The one event of a request is not taken, and its sender looks at the status only."""
+
+    def __init__(self, message: str, *, code: str, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.code = code

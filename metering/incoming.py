@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -30,7 +30,12 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-
 
 
 class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One event as an integration sends it. `value` is exact; None means that none was sent."""
+    """One event as an integration sends it. `value` is exact; None means that none was sent.
+
+    `dated` tells that the sender said when it happened; without that, `occurred_at` is when it came here first.
+    """
+
+    dated: ClassVar[bool] = True
 
     meter: Name
     customer: Name
@@ -40,6 +45,12 @@ class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     subject: Name | None = None
     workload: Name | None = None
     dimensions: dict[DimensionName, DimensionValue] | None = None
+
+
+class UndatedEvent(IncomingEvent, frozen=True):
+    """An event whose sender did not say when it happened. Sent again, it is the same event in spite of its time."""
+
+    dated: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ def decode_event(raw: bytes | msgspec.Raw) -> IncomingEvent | Refusal:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError as problem:
-        return _refusal(str(problem), key=_readable_key(raw))
+        return refusal_of(problem, key=_readable_key(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return Refusal("invalid_json", f"The event is not readable JSON: {problem}.")
 
@@ -128,7 +139,7 @@ def check_event(event: IncomingEvent, *, now: datetime, bounds: TimeBounds) -> d
     # Plain text is told by one look at all of it together.
     if not _plain(f"{event.key}{event.meter}{event.customer}{event.subject}{event.workload}"):
         for field in ("key", "meter", "customer", "subject", "workload"):
-            if _storable(getattr(event, field) or ""):
+            if is_storable(getattr(event, field) or ""):
                 continue
             return Refusal(
                 "invalid_text",
@@ -157,7 +168,7 @@ def _dimensions_refusal(event: IncomingEvent) -> Refusal | None:
         message = f"An event carries {MAX_DIMENSIONS} dimensions at most; this one has {len(dimensions)}."
         return Refusal("too_many_dimensions", message, "dimensions", event.key)
     for name, value in dimensions.items():
-        if not (_storable(name) and _storable(value)):
+        if not (is_storable(name) and is_storable(value)):
             message = f"dimensions.{name!a} contains a character that cannot be stored."
             return Refusal("invalid_text", message, "dimensions", event.key)
     return None
@@ -167,7 +178,7 @@ def _plain(text: str) -> bool:
     return text.isascii() and "\x00" not in text
 
 
-def _storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     if "\x00" in text:
         return False
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
@@ -190,10 +201,12 @@ def _readable_key(raw: bytes | msgspec.Raw) -> str | None:
         key = _key_decoder.decode(raw).get("key")
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return key if isinstance(key, str) and _storable(key) else None
+    return key if isinstance(key, str) and is_storable(key) else None
 
 
-def _refusal(text: str, *, key: str | None) -> Refusal:
+def refusal_of(problem: msgspec.ValidationError, *, key: str | None) -> Refusal:
+    """Say what is wrong with an event whose fields are not what an event has."""
+    text = str(problem)
     unknown = _UNKNOWN.search(text)
     if unknown:
         name = unknown["name"]

@@ -243,7 +243,7 @@ def _difference(stored: Content, offer: _Offer) -> list[str]:
         "meter": (stored.meter, event.meter),
         "customer": (stored.customer, event.customer),
         "value": (stored.value, event.value),
-        "occurred_at": (stored.occurred_at, offer.occurred_at),
+        "occurred_at": (stored.occurred_at, offer.occurred_at if event.dated else stored.occurred_at),
         "subject": (stored.subject, event.subject),
         "workload": (stored.workload, event.workload),
         "dimensions": (stored.dimensions or {}, event.dimensions or {}),

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from customers.api.bodies import TooLarge, read_body
 from customers.api.parsing import is_storable
 from metering.incoming import MAX_KEY, IncomingEvent, Refusal, decode_event
+from metering.sources import SentEvent
 
 EXPECTED = "Send one event, which is an object, or a list of events."
 # Many times the commas that a body of events can need: more is a list of far too many tiny values,
@@ -35,10 +36,16 @@ _any = msgspec.json.Decoder(msgspec.Raw)  # checks that it is JSON and builds no
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was sent, decoded one by one; `single` when it was one event and not a list."""
+    """What was sent, decoded one by one; `single` when it was one event and not a list.
+
+    `sent` names places and sources of the events where they are not simply 0, 1, 2 and the sender's.
+    `status_tells` says that the sender reads no answer, only its status.
+    """
 
     events: list[IncomingEvent | Refusal]
     single: bool
+    sent: list[SentEvent] | None = None
+    status_tells: bool = False
 
 
 class EventBatchParser(BaseParser):
@@ -58,22 +65,30 @@ def read_batch(request: Request) -> Batch:
 
     An event that is wrong by itself becomes a `Refusal` in its place and leaves the others alone.
     """
+    found = read_objects(request, expected=EXPECTED)
+    if isinstance(found, bytes):
+        return Batch([_with_header_key(decode_event(found), request)], single=True)
+    return Batch([decode_event(raw) for raw in found], single=False)
+
+
+def read_objects(request: Request, *, expected: str) -> bytes | Sequence[msgspec.Raw | bytes]:
+    """Give the text of one JSON object, or the texts of the elements of a list. Raises ParseError or TooLarge."""
     body = read_body(request).removeprefix(codecs.BOM_UTF8).strip(b" \t\r\n")
     if not body:
-        raise ParseError(f"The body is empty. {EXPECTED}")
+        raise ParseError(f"The body is empty. {expected}")
     if not _is_utf8(body):
         raise ParseError("The body is not UTF-8 text. Send JSON in UTF-8.")
     try:
         if body.startswith(b"["):
-            return Batch([decode_event(raw) for raw in _elements(body)], single=False)
+            return _elements(body)
         _check(body)
     except RecursionError as broken:
-        raise ParseError(f"The body is nested too deeply. {EXPECTED}") from broken
+        raise ParseError(f"The body is nested too deeply. {expected}") from broken
     except ValueError as broken:
-        raise ParseError(f"The body is not readable JSON: {broken}. {EXPECTED}") from broken
+        raise ParseError(f"The body is not readable JSON: {broken}. {expected}") from broken
     if not body.startswith(b"{"):
-        raise ParseError(f"The body is JSON, but not an event. {EXPECTED}")
-    return Batch([_with_header_key(decode_event(body), request)], single=True)
+        raise ParseError(f"The body is JSON, but not an event. {expected}")
+    return body
 
 
 def _elements(body: bytes) -> Sequence[msgspec.Raw | bytes]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
@@ -16,8 +14,18 @@ from rest_framework.views import APIView
 from customers.api.permissions import INGEST_SCOPES, HasScope
 from customers.api.strictness import StrictParameters
 from metering.api.batches import EXPECTED, Batch, EventBatchParser, read_batch
-from metering.incoming import TimeBounds
+from metering.api.cloud_events import (
+    CloudEventBatchParser,
+    CloudEventParser,
+    is_binary,
+    read_binary,
+    refuse_conflict,
+    refuse_if_wrong,
+)
+from metering.api.lines import CsvParser, NdjsonParser
+from metering.bounds import time_bounds
 from metering.ingesting import BatchResult, EventResult, ResultStatus, record_events
+from metering.sources import SentResults, record_sent_events
 
 LIST_ALL_UP_TO = 100
 
@@ -48,7 +56,7 @@ _encoder = msgspec.json.Encoder()
 class EventsView(StrictParameters, APIView):
     """Takes one event or up to 10,000 and answers what became of each, after they are stored."""
 
-    parser_classes = [EventBatchParser]
+    parser_classes = [EventBatchParser, NdjsonParser, CsvParser, CloudEventParser, CloudEventBatchParser]
     permission_classes = [HasScope]
     required_scopes = INGEST_SCOPES
 
@@ -57,14 +65,25 @@ class EventsView(StrictParameters, APIView):
         batch = _batch(request)
         body = BatchBody(0, 0, 0, 0, 0, [])
         if batch.events:
-            result = record_events(
-                batch.events, source=holder.source, now=timezone.now(), bounds=time_bounds()
-            )
-            body = batch_body(result)
+            body = batch_body(_record(batch, source=holder.source))
         return HttpResponse(_encoder.encode(body), content_type="application/json")
 
 
+def _record(batch: Batch, *, source: str) -> BatchResult | SentResults:
+    now, bounds = timezone.now(), time_bounds()
+    if batch.sent is None:
+        return record_events(batch.events, source=source, now=now, bounds=bounds)
+    if batch.status_tells:
+        refuse_if_wrong(batch.events[0], now=now, bounds=bounds)
+    result = record_sent_events(batch.sent, source=source, now=now, bounds=bounds)
+    if batch.status_tells:
+        refuse_conflict(result.results[0])
+    return result
+
+
 def _batch(request: Request) -> Batch:
+    if is_binary(request):
+        return read_binary(request)
     if request.stream is None:  # REST framework asks no parser about an empty body
         return read_batch(request)
     batch: Any = request.data
@@ -73,15 +92,7 @@ def _batch(request: Request) -> Batch:
     return batch
 
 
-def time_bounds() -> TimeBounds:
-    """How far from the clock events may lie, by the settings."""
-    return TimeBounds(
-        max_age=timedelta(days=settings.EVENT_MAX_AGE_DAYS),
-        max_ahead=timedelta(hours=settings.EVENT_MAX_AHEAD_HOURS),
-    )
-
-
-def batch_body(result: BatchResult) -> BatchBody:
+def batch_body(result: BatchResult | SentResults) -> BatchBody:
     """Give the answer for a batch: every result of a small one, only what was not accepted of a large one."""
     counts, results = result.counts, result.results
     if len(results) > LIST_ALL_UP_TO:
