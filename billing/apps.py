@@ -7,3 +7,9 @@ class BillingConfig(AppConfig):
     name = "billing"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Billing"
+
+    def ready(self) -> None:
+        from billing.pricing import why_priced_meter_stays
+        from metering.defining import also_frozen_by
+
+        also_frozen_by.append(why_priced_meter_stays)

@@ -32,7 +32,10 @@ class StepWords:
 
 @dataclass(frozen=True, slots=True)
 class LineWords:
-    """A line explained. `rounding` says how the sum of `steps` became `amount`; empty when they are equal."""
+    """A line explained. `steps` is empty for a fee, which needs no working.
+
+    `rounding` says how the sum of `steps` became `amount`; empty when they are equal.
+    """
 
     quantity: str
     unit_price: str
@@ -45,6 +48,8 @@ def explain_line(line: Any, *, currency: str) -> LineWords:
     """Explain an InvoiceLine or a DraftLine in words, figures exact."""
     steps = [_as_step(each) for each in line.working]
     exact = sum((step.amount for step in steps), Decimal(0))
+    if len(steps) == 1 and steps[0].kind == "flat" and steps[0].label == line.description:
+        steps = []  # a fee needs no working: it would say the line again
     written = money(line.amount, currency)
     return LineWords(
         quantity=quantity_of(line.quantity, line.unit) if line.kind == "usage" else "",

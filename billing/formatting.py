@@ -79,6 +79,13 @@ def moment(instant: datetime, zone: str) -> str:
     )
 
 
+def minute(instant: datetime, zone: str) -> str:
+    """Write an instant to the minute: 3 October 2026, 12:00."""
+    return format_datetime(
+        instant.astimezone(ZoneInfo(zone)), f"{DAY}, HH:mm", tzinfo=ZoneInfo(zone), locale=LOCALE
+    )
+
+
 def period(start_on: date, end_on: date) -> str:
     """Write the days `[start_on, end_on)` with the last day named, as people do: 1-31 October 2026."""
     last = end_on - timedelta(days=1)

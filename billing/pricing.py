@@ -77,6 +77,14 @@ def parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
     return label, parse_rate({name: value for name, value in terms.items() if name != "label"})
 
 
+def why_priced_meter_stays(meter: Meter) -> str | None:
+    """Name a plan in use that prices a meter: what was agreed is not to be counted in another way."""
+    rate = (
+        Rate.objects.filter(meter=meter).exclude(plan__status=PlanStatus.DRAFT).select_related("plan").first()
+    )
+    return f"the plan {rate.plan} prices it" if rate is not None else None
+
+
 def undeclared_dimensions(rate: UsageRate, meter: Meter) -> list[str]:
     """Name the dimensions a rate prices by that its meter does not declare."""
     return [name for name in rate.dimensions if name not in meter.dimensions]

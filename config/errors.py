@@ -27,6 +27,8 @@ CONFLICTS = frozenset(
     {
         "already_exists",
         "customer_fixed",
+        "event_voided",
+        "meter_frozen",
         "plan_frozen",
         "plan_not_ready",
         "plan_not_active",

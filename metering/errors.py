@@ -26,6 +26,12 @@ class UndeclaredDimension(MeteringError):
     field = "group_by"
 
 
+class MeterFrozen(MeteringError):
+    """A change that would count events in another way than they were counted."""
+
+    code = "meter_frozen"
+
+
 class InvalidWindow(MeteringError):
     code = "invalid_window"
     field = "from"

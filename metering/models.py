@@ -181,7 +181,9 @@ class Meter(models.Model):
                 name="meter_value_dimension_only_on_unique",
             ),
             models.CheckConstraint(
-                condition=models.Q(type="percentile", percentile__gt=0, percentile__lte=100)
+                condition=models.Q(
+                    type="percentile", percentile__isnull=False, percentile__gt=0, percentile__lte=100
+                )
                 | (~models.Q(type="percentile") & models.Q(percentile=None)),
                 name="meter_percentile_exactly_on_percentile",
             ),
@@ -215,9 +217,7 @@ class Meter(models.Model):
         return self.label
 
     def clean(self) -> None:
-        """Refuse a setting that the meter's type has no use for, and a percentile meter without its
-        percentile.
-        """
+        """Refuse a setting that the meter\'s type has no use for, and a change to a definition in use."""
         problems = {
             name: sentence
             for name, (type_, sentence) in ONLY_ON.items()
@@ -235,6 +235,10 @@ class Meter(models.Model):
                 problems.setdefault(name, f"Give a number above 0 and below {bound}.")
         if problems:
             raise ValidationError(problems)
+        if self.pk is not None:
+            from metering.defining import check_changes
+
+            check_changes(self)
 
     @property
     def refuses_negative(self) -> bool:

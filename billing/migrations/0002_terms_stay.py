@@ -42,6 +42,21 @@ END $$;
 CREATE TRIGGER rate_stays BEFORE INSERT OR UPDATE OR DELETE ON billing_rate
     FOR EACH ROW EXECUTE FUNCTION billing_rate_stays();
 
+CREATE FUNCTION billing_meter_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (metering_meter_definition(NEW) IS DISTINCT FROM metering_meter_definition(OLD)
+            OR NOT NEW.dimensions @> OLD.dimensions)
+       AND EXISTS (SELECT FROM billing_rate rate JOIN billing_plan plan ON plan.id = rate.plan_id
+                   WHERE rate.meter_id = OLD.id AND plan.status <> 'draft')
+    THEN
+        RAISE EXCEPTION 'Meter % is priced by a plan in use: it cannot count in another way.', OLD.code
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER priced_meter_stays BEFORE UPDATE ON metering_meter
+    FOR EACH ROW EXECUTE FUNCTION billing_meter_stays();
+
 CREATE FUNCTION billing_customer_keeps_zone() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (NEW.timezone, NEW.currency) IS DISTINCT FROM (OLD.timezone, OLD.currency)
@@ -134,6 +149,8 @@ DROP TRIGGER invoice_adds_up ON billing_invoice;
 DROP FUNCTION billing_invoice_adds_up;
 DROP TRIGGER invoice_stays ON billing_invoice;
 DROP FUNCTION billing_invoice_stays;
+DROP TRIGGER priced_meter_stays ON metering_meter;
+DROP FUNCTION billing_meter_stays;
 DROP TRIGGER customer_keeps_zone ON customers_customer;
 DROP FUNCTION billing_customer_keeps_zone;
 DROP TRIGGER rate_stays ON billing_rate;

@@ -1,13 +1,52 @@
-"""The first page: usage so far, the running amount, the latest invoices."""
+"""The first page: usage and amount so far, the plan in plain words, the latest invoices."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from billing.portal.access import for_customer, page
+from billing.portal.chart import usage_chart
+from billing.portal.invoices import visible_invoices
+from billing.portal.running import RunningBill, bills_in_preparation, running_bills
 from customers.models import Customer
+from metering.models import Meter
+
+LATEST = 4
 
 
+@require_safe
 @for_customer
 def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
-    return page(request, "portal/home.html")
+    """Show the running period; `?meter=CODE` chooses the chart."""
+    now = timezone.now()
+    bills = running_bills(customer, now=now)
+    charted = [(meter, bill) for bill in bills for meter in bill.meters]
+    chosen = _chosen(charted, request.GET.get("meter"))
+    chart = (
+        None
+        if chosen is None
+        else usage_chart(chosen[0], customer_id=customer.pk, during=chosen[1].period, now=now)
+    )
+    return page(
+        request,
+        "portal/home.html",
+        section="home",
+        now=now,
+        bills=bills,
+        in_preparation=bills_in_preparation(customer, now=now),
+        chart=chart,
+        charted=[meter for meter, _ in charted],
+        chart_period=chosen[1].period if chosen else None,
+        invoices=visible_invoices(customer)[:LATEST],
+    )
+
+
+def _chosen(charted: list[tuple[Meter, RunningBill]], code: str | None) -> tuple[Meter, RunningBill] | None:
+    if code is None:
+        return charted[0] if charted else None
+    for meter, bill in charted:
+        if meter.code == code:
+            return meter, bill
+    raise Http404

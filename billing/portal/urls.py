@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing.portal import home, signing_in
+from billing.portal import account, events, home, invoices, signing_in
 
 app_name = "portal"
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("invoices/", invoices.invoices, name="invoices"),
+    path("invoices/<slug:number>/", invoices.invoice, name="invoice"),
+    path("invoices/<slug:number>/pdf/", invoices.invoice_file, name="invoice_file"),
+    path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
+    path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),
+    path("account/", account.account, name="account"),
     path("sign-in/", signing_in.sign_in, name="sign_in"),
     path("link/<str:token>/", signing_in.link, name="link"),
     path("sign-out/", signing_in.sign_out, name="sign_out"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from django import template
 
 from billing import formatting
+from metering.periods import local_day
 
 register = template.Library()
 
@@ -33,6 +34,12 @@ def day(value: date) -> str:
 
 
 @register.filter
+def day_in(instant: datetime, zone: str) -> str:
+    """Write the day on which an instant falls in a zone."""
+    return formatting.day(local_day(instant, zone))
+
+
+@register.filter
 def month(value: date) -> str:
     return formatting.month(value)
 
@@ -46,6 +53,11 @@ def period_until(start_on: date, end_on: date) -> str:
 @register.filter
 def moment(instant: datetime, zone: str) -> str:
     return formatting.moment(instant, zone)
+
+
+@register.filter
+def minute(instant: datetime, zone: str) -> str:
+    return formatting.minute(instant, zone)
 
 
 @register.filter

@@ -9,7 +9,10 @@ from typing import Any
 from rest_framework import serializers
 
 from metering.api.texts import decimal_text
+from metering.meter_types import Rounding
+from metering.models import MAX_DIGITS
 
+ROUNDING_FORM = '{"function": "half_up", "digits": 0}'
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -40,3 +43,38 @@ class FiltersField(serializers.JSONField):
         if isinstance(data, dict):
             data = {name: [value] if isinstance(value, str) else value for name, value in data.items()}
         return super().run_validation(data)
+
+
+class RoundingField(serializers.Field[Any, Any, Any, Any]):
+    """`{"function": "half_up" | "up" | "down", "digits": 0}`; null keeps all digits. Two columns of the meter."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(source="*", required=False, allow_null=True, **options)
+
+    def to_internal_value(self, data: Any) -> dict[str, object]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError(f"Send an object such as {ROUNDING_FORM}, or null.")
+        if unknown := sorted(set(data) - {"function", "digits"}):
+            raise serializers.ValidationError(
+                {unknown[0]: ["Unknown field. Known fields: digits, function."]}
+            )
+        function, digits = data.get("function"), data.get("digits", 0)
+        if function not in Rounding.values:
+            known = ", ".join(Rounding.values)
+            raise serializers.ValidationError({"function": [f"Choose one of: {known}."]})
+        if not isinstance(digits, int) or isinstance(digits, bool) or abs(digits) > MAX_DIGITS:
+            raise serializers.ValidationError(
+                {"digits": [f"A whole number from -{MAX_DIGITS} to {MAX_DIGITS}."]}
+            )
+        return {"rounding_function": function, "rounding_digits": digits}
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Null, or an empty object, turns the rounding off."""
+        if data in (None, "", "none", {}):
+            return True, {"rounding_function": "", "rounding_digits": 0}
+        return super().validate_empty_values(data)
+
+    def to_representation(self, meter: Any) -> Any:
+        if not meter.rounding_function:
+            return None
+        return {"function": meter.rounding_function, "digits": meter.rounding_digits}

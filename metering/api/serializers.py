@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from customers.api.serializers import CodedSerializer
-from metering.api.fields import FiltersField, QuantityTextField
+from metering.api.fields import FiltersField, QuantityTextField, RoundingField
+from metering.defining import change_meter, create_meter
 from metering.incoming import MAX_DIMENSIONS
 from metering.models import Meter, MeterStatus, Workload, validate_filters
 
@@ -18,10 +20,10 @@ def help_of(name: str) -> str:
 
 
 class MeterSerializer(CodedSerializer):
+    """A meter with its whole definition; metering.defining says what may change and when."""
+
     code_source = "label"
-    unchangeable = frozenset({"code", *Meter.DEFINITION_FIELDS})
     neutral: ClassVar = {
-        "rounding": (None, "", "none", {}),
         "once_per_subject": (None, "never"),
         "verification_hours": (None, 0, "0"),
     }
@@ -35,6 +37,7 @@ class MeterSerializer(CodedSerializer):
     filters = FiltersField(required=False, validators=[validate_filters], help_text=help_of("filters"))
     factor = QuantityTextField(required=False, help_text=help_of("factor"))
     divisor = QuantityTextField(required=False, help_text=help_of("divisor"))
+    rounding = RoundingField(help_text=help_of("rounding_function"))
 
     class Meta:
         model = Meter
@@ -52,19 +55,18 @@ class MeterSerializer(CodedSerializer):
             "filters",
             "factor",
             "divisor",
-            "rounding_function",
-            "rounding_digits",
+            "rounding",
             "allow_negative",
             "status",
             "created_at",
         ]
         read_only_fields = ["created_at"]
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs = super().validate(attrs)
-        if self.instance is None:
-            Meter(**attrs).clean()
-        return attrs
+    def create(self, validated_data: dict[str, Any]) -> Meter:
+        return create_meter(now=timezone.now(), **validated_data)
+
+    def update(self, instance: Meter, validated_data: dict[str, Any]) -> Meter:
+        return change_meter(instance, now=timezone.now(), **validated_data)
 
     def validate_dimensions(self, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):

@@ -41,7 +41,7 @@ class MeterFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields = ["code", "label", "type", "status"]
 
 
-class MeterViewSet(Releasing):
+class MeterViewSet(SetUpViewSet):
     queryset = Meter.objects.order_by("id")
     serializer_class = MeterSerializer
     filterset_class = MeterFilter

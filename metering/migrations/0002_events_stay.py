@@ -1,4 +1,4 @@
-"""What was stored stays: events keep their content, meters their code and type, batches their position.
+"""What was stored stays: events keep their content, meters how they count, batches their position.
 
 An event may only gain a meter and customer (released) or be marked void; both name the batch that did it.
 Pruning announces itself with `SET LOCAL reckoner.prune = 'on'`.
@@ -30,14 +30,33 @@ END $$;
 CREATE TRIGGER event_stays BEFORE UPDATE OR DELETE ON metering_event
     FOR EACH ROW EXECUTE FUNCTION metering_event_stays();
 
+-- How a meter counts: every column but those that may always change. A new column is frozen unless it is named here.
+CREATE FUNCTION metering_meter_definition(meter metering_meter) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(meter) - ARRAY['id', 'code', 'label', 'unit', 'description', 'dimensions', 'allow_negative',
+                                   'status', 'created_at']
+$$;
+CREATE FUNCTION metering_meter_has_events(meter bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM customers_customer c, LATERAL (
+               SELECT FROM metering_event e WHERE e.customer_id = c.id AND e.meter_id = meter LIMIT 1) hit)
+        OR EXISTS (SELECT FROM metering_event e WHERE e.customer_id IS NULL AND e.meter_id = meter)
+$$;
 CREATE FUNCTION metering_meter_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         IF OLD.status = 'draft' THEN RETURN OLD; END IF;
         RAISE EXCEPTION 'Meter % cannot be deleted, only deprecated.', OLD.code USING ERRCODE = 'restrict_violation';
     END IF;
-    IF OLD.status <> 'draft' AND (NEW.code, NEW.type) IS DISTINCT FROM (OLD.code, OLD.type) THEN
-        RAISE EXCEPTION 'Code and type of meter % cannot be changed.', OLD.code USING ERRCODE = 'restrict_violation';
+    IF OLD.status = 'draft' THEN RETURN NEW; END IF;
+    IF NEW.code IS DISTINCT FROM OLD.code OR NEW.status = 'draft' THEN
+        RAISE EXCEPTION 'Meter % keeps its code and does not become a draft again.', OLD.code
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (metering_meter_definition(NEW) IS DISTINCT FROM metering_meter_definition(OLD)
+            OR NOT NEW.dimensions @> OLD.dimensions)
+       AND metering_meter_has_events(OLD.id)
+    THEN
+        RAISE EXCEPTION 'Meter % has events: it cannot count in another way.', OLD.code
+            USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -68,6 +87,8 @@ DROP TRIGGER workloadname_stays ON metering_workloadname;
 DROP FUNCTION metering_row_stays;
 DROP TRIGGER meter_stays ON metering_meter;
 DROP FUNCTION metering_meter_stays;
+DROP FUNCTION metering_meter_has_events;
+DROP FUNCTION metering_meter_definition;
 DROP TRIGGER event_stays ON metering_event;
 DROP FUNCTION metering_event_stays;
 """

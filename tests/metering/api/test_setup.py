@@ -153,13 +153,15 @@ def test_events_sent_before_count_once_meter_and_customer_exist(
     assert answer["groups"][0]["total"] == "3"
 
 
-def test_texts_of_a_meter_can_be_changed_but_not_its_code_or_type(integrator: Integrator) -> None:
+def test_texts_of_a_meter_can_be_changed_but_not_its_code_or_status_back_to_draft(
+    integrator: Integrator,
+) -> None:
     integrator.post("meters/", METER)
     status, changed = integrator.patch(
         "meters/tickets_resolved/", {"label": "Resolved", "dimensions": ["a", "b"]}
     )
     assert (status, changed["label"], changed["dimensions"]) == (200, "Resolved", ["a", "b"])
-    for change in ({"code": "other"}, {"type": "sum"}, {"status": "draft"}):
+    for change in ({"code": "other"}, {"status": "draft"}):
         status, answer = integrator.patch("meters/tickets_resolved/", change)
         assert (status, list(answer["error"]["fields"])) == (400, list(change))
     assert integrator.patch("meters/tickets_resolved/", {"code": "tickets_resolved"})[0] == 200
@@ -176,7 +178,7 @@ def test_a_customers_name_can_be_changed_but_not_its_code(integrator: Integrator
 @pytest.mark.parametrize(
     "definition",
     [
-        {"type": "sum", "factor": "0.01", "divisor": "3600", "rounding_function": "up", "rounding_digits": 2},
+        {"type": "sum", "factor": "0.01", "divisor": "3600", "rounding": {"function": "up", "digits": 2}},
         {"type": "percentile", "percentile": "95"},
         {"type": "max", "window": "day"},
         {"type": "unique", "value_dimension": "user"},
@@ -212,8 +214,13 @@ def test_every_type_of_meter_is_taken_and_given_back(
         ({"divisor": "-1"}, "divisor"),
         ({"divisor": "1e400"}, "divisor"),
         ({"divisor": "1" * 30}, "divisor"),
-        ({"rounding_function": "sideways"}, "rounding_function"),
-        ({"rounding_digits": 99}, "rounding_digits"),
+        ({"factor": None}, "factor"),
+        ({"rounding": "up"}, "rounding"),
+        ({"rounding": {"function": "sideways"}}, "rounding.function"),
+        ({"rounding": {"function": "up", "digits": 19}}, "rounding.digits"),
+        ({"rounding": {"function": "up", "digits": 1.5}}, "rounding.digits"),
+        ({"rounding": {"function": "up", "places": 1}}, "rounding.places"),
+        ({"allow_negative": "maybe"}, "allow_negative"),
         ({"filters": {"channel": 5}}, "filters"),
         ({"filters": {"two words": ["x"]}}, "filters"),
         ({"filters": ["x"]}, "filters"),
@@ -228,11 +235,19 @@ def test_a_definition_that_makes_no_sense_is_refused_by_name(
     assert Meter.objects.count() == 0
 
 
-def test_the_definition_of_a_meter_stays(integrator: Integrator) -> None:
-    integrator.post("meters/", METER | {"filters": {"channel": "email"}})
-    status, answer = integrator.patch("meters/tickets_resolved/", {"factor": "2", "filters": {}})
-    assert (status, set(answer["error"]["fields"])) == (400, {"factor", "filters"})
-    assert Meter.objects.get().filters == {"channel": ["email"]}
+def test_a_definition_can_be_changed_until_there_are_events(integrator: Integrator) -> None:
+    integrator.post("meters/", METER)
+    status, changed = integrator.patch(
+        "meters/tickets_resolved/", {"type": "sum", "rounding": {"function": "up"}}
+    )
+    assert (status, changed["type"], changed["rounding"]) == (200, "sum", {"function": "up", "digits": 0})
+    make_customer()
+    send(event("evt-1", value="1"))
+    for change in ({"type": "max"}, {"rounding": None}, {"factor": "2"}):
+        status, answer = integrator.patch("meters/tickets_resolved/", change)
+        assert (status, answer["error"]["code"]) == (409, "meter_frozen")
+    same = {"type": "sum", "factor": "1.0", "rounding": {"function": "up", "digits": 0}, "label": "Solved"}
+    assert integrator.patch("meters/tickets_resolved/", same)[1]["label"] == "Solved"
 
 
 def test_workloads_may_be_nested_but_not_in_a_circle(integrator: Integrator) -> None:
@@ -314,7 +329,7 @@ def test_nothing_is_deleted_over_http(integrator: Integrator) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"once_per_subject": "ever"}, {"verification_hours": 24}, {"rounding": "up"}],
+    [{"once_per_subject": "ever"}, {"verification_hours": 24}],
 )
 def test_what_this_version_does_not_have_is_refused_not_ignored(
     integrator: Integrator, field: dict[str, Any]
@@ -322,7 +337,7 @@ def test_what_this_version_does_not_have_is_refused_not_ignored(
     status, answer = integrator.post("meters/", METER | field)
     assert (status, list(answer["error"]["fields"])) == (400, list(field))
     assert "Not available" in answer["error"]["message"]
-    neutral = {"filters": None, "once_per_subject": "never", "verification_hours": 0, "rounding": None}
+    neutral = {"filters": None, "once_per_subject": "never", "verification_hours": 0, "rounding": {}}
     assert integrator.post("meters/", METER | neutral)[0] == 201
 
 
@@ -334,3 +349,19 @@ def test_a_list_takes_the_same_queries_whatever_its_length(
         integrator.post("workloads/", {"name": f"W {n}", "parent": "w_0" if n else None})
     with django_assert_num_queries(2):
         integrator.get("workloads/")
+
+
+def test_a_meter_without_settings_shows_what_holds_then(integrator: Integrator) -> None:
+    settings = {
+        "window": "",
+        "value_dimension": "",
+        "percentile": None,
+        "timeout_hours": None,
+        "filters": {},
+        "factor": "1",
+        "divisor": "1",
+        "rounding": None,
+        "allow_negative": None,
+    }
+    made = integrator.post("meters/", METER)[1]
+    assert settings.items() <= made.items()

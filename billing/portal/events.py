@@ -1,0 +1,160 @@
+"""The events behind a line of an invoice: exactly those that were counted, as pages and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from billing.models import Invoice, InvoiceLine
+from billing.portal.access import for_customer, page
+from billing.portal.invoices import visible_invoice
+from customers.models import Customer
+from metering.aggregation import events_behind
+from metering.models import Event
+from metering.periods import Period
+
+PER_PAGE = 50
+CHUNK = 2_000
+BYTE_ORDER_MARK = "\ufeff"  # spreadsheets read the file as UTF-8 with it
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as a customer sees it, without source, workload or cost.
+
+    `prices` are the values of the dimensions that the rate prices by, by name.
+    """
+
+    occurred_at: datetime
+    key: str
+    subject: str
+    prices: Mapping[str, str]
+    value: Decimal
+
+
+@require_safe
+@for_customer
+def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
+    """List a line's events, oldest first; `?after=` and `?before=` name the event a page begins or ends at."""
+    invoice, line = _line(customer, number, n)
+    names = _priced_dimensions(line)
+    found, has_earlier, has_later = _page_of(_events(invoice, line), request)
+    return page(
+        request,
+        "portal/events.html",
+        section="invoices",
+        invoice=invoice,
+        line=line,
+        names=names,
+        rows=[_row(event, names) for event in found],
+        earlier=_cursor(found[0]) if found and has_earlier else "",
+        later=_cursor(found[-1]) if found and has_later else "",
+    )
+
+
+@require_safe
+@for_customer
+def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
+    """Stream a line's events as CSV, times in the invoice's zone."""
+    invoice, line = _line(customer, number, n)
+    names = _priced_dimensions(line)
+    rows = (_row(event, names) for event in _events(invoice, line).iterator(chunk_size=CHUNK))
+    return StreamingHttpResponse(
+        _csv(rows, names, zone=invoice.zone),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{invoice.number}-line-{line.n}-events.csv"'},
+    )
+
+
+def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
+    invoice = visible_invoice(customer, number)
+    return invoice, get_object_or_404(invoice.lines.exclude(meter=None), n=n)
+
+
+def _events(invoice: Invoice, line: InvoiceLine) -> QuerySet[Event]:
+    assert line.meter_id is not None  # only usage lines are asked for
+    period = Period(line.period_start, line.period_end, invoice.zone)
+    return events_behind(
+        meter_id=line.meter_id,
+        customer_id=invoice.customer_id,
+        start=period.start,
+        end=period.end,
+        as_of=invoice.watermark,
+    )
+
+
+def _page_of(events: QuerySet[Event], request: HttpRequest) -> tuple[list[Event], bool, bool]:
+    """Give one page of events, and whether there are earlier and later ones."""
+    if before := request.GET.get("before"):
+        at, key = _read_cursor(before)
+        earlier = events.filter(Q(occurred_at__lt=at) | Q(occurred_at=at, id__lt=key)).reverse()
+        found = list(earlier[: PER_PAGE + 1])
+        return found[:PER_PAGE][::-1], len(found) > PER_PAGE, True
+    after = request.GET.get("after")
+    if after:
+        at, key = _read_cursor(after)
+        events = events.filter(Q(occurred_at__gt=at) | Q(occurred_at=at, id__gt=key))
+    found = list(events[: PER_PAGE + 1])
+    return found[:PER_PAGE], bool(after), len(found) > PER_PAGE
+
+
+def _cursor(event: Event) -> str:
+    return f"{event.occurred_at.isoformat()}~{event.id}"
+
+
+def _read_cursor(text: str) -> tuple[datetime, uuid.UUID]:
+    instant, _, key = text.partition("~")
+    try:
+        cursor = datetime.fromisoformat(instant), uuid.UUID(key)
+    except ValueError as broken:
+        raise Http404 from broken
+    if cursor[0].tzinfo is None:
+        raise Http404
+    return cursor
+
+
+def _row(event: Event, names: Sequence[str]) -> EventRow:
+    dimensions = event.dimensions or {}
+    return EventRow(
+        occurred_at=event.occurred_at,
+        key=event.key,
+        subject=event.subject or "",
+        prices={name: str(dimensions.get(name, "")) for name in names},
+        value=event.counted_value,
+    )
+
+
+def _priced_dimensions(line: InvoiceLine) -> list[str]:
+    return [str(name) for name in line.terms.get("dimensions", [])]
+
+
+class _Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _csv(rows: Iterator[EventRow], names: Sequence[str], *, zone: str) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    clock = ZoneInfo(zone)
+    yield BYTE_ORDER_MARK + writer.writerow(["time", "key", "subject", *map(harmless, names), "value"])
+    for row in rows:
+        texts = map(harmless, [row.key, row.subject, *row.prices.values()])
+        yield writer.writerow([row.occurred_at.astimezone(clock).isoformat(), *texts, f"{row.value:f}"])
+
+
+def harmless(cell: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

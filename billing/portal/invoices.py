@@ -1,0 +1,103 @@
+"""A customer's invoices: the list, one of them explained, its PDF file. Drafts are not shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.paginator import InvalidPage, Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
+from billing.models import Invoice, InvoiceStatus
+from billing.portal.access import for_customer, page
+from customers.models import Customer
+
+PER_PAGE = 20
+
+
+def visible_invoices(customer: Customer) -> QuerySet[Invoice]:
+    """Give the invoices a customer may see, newest first: all of its own but drafts."""
+    return Invoice.objects.filter(customer=customer).exclude(status=InvoiceStatus.DRAFT)
+
+
+def visible_invoice(customer: Customer, number: str) -> Invoice:
+    """Give one of them. Raises Http404 for every other number, whoever's it is."""
+    return get_object_or_404(visible_invoices(customer), number=number)
+
+
+class InvoiceFilter(forms.Form):
+    """The year an invoice's period began in, and its status."""
+
+    year = forms.TypedChoiceField(required=False, coerce=int, empty_value=None, label_suffix="")
+    status = forms.ChoiceField(
+        required=False,
+        choices=[("", "All"), *((s.value, s.label) for s in InvoiceStatus if s != InvoiceStatus.DRAFT)],
+        label_suffix="",
+    )
+
+    def __init__(self, data: Any, *, years: list[int]) -> None:
+        super().__init__(data)
+        self.fields["year"].choices = [("", "All"), *((year, year) for year in years)]  # type: ignore[attr-defined]
+
+    def chosen(self) -> dict[str, Any]:
+        """Give lookups for what was chosen; nothing that was left open."""
+        lookups = {"period_start__year": self.cleaned_data["year"], "status": self.cleaned_data["status"]}
+        return {lookup: value for lookup, value in lookups.items() if value}
+
+
+@require_safe
+@for_customer
+def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
+    """List invoices by `year`, `status` and `page`; 404 for values the page does not offer."""
+    visible = visible_invoices(customer)
+    years = [day.year for day in visible.dates("period_start", "year", order="DESC")]
+    chooser = InvoiceFilter(request.GET, years=years)
+    if not chooser.is_valid():
+        raise Http404
+    try:
+        shown = Paginator(visible.filter(**chooser.chosen()), PER_PAGE).page(request.GET.get("page", 1))
+    except InvalidPage as missing:
+        raise Http404 from missing
+    chosen = request.GET.copy()
+    chosen.pop("page", None)
+    return page(
+        request,
+        "portal/invoices.html",
+        section="invoices",
+        chooser=chooser,
+        invoices=shown,
+        is_filtered=bool(chooser.chosen()),
+        any_invoice=bool(years),
+        query=chosen.urlencode(),
+    )
+
+
+@require_safe
+@for_customer
+def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpResponseBase:
+    """Show one invoice with the working of every line."""
+    found = visible_invoice(customer, number)
+    return page(
+        request, "portal/invoice.html", section="invoices", invoice=found, document=invoice_document(found)
+    )
+
+
+@require_safe
+@for_customer
+def invoice_file(request: HttpRequest, *, customer: Customer, number: str) -> HttpResponseBase:
+    """Download one invoice as PDF."""
+    found = visible_invoice(customer, number)
+    try:
+        content = invoice_pdf(found)
+    except DocumentsUnavailable:
+        return page(request, "portal/no_pdf.html", section="invoices", invoice=found, status=503)
+    name = invoice_file_name(found)
+    return HttpResponse(
+        content,
+        content_type="application/pdf",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )

@@ -1,0 +1,108 @@
+"""The running billing period: what was used and what it costs so far, by the function that makes the invoice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from billing.documents import InvoiceDocument, invoice_document
+from billing.drafts import InvoiceDraft
+from billing.errors import RatingFailed
+from billing.formatting import money, plural
+from billing.invoicing import draw_up, periods_ending_in, preview_invoice
+from billing.models import Invoice, InvoiceStatus, Rate, Subscription
+from billing.rating import describe, parse_rate
+from billing.subscribing import whole_period
+from customers.models import Customer
+from metering.models import Meter
+from metering.periods import Period, clip, local_day
+
+RECENT = timedelta(days=62)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RateWords:
+    """One price of a plan: what it is for, and what it costs in a sentence."""
+
+    label: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBill:
+    """One subscription's running period. `document` is None while its usage cannot be priced."""
+
+    subscription: Subscription
+    period: Period
+    rates: Sequence[RateWords]
+    meters: Sequence[Meter]
+    document: InvoiceDocument | None
+
+
+def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
+    """Give what each subscription that covers today costs so far. Writes nothing."""
+    today = local_day(now, customer.timezone)
+    current = (
+        Subscription.objects.filter(
+            Q(end_on=None) | Q(end_on__gt=today), customer=customer, start_on__lte=today
+        )
+        .select_related("plan", "customer")
+        .prefetch_related("plan__rates__meter")
+        .order_by("start_on", "pk")
+    )
+    return [_running_bill(each, now=now) for each in current]
+
+
+def bills_in_preparation(customer: Customer, *, now: datetime) -> list[InvoiceDraft]:
+    """Give what recent periods that are over cost, as long as no invoice is issued for them, latest first."""
+    today = local_day(now, customer.timezone)
+    since = today - RECENT
+    ended = [
+        due
+        for subscription in Subscription.objects.filter(
+            Q(end_on=None) | Q(end_on__gt=since), customer=customer, start_on__lt=today
+        ).select_related("plan", "customer")
+        for due in periods_ending_in(subscription, first=since, last=today)
+    ]
+    invoiced = set(
+        Invoice.objects.filter(customer=customer, period_end__gt=since)
+        .exclude(status=InvoiceStatus.DRAFT)
+        .values_list("subscription_id", "period_start")
+    )
+    missing = [due for due in ended if (due.subscription.pk, due.period.start_on) not in invoiced]
+    drawn = draw_up(missing, now=now, watermark=None)
+    for _, problem in drawn.failures:
+        log.error("An invoice in preparation cannot be shown: %s", problem)
+    return sorted(drawn.drafts, key=lambda draft: draft.due.period.end_on, reverse=True)
+
+
+def _running_bill(subscription: Subscription, *, now: datetime) -> RunningBill:
+    rates = list(subscription.plan.rates.all())
+    meters = {rate.meter.pk: rate.meter for rate in rates if rate.meter is not None}
+    whole = whole_period(subscription, local_day(now, subscription.timezone))
+    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
+    try:
+        document = invoice_document(preview_invoice(subscription, now=now))
+    except RatingFailed:
+        log.exception("The running amount of %s cannot be shown.", subscription)
+        document = None
+    return RunningBill(
+        subscription=subscription,
+        period=covered or whole,
+        rates=[_words(rate, currency=subscription.plan.currency) for rate in rates],
+        meters=list(meters.values()),
+        document=document,
+    )
+
+
+def _words(rate: Rate, *, currency: str) -> RateWords:
+    unit = rate.meter.unit if rate.meter and rate.meter.unit else "unit"
+    parsed = parse_rate(rate.terms)
+    label = rate.label or (rate.meter.label if rate.meter else getattr(parsed, "label", ""))
+    sentence = describe(parsed, lambda amount: money(amount, currency), unit=(unit, plural(unit)))
+    return RateWords(label, sentence)

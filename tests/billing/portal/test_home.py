@@ -1,0 +1,207 @@
+"""The overview: usage and amount so far, from the function that makes the invoice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from billing.closing import Month, close_period
+from billing.invoicing import preview_invoice
+from billing.models import Invoice, Plan, Subscription
+from billing.portal.chart import usage_chart
+from billing.subscribing import end_subscription, subscribe
+from customers.models import Customer
+from metering.models import Meter
+from metering.periods import Period
+from tests.billing.portal.conftest import MID_NOVEMBER
+from tests.factories import make_customer, make_meter, make_plan, send_tickets
+
+HOME = "/portal/"
+NOVEMBER = "2026-11-03T10:00:00Z"
+
+
+def home(client: Client, **query: str) -> str:
+    answer = client.get(HOME, query)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_usage_so_far_costs_what_the_preview_says(anna: Client, acme: Customer) -> None:
+    send_tickets(43, occurred_at=NOVEMBER)
+    text = home(anna)
+    assert "43 tickets × $2.00 = $86.00" in text
+    assert preview_invoice(Subscription.objects.get(), now=MID_NOVEMBER).total == Decimal(86)
+    assert "So far in 1–30 November 2026" in text
+    assert "As of 20 November 2026, 13:00, Europe/Berlin time" in text
+
+
+def test_an_amount_so_far_is_no_forecast(anna: Client, acme: Customer) -> None:
+    send_tickets(10, occurred_at=NOVEMBER)
+    text = home(anna).lower()
+    for word in ("forecast", "estimate", "expected", "projected"):
+        assert word not in text
+
+
+def test_looking_at_the_overview_writes_no_invoice(anna: Client, acme: Customer) -> None:
+    send_tickets(10, occurred_at=NOVEMBER)
+    home(anna)
+    assert not Invoice.objects.exists()
+
+
+def test_no_usage_is_zero_and_says_so(anna: Client, acme: Customer) -> None:
+    Subscription.objects.update(start_on=date(2026, 11, 1))
+    text = home(anna)
+    assert "$0.00" in text
+    assert "Nothing used since 1 November 2026." in text
+    assert "Your first invoice will stand here" in text
+
+
+def test_the_plan_is_said_in_plain_words(anna: Client) -> None:
+    text = home(anna)
+    assert "Support Outcome Plan" in text
+    assert "$2.00 per ticket" in text
+    assert "Billed monthly in USD, since 1 October 2026." in text
+
+
+def test_a_customer_without_a_plan_is_told_so(plan: Plan, sign_in: Callable[[Customer], Client]) -> None:
+    assert "No plan at the moment" in home(sign_in(make_customer("planless")))
+
+
+def test_a_plan_that_begins_tomorrow_here_does_not_run_yet(
+    plan: Plan, sign_in: Callable[[Customer], Client]
+) -> None:
+    auckland = make_customer("kiwi", timezone="Pacific/Auckland")
+    subscribe(auckland, plan=plan, start_on=date(2026, 11, 21))
+    client = sign_in(auckland)
+    with time_machine.travel(datetime(2026, 11, 20, 10, 59, tzinfo=UTC), tick=False):
+        assert "No plan at the moment" in home(client)
+    with time_machine.travel(datetime(2026, 11, 20, 11, 0, tzinfo=UTC), tick=False):
+        assert "So far in 21–30 November 2026" in home(client)
+
+
+def test_a_plan_that_ended_runs_no_more(anna: Client, acme: Customer) -> None:
+    end_subscription(Subscription.objects.get(), end_on=date(2026, 11, 20))
+    assert "No plan at the moment" in home(anna)
+
+
+def test_usage_that_cannot_be_priced_is_said_without_internal_words(anna: Client, acme: Customer) -> None:
+    stairs = {
+        "kind": "usage",
+        "meter": "seats",
+        "model": "stairstep",
+        "tiers": [{"up_to": "5", "flat_amount": "10"}],
+    }
+    make_meter("seats", unit="seat")
+    subscribe(acme, plan=make_plan(stairs, code="seats", name="Seats"), start_on=date(2026, 10, 1))
+    send_tickets(6, first=500, occurred_at=NOVEMBER, meter="seats")
+    text = home(anna)
+    assert "The amount cannot be shown at the moment." in text
+    assert "beyond the last step" not in text
+    assert "0 tickets × $2.00 = $0.00" in text, "the other plan is still shown"
+
+
+def test_a_period_that_is_over_is_shown_until_its_invoice_is_issued(anna: Client, acme: Customer) -> None:
+    send_tickets(120)
+    text = home(anna)
+    assert "1–31 October 2026: invoice being prepared" in text
+    assert "$240.00 so far" in text
+    close_period(Month(2026, 10), now=MID_NOVEMBER, grace_days=99)
+    assert "invoice being prepared" in home(anna), "a draft is no invoice yet"
+    close_period(Month(2026, 10), now=MID_NOVEMBER, grace_days=0)
+    text = home(anna)
+    assert "being prepared" not in text
+    assert "INV-2026-000001" in text
+
+
+def test_the_last_period_of_a_plan_that_ended_is_shown_too(anna: Client, acme: Customer) -> None:
+    send_tickets(3)
+    end_subscription(Subscription.objects.get(), end_on=date(2026, 10, 16))
+    assert "1–15 October 2026: invoice being prepared" in home(anna)
+
+
+def test_the_chart_has_a_bar_for_each_local_day(acme: Customer) -> None:
+    # 23:30 UTC on 2 November is 00:30 on 3 November in Berlin.
+    send_tickets(2, occurred_at="2026-11-02T22:30:00Z")
+    send_tickets(5, first=100, occurred_at="2026-11-02T23:30:00Z")
+    chart = usage_chart(
+        Meter.objects.get(),
+        customer_id=acme.pk,
+        during=Period(date(2026, 11, 1), date(2026, 12, 1), "Europe/Berlin"),
+        now=MID_NOVEMBER,
+    )
+    assert len(chart.bars) == 30
+    assert [(bar.label, bar.value) for bar in chart.bars[:4]] == [
+        ("1 November 2026", "0 tickets"),
+        ("2 November 2026", "2 tickets"),
+        ("3 November 2026", "5 tickets"),
+        ("4 November 2026", "0 tickets"),
+    ]
+    # The scale ends at 6: five sixths and two sixths of the height.
+    assert (chart.top, chart.middle) == ("6", "3")
+    assert (chart.bars[2].height, chart.bars[2].y) == ("83.333%", "16.667%")
+    assert chart.bars[1].height == "33.333%"
+    assert [bar.label for bar in chart.bars if bar.is_now] == ["20 November 2026"]
+    assert len([bar for bar in chart.bars if bar.is_ahead]) == 10
+    assert chart.summary == "7 tickets since 1 November 2026; most on 3 November 2026: 5 tickets."
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "each", "bars"),
+    [
+        (date(2026, 11, 1), date(2026, 12, 1), "day", 30),
+        (date(2026, 10, 1), date(2027, 1, 1), "week", 14),
+        (date(2026, 1, 1), date(2027, 1, 1), "month", 12),
+    ],
+)
+def test_longer_periods_have_longer_bars(
+    acme: Customer, start: date, end: date, each: str, bars: int
+) -> None:
+    chart = usage_chart(
+        Meter.objects.get(), customer_id=acme.pk, during=Period(start, end, "UTC"), now=MID_NOVEMBER
+    )
+    assert (chart.each, len(chart.bars)) == (each, bars)
+
+
+def test_the_table_behind_the_chart_lists_the_days_so_far(anna: Client) -> None:
+    send_tickets(5, occurred_at=NOVEMBER)
+    text = home(anna)
+    table = text[text.index("<details>") : text.index("</details>")]
+    assert table.count('<th scope="row">') == 20 + 1  # days until today, and the sum
+    assert "21 November 2026" not in table
+
+
+def test_a_second_meter_is_chosen_by_its_link(anna: Client, acme: Customer) -> None:
+    make_meter("calls", label="API Calls", unit="call")
+    rate: dict[str, Any] = {"kind": "usage", "meter": "calls", "model": "per_unit", "unit_amount": "0.01"}
+    subscribe(acme, plan=make_plan(rate, code="calls", name="Calls"), start_on=date(2026, 11, 1))
+    assert "Tickets Resolved</bdi> per day" in home(anna)
+    assert "API Calls</bdi> per day" in home(anna, meter="calls")
+
+
+def test_names_are_escaped(plan: Plan, sign_in: Callable[[Customer], Client]) -> None:
+    customer = make_customer("evil", name="<script>alert(1)</script>")
+    Meter.objects.update(label="<b>bold</b>")
+    subscribe(customer, plan=plan, start_on=date(2026, 10, 1))
+    text = home(sign_in(customer))
+    assert "<script>" not in text
+    assert "<b>bold" not in text
+
+
+def test_the_overview_asks_the_database_as_often_for_many_events_as_for_few(
+    anna: Client, acme: Customer
+) -> None:
+    send_tickets(1, occurred_at=NOVEMBER)
+    with CaptureQueriesContext(connection) as few:
+        home(anna)
+    send_tickets(300, first=1000, occurred_at=NOVEMBER)
+    with CaptureQueriesContext(connection) as many:
+        home(anna)
+    assert len(many) == len(few) <= 16

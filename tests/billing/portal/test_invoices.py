@@ -1,0 +1,160 @@
+"""The list of invoices and the page of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Count
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from billing.closing import Month, close_period
+from billing.documents import invoice_document
+from billing.models import Invoice, Plan, Subscription
+from billing.subscribing import subscribe
+from customers.models import Customer
+from tests.factories import NOW, make_customer, make_meter, make_plan, send_tickets
+
+INVOICES = "/portal/invoices/"
+
+
+def text_of(client: Client, path: str = INVOICES, **query: str) -> str:
+    answer = client.get(path, query)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def issue_months(customer: Customer, count: int) -> None:
+    """Bills the last `count` months before November 2026."""
+    first = 2026 * 12 + 10 - count
+    Subscription.objects.filter(customer=customer).update(start_on=date(first // 12, first % 12 + 1, 1))
+    for index in range(first, first + count):
+        close_period(Month(index // 12, index % 12 + 1), now=NOW, grace_days=0)
+
+
+def test_an_invoice_explains_its_line(anna: Client, october: Invoice) -> None:
+    text = text_of(anna, f"{INVOICES}{october.number}/")
+    assert "120 tickets × $2.00 = $240.00" in text
+    assert "1–31 October 2026" in text
+    assert "Europe/Berlin time" in text
+    assert f"{INVOICES}{october.number}/lines/1/events/" in text
+    assert f"{INVOICES}{october.number}/pdf/" in text
+
+
+def test_the_page_and_the_file_say_the_same(anna: Client, october: Invoice) -> None:
+    answer = anna.get(f"{INVOICES}{october.number}/pdf/")
+    assert answer["Content-Type"] == "application/pdf"
+    assert answer["Content-Disposition"] == f'attachment; filename="{october.number}.pdf"'
+    assert answer.content.startswith(b"%PDF-")
+    document = invoice_document(october)
+    page = text_of(anna, f"{INVOICES}{october.number}/")
+    for each in document.lines:
+        for step in each.words.steps:
+            assert step.sentence in page
+
+
+def test_a_server_that_cannot_make_files_says_so_and_offers_the_page(
+    anna: Client, october: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing.documents import DocumentsUnavailable
+
+    def fail(_: Invoice) -> bytes:
+        raise DocumentsUnavailable("no pango")
+
+    monkeypatch.setattr("billing.portal.invoices.invoice_pdf", fail)
+    answer = anna.get(f"{INVOICES}{october.number}/pdf/")
+    assert answer.status_code == 503
+    assert "The PDF file cannot be made right now" in answer.content.decode()
+
+
+@pytest.mark.parametrize(("status", "words"), [("paid", "Paid"), ("void", "Void: nothing to pay")])
+def test_a_paid_or_void_invoice_says_so(anna: Client, october: Invoice, status: str, words: str) -> None:
+    Invoice.objects.update(status=status)
+    text = text_of(anna, f"{INVOICES}{october.number}/")
+    assert words in text
+    assert "by 4 December 2026" not in text
+
+
+def test_the_list_begins_with_the_latest(anna: Client, acme: Customer) -> None:
+    issue_months(acme, 3)
+    text = text_of(anna)
+    assert (
+        text.index("1–31 October 2026") < text.index("1–30 September 2026") < text.index("1–31 August 2026")
+    )
+
+
+def test_a_customer_without_invoices_is_told_when_the_first_comes(anna: Client) -> None:
+    assert "No invoices yet" in text_of(anna)
+
+
+def test_the_list_is_filtered_by_year_and_status(anna: Client, acme: Customer) -> None:
+    issue_months(acme, 12)  # November 2025 to October 2026
+    old = text_of(anna, year="2025")
+    assert "1–30 November 2025" in old
+    assert old.count('role="rowheader"') == 2
+    assert "No invoice matches." in text_of(anna, status="paid")
+    assert "1–31 October 2026" in text_of(anna, year="2026", status="issued")
+
+
+def test_the_list_has_pages_that_keep_the_filter(anna: Client, acme: Customer) -> None:
+    issue_months(acme, 21)
+    first = text_of(anna, status="issued")
+    assert "Page 1 of 2" in first
+    assert "?status=issued&amp;page=2" in first
+    second = text_of(anna, status="issued", page="2")
+    assert second.count('role="rowheader"') == 1
+    assert first.count('role="rowheader"') == 20
+
+
+def test_the_list_asks_the_database_as_often_for_twenty_invoices_as_for_one(
+    anna: Client, acme: Customer
+) -> None:
+    issue_months(acme, 1)
+    with CaptureQueriesContext(connection) as one:
+        text_of(anna)
+    issue_months_before(acme)
+    with CaptureQueriesContext(connection) as many:
+        assert text_of(anna).count('role="rowheader"') == 20
+    assert len(many) == len(one) <= 7
+
+
+def issue_months_before(customer: Customer) -> None:
+    """Bills nineteen months before October 2026, beside the one that is there."""
+    Subscription.objects.filter(customer=customer).update(start_on=date(2025, 3, 1))
+    for index in range(2025 * 12 + 2, 2025 * 12 + 2 + 19):
+        close_period(Month(index // 12, index % 12 + 1), now=NOW, grace_days=0)
+
+
+def test_an_invoice_asks_the_database_as_often_for_many_lines_as_for_one(
+    acme: Customer, plan: Plan, anna: Client
+) -> None:
+    rates: list[dict[str, Any]] = []
+    for n in range(12):
+        make_meter(f"m{n}")
+        rates.append({"kind": "usage", "meter": f"m{n}", "model": "per_unit", "unit_amount": "1"})
+    subscribe(acme, plan=make_plan(*rates, code="wide"), start_on=date(2026, 10, 1))
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    counts = set()
+    for invoice in Invoice.objects.annotate(size=Count("lines")):
+        with CaptureQueriesContext(connection) as queries:
+            page = text_of(anna, f"{INVOICES}{invoice.number}/")
+        assert page.count("See the events behind it") == invoice.size
+        counts.add((invoice.size, len(queries)))
+    assert counts == {(1, 5), (12, 5)}  # session, person, access with customer, invoice, lines
+
+
+def test_dates_are_those_of_the_customers_zone(
+    plan: Plan, sign_in: Callable[[Customer], Client], settings: Any
+) -> None:
+    kiwi = make_customer("kiwi", timezone="Pacific/Auckland")
+    subscribe(kiwi, plan=plan, start_on=date(2026, 10, 1))
+    send_tickets(1, customer="kiwi")
+    close_period(Month(2026, 10), now=NOW, grace_days=0)  # noon UTC on the 20th is the 21st in Auckland
+    invoice = Invoice.objects.get(customer=kiwi)
+    text = text_of(sign_in(kiwi), f"{INVOICES}{invoice.number}/")
+    assert "21 November 2026" in text
+    assert "20 November 2026" not in text
