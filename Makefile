@@ -30,7 +30,8 @@ test: install ## Run all tests
 	$(VENV)/python -m pytest $(ARGS)
 
 bench: install ## Measure the speed and write docs/benchmarks.md
-	$(VENV)/python -m pytest tests/benchmarks -o addopts="--import-mode=importlib" -q -s $(ARGS)
+	DATA_DIR="$${BENCH_DATA_DIR:-.data-bench}" $(VENV)/python -m pytest $(or $(ARGS),tests/benchmarks) \
+	    -o addopts="--import-mode=importlib" -o faulthandler_timeout=0 -q -s
 
 lint: install ## Check style, types, import directions, templates and migrations
 	$(VENV)/ruff check .

@@ -202,6 +202,7 @@ LOGGING = {
         "fontTools": {"level": "WARNING"},  # tells each step
         "weasyprint.progress": {"level": "WARNING"},
         "procrastinate.blueprints": {"level": "WARNING"},  # says at every start that it read its own tasks
+        "procrastinate.periodic": {"level": "WARNING"},  # and that it registered the periodic ones
     },
 }
 

@@ -49,3 +49,10 @@ class EventRefused(MeteringError):
     def __init__(self, message: str, *, code: str, field: str | None = None) -> None:
         super().__init__(message, field=field)
         self.code = code
+
+
+class LedgerMismatch(MeteringError):
+    """Event rows are missing, or there are too many: the one thing that must never be."""
+
+    code = "ledger_mismatch"
+    field = None

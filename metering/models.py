@@ -328,8 +328,9 @@ class BatchKind(models.TextChoices):
 class EventBatch(models.Model):
     """The ledger row of one batch, written in the same transaction as its events.
 
-    `stored` is the number of event rows that carry this batch's id. `position` is given after the commit, in commit
-    order as others can see it: every batch up to a position is visible to whoever can see that position.
+    `stored` is the number of event rows that carry this batch's id: as the batch that stored, released or voided
+    them. `position` is given after the commit, in commit order as others can see it: every batch up to a position
+    is visible to whoever can see that position.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -337,6 +338,9 @@ class EventBatch(models.Model):
     source = models.CharField(max_length=100)
     received_at = models.DateTimeField()
     stored = models.IntegerField(help_text="Event rows written with this batch's id.")
+    pruned = models.IntegerField(
+        db_default=0, help_text="Rows of these that were archived and deleted since."
+    )
     accepted = models.IntegerField(default=0)
     duplicates = models.IntegerField(default=0)
     conflicts = models.IntegerField(default=0)
@@ -434,6 +438,16 @@ class Event(models.Model):
                 condition=models.Q(meter=None) | models.Q(customer=None),
                 name="event_unmatched",
             ),
+            models.Index(
+                fields=["released_batch_id"],
+                condition=models.Q(released_batch_id__isnull=False),
+                name="event_released",
+            ),
+            models.Index(
+                fields=["voided_batch_id"],
+                condition=models.Q(voided_batch_id__isnull=False),
+                name="event_voided",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -460,3 +474,62 @@ class EventConflict(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Rollup(models.Model):
+    """One row: the ledger position up to which UsageByDay counts. Its row lock lets one folder work at a time."""
+
+    singleton = models.BooleanField(primary_key=True, default=True)
+    folded_position = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(singleton=True), name="rollup_one_row")
+        ]
+
+    def __str__(self) -> str:
+        return f"folded up to position {self.folded_position}"
+
+
+class RollupZone(models.Model):
+    """The time zone in which a customer's days were first cut in UsageByDay. Rows of two zones would overlap."""
+
+    customer = models.OneToOneField(
+        Customer, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+    zone = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.zone
+
+
+class UsageByDay(models.Model):
+    """What a customer's events of an additive meter add up to in `[starts_at, ends_at)`: see metering.rollup.
+
+    Days are cut at midnight in UTC and in the customer's time zone (RollupZone), so both kinds of day are sums
+    of whole rows.
+    For charts and dashboards; an invoice never reads it.
+    """
+
+    pk = models.CompositePrimaryKey("meter", "starts_at", "customer", "ends_at")
+    meter = models.ForeignKey(
+        Meter, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    starts_at = models.DateTimeField()
+    customer = models.ForeignKey(
+        Customer, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    ends_at = models.DateTimeField()
+    amount = QuantityField(max_digits=38, decimal_places=18)
+    events = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "usage by day"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="usagebyday_not_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.events} events from {self.starts_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,99 @@
+"""One month of events for the benchmarks, made by the database itself and kept between runs.
+
+1,000 customers, 5 meters, BENCH_EVENTS events (10 million unless set) in October 2026, in batches of 1,000, in the
+order of time as they would arrive. A fifth of the customers live in New York, the others in UTC.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from django.db import connection, transaction
+
+from metering.models import Meter
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "10000000"))
+CUSTOMERS = 1_000
+BATCH = 1_000
+START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+METERS = {
+    "tickets_resolved": "count",
+    "api_calls": "count",
+    "logins": "count",
+    "llm_tokens": "sum",
+    "minutes": "sum",
+}
+
+MAKE_CUSTOMERS = """
+INSERT INTO customers_customer (code, name, email, timezone, currency, address, tax_id, traits, created_at)
+SELECT 'customer-' || n, 'Customer ' || n, '', CASE WHEN n %% 5 = 0 THEN 'America/New_York' ELSE 'UTC' END, 'USD',
+       '', '', '{}', now()
+FROM generate_series(1, %s) n
+"""
+MAKE_BATCHES = """
+INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, duplicates, conflicts, unmatched,
+                                 rejected, first_occurred_at, last_occurred_at, position)
+SELECT md5('batch-' || b)::uuid, 'received', 'bench', %(start)s + %(step)s * %(size)s * (b + 1), %(size)s, %(size)s,
+       0, 0, 0, 0, %(start)s + %(step)s * %(size)s * b, %(start)s + %(step)s * (%(size)s * (b + 1) - 1), b + 1
+FROM generate_series(0, %(batches)s - 1) b
+"""
+# Keys are UUIDs in the order of time. Customer and meter are spread evenly and without a pattern.
+MAKE_EVENTS = """
+INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, value, occurred_at, received_at, subject,
+                            dimensions)
+SELECT id, 'bench', id::text, batch_id, meter_id, %(first_customer)s + customer, CASE WHEN nth > 2 THEN amount END,
+       occurred_at, received_at, CASE WHEN nth = 0 THEN 'ticket-' || n END,
+       CASE WHEN nth = 3 THEN jsonb_build_object('model', substr('abc', amount %% 3 + 1, 1)) END
+FROM (
+    SELECT n, (lpad(to_hex(n), 12, '0') || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid AS id,
+           md5('batch-' || n / %(size)s)::uuid AS batch_id, ('x' || substr(hash, 20, 6))::bit(24)::int %% 5 AS nth,
+           ('x' || substr(hash, 26, 6))::bit(24)::int %% %(customers)s AS customer,
+           ('x' || substr(hash, 9, 4))::bit(16)::int %% 1000 AS amount, %(start)s + %(step)s * n AS occurred_at,
+           %(start)s + %(step)s * %(size)s * (n / %(size)s + 1) AS received_at
+    FROM (SELECT n, md5(n::text) AS hash FROM generate_series(%(first)s, %(last)s) n) numbers
+) drawn, LATERAL (SELECT (%(meters)s::bigint[])[nth + 1] AS meter_id) meter
+"""
+
+
+def make_dataset() -> None:
+    """Make the month unless it is there already."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT last_position FROM metering_eventledger")
+        found = cursor.fetchone()
+        if found is not None:
+            if found[0] * BATCH != EVENTS:
+                raise RuntimeError(
+                    f"The benchmark database holds {found[0] * BATCH:,} events, not {EVENTS:,}. "
+                    "Delete its folder, or set BENCH_EVENTS to that number."
+                )
+            return
+    print(f"\nMaking {EVENTS:,} events once ...", flush=True)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(MAKE_CUSTOMERS, [CUSTOMERS])
+        cursor.execute("SELECT min(id) FROM customers_customer")
+        first_customer = cursor.fetchone()[0]
+        meters = [
+            Meter.objects.create(
+                code=code, label=code, type=type_, dimensions=["model"] if code == "llm_tokens" else []
+            ).pk
+            for code, type_ in METERS.items()
+        ]
+        shape = {
+            "start": START,
+            "step": (END - START) / EVENTS,
+            "size": BATCH,
+            "batches": EVENTS // BATCH,
+            "customers": CUSTOMERS,
+            "first_customer": first_customer,
+            "meters": meters,
+        }
+        cursor.execute(MAKE_BATCHES, shape)
+        part = 1_000_000
+        for first in range(0, EVENTS, part):
+            cursor.execute(MAKE_EVENTS, shape | {"first": first, "last": min(first + part, EVENTS) - 1})
+            print(f"  {min(first + part, EVENTS):,}", flush=True)
+        cursor.execute("INSERT INTO metering_eventledger VALUES (true, %s)", [EVENTS // BATCH])
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) metering_event")
+        cursor.execute("ANALYZE")
