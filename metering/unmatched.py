@@ -10,14 +10,15 @@ from django.db import connection
 from django.db.models import Q
 
 from metering.models import Event
+from metering.releasing import FITS, FITS_PARAMETERS
 
 WAITING_AT_MOST = 1_000
 
 # An event whose meter exists by now and whose customer does not waits for the customer only, and the other way round.
-REASONS = """
+REASONS = f"""
 WITH waiting AS (
-    SELECT e.meter_code, e.customer_code, e.value, e.received_at,
-           m.id AS meter_id, m.status, m.type, c.id AS customer_id
+    SELECT e.meter_code, e.customer_code, e.received_at, m.id AS meter_id, m.status, ({FITS}) AS fits,
+           c.id AS customer_id
     FROM metering_event e
     LEFT JOIN metering_meter m ON m.code = e.meter_code
     LEFT JOIN customers_customer c ON c.code = e.customer_code
@@ -27,12 +28,12 @@ SELECT reason, code, count(*), min(received_at), max(received_at)
 FROM waiting CROSS JOIN LATERAL (VALUES
     (CASE WHEN meter_id IS NULL THEN 'unknown_meter'
           WHEN status = 'draft' THEN 'draft_meter'
-          WHEN type <> 'count' AND value IS NULL THEN 'value_missing' END, meter_code),
+          WHEN NOT fits THEN 'refused' END, meter_code),
     (CASE WHEN customer_id IS NULL THEN 'unknown_customer' END, customer_code)
 ) AS why (reason, code)
 WHERE reason IS NOT NULL
 GROUP BY reason, code ORDER BY count(*) DESC, reason, code
-"""
+"""  # noqa: S608  FITS is a text of the program
 
 
 class Reason(StrEnum):
@@ -41,7 +42,7 @@ class Reason(StrEnum):
     UNKNOWN_METER = "unknown_meter"
     UNKNOWN_CUSTOMER = "unknown_customer"
     DRAFT_METER = "draft_meter"
-    VALUE_MISSING = "value_missing"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Waiting:
 def waiting_by_reason() -> list[Waiting]:
     """Give what unmatched events wait for, the most events first. One query over the unmatched ones only."""
     with connection.cursor() as cursor:
-        cursor.execute(REASONS)
+        cursor.execute(REASONS, FITS_PARAMETERS)
         return [Waiting(Reason(reason), *rest) for reason, *rest in cursor.fetchall()]
 
 

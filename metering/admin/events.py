@@ -164,8 +164,8 @@ def _advice(request: HttpRequest, waiting: Waiting) -> dict[str, Any]:
             reason, todo = f"The meter “{code}” is a draft.", "Open the meter and activate it"
             url, needed = _meter_page(code), "metering.change_meter"
         case _:
-            reason = f"The meter “{code}” needs a value, and these events carry none."
-            todo, url, needed = "Send them again with a new key and a value", "", ""
+            reason = f"The meter “{code}” cannot count these events: they lack a value, subject or dimension it needs."
+            todo, url, needed = "Send them again, complete and with new keys", "", ""
     return {
         "waiting": waiting,
         "reason": reason,

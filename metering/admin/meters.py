@@ -21,7 +21,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from customers.codes import code_from_label
 from customers.staff_pages import StaffAdmin, bar_chart, say_next
+from metering.defining import frozen_reason
 from metering.measuring import measure_series
+from metering.meter_types import ONLY_ON
 from metering.models import Event, Meter, MeterStatus, validate_dimension
 from metering.periods import Interval
 from metering.releasing import release_unmatched
@@ -29,6 +31,10 @@ from metering.releasing import release_unmatched
 CHART_DAYS = 30
 LATEST = 10
 STATUS_COLOURS = {MeterStatus.ACTIVE: "success", MeterStatus.DRAFT: "info", MeterStatus.DEPRECATED: "warning"}
+
+
+NAMED = ("label", "code", "unit", "dimensions", "description")
+CONVERSION = ("filters", ("factor", "divisor"), ("rounding_function", "rounding_digits"))
 
 
 class DimensionsField(forms.CharField):
@@ -63,13 +69,16 @@ class MeterForm(forms.ModelForm):
 
     class Meta:
         model = Meter
-        fields = ("label", "code", "type", "unit", "dimensions", "description", "status")
+        fields = (*NAMED, *Meter.DEFINITION_FIELDS, "allow_negative", "status")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_label"
+        for name, (type_, _) in ONLY_ON.items():
+            if name in self.fields:
+                self.fields[name].widget.attrs["data-row-for"] = f"type: {type_.value}"
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("label", ""))
@@ -92,7 +101,6 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
     list_display = ("label", "code", "type_name", "unit", "dimension_names", "status_badge")
     list_filter = ("type", "status")
     search_fields = ("label", "code", "description")
-    radio_fields = {"type": admin.VERTICAL}
     compressed_fields = True
 
     @display(description="Type", ordering="type")
@@ -108,27 +116,24 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
         return meter.status, meter.get_status_display()
 
     def get_fieldsets(self, request: HttpRequest, obj: Meter | None = None) -> Any:
-        names = ("label", "code", "type", "unit", "dimensions", "description")
-        if obj is None:
-            return [
-                (
-                    None,
-                    {
-                        "fields": names,
-                        "description": "What do you count? One meter per thing you may want to charge for or compare.",
-                    },
-                )
-            ]
-        reason = ""
-        if obj.status != MeterStatus.DRAFT:
-            reason = (
-                "Code and type cannot be changed: events were counted by them. "
-                "To count in another way, create another meter."
-            )
-        return [("Definition", {"fields": (*names, "status"), "description": reason})]
+        frozen = frozen_reason(obj) if obj is not None else None
+        settings_of_type = [name for name, (type_, _) in ONLY_ON.items() if obj is None or obj.type == type_]
+        if obj is not None and not frozen:
+            settings_of_type = list(ONLY_ON)
+        counting = {"fields": ("type", *settings_of_type), "description": _frozen_words(frozen)}
+        return [
+            ("Definition" if obj else None, {"fields": NAMED if obj is None else (*NAMED, "status")}),
+            ("How events are counted", counting),
+            (
+                "Filter, conversion and rounding",
+                {"fields": (*CONVERSION, "allow_negative"), "classes": ["collapse"]},
+            ),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> Any:
-        return ("code", "type") if obj is not None and obj.status != MeterStatus.DRAFT else ()
+        if obj is None or obj.status == MeterStatus.DRAFT:
+            return ()
+        return ("code", *Meter.DEFINITION_FIELDS) if frozen_reason(obj) else ("code",)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Accept a code from a link, as the page of unmatched events gives."""
@@ -164,6 +169,12 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
         if meter is not None:
             context |= usage_panel(meter, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _frozen_words(reason: str | None) -> str:
+    if reason is None:
+        return ""
+    return f"This cannot be changed any more: {reason}. To count in another way, create another meter."
 
 
 def usage_panel(meter: Meter, *, now: datetime) -> dict[str, Any]:

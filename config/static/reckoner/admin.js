@@ -59,6 +59,14 @@ function conditionalParts() {
   update();
 }
 
+/* A field that only one choice needs is shown with its whole row: data-row-for="field: value". */
+function conditionalRows() {
+  for (const field of document.querySelectorAll("[data-row-for]")) {
+    const row = field.closest(".form-row") || field.closest(".rk-field");
+    if (row) row.dataset.shownFor = field.dataset.rowFor;
+  }
+}
+
 /* A tier begins where the one before ends; the last one stays open. */
 function tierTables() {
   for (const table of document.querySelectorAll("[data-tiers]")) {
@@ -112,6 +120,7 @@ document.addEventListener("DOMContentLoaded", () => {
   suggestCodes();
   labelCells();
   copyButtons();
+  conditionalRows();
   conditionalParts();
   tierTables();
   autoSubmit();

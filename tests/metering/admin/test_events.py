@@ -78,7 +78,7 @@ def test_each_unmatched_event_is_listed_under_what_it_waits_for() -> None:
         (Reason.UNKNOWN_METER, "tickets_resolved", 2),
         (Reason.UNKNOWN_CUSTOMER, "nobody", 1),
         (Reason.DRAFT_METER, "drafted", 1),
-        (Reason.VALUE_MISSING, "tokens", 1),
+        (Reason.REFUSED, "tokens", 1),
     }
 
 

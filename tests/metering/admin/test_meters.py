@@ -23,13 +23,8 @@ def staff() -> Client:
 
 
 def fields(**changes: Any) -> dict[str, Any]:
-    return {
-        "label": "Tickets Resolved",
-        "code": "",
-        "type": "count",
-        "unit": "ticket",
-        "dimensions": "",
-    } | changes
+    named = {"label": "Tickets Resolved", "code": "", "type": "count", "unit": "ticket", "dimensions": ""}
+    return named | {"filters": "{}", "factor": "1", "divisor": "1", "rounding_digits": "0"} | changes
 
 
 def test_a_meter_gets_its_code_from_its_label(staff: Client) -> None:
@@ -55,6 +50,10 @@ def test_a_meter_gets_its_code_from_its_label(staff: Client) -> None:
         ({"dimensions": "channel, channel"}, "dimensions", "named twice"),
         ({"dimensions": "9th floor"}, "dimensions", "Dimension names"),
         ({"type": "median"}, "type", "valid choice"),
+        ({"type": "percentile"}, "percentile", "Give the percentile"),
+        ({"window": "day"}, "window", "Only a maximum"),
+        ({"filters": "[1]"}, "filters", "Filters are an object"),
+        ({"divisor": "0"}, "divisor", "above 0"),
     ],
 )
 def test_a_bad_meter_is_refused_at_the_field(staff: Client, changes: Any, field: str, words: str) -> None:
@@ -89,10 +88,12 @@ def test_the_form_takes_the_code_from_the_page_of_unmatched_events(staff: Client
 
 
 def test_code_and_type_of_a_meter_in_use_are_read_only_and_say_why(staff: Client) -> None:
-    meter = make_meter()
+    meter = make_subscription().plan.rates.get().meter
+    assert meter is not None
+    send_tickets(1)
     page = reverse("admin:metering_meter_change", args=[meter.pk])
     shown = staff.get(page)
-    assert "Code and type cannot be changed" in text_of(shown)
+    assert "This cannot be changed any more: it has events." in text_of(shown)
     assert {"code", "type"}.isdisjoint(shown.context["adminform"].form.fields)
     staff.post(page, fields(label="Solved", code="other", type="sum", status="active"))
     meter.refresh_from_db()
