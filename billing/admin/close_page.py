@@ -32,21 +32,29 @@ class CloseForm(forms.Form):
         help_text="Grace days let late events still arrive. Issued invoices never change.",
     )
 
-    def __init__(self, data: Any = None, *, now: datetime) -> None:
+    sure = forms.BooleanField(
+        label="I have looked at the figures above.",
+        widget=UnfoldBooleanWidget,
+        error_messages={"required": "Look at the figures and tick the box first."},
+    )
+
+    def __init__(self, data: Any = None, *, now: datetime, shown: str = "") -> None:
+        """`shown` is the month to show before anything was sent; one that cannot be chosen gives the last month."""
         months = months_over(now)
-        super().__init__(data if data and "month" in data else None, initial={"month": str(months[0])})
+        known = shown if shown in map(str, months) else str(months[0])
+        super().__init__(data, initial={"month": known})
         choice: Any = self.fields["month"]
         choice.choices = [(str(month), month.name) for month in months]
 
     @property
     def chosen(self) -> Month:
-        if self.is_bound and self.is_valid():
+        if self.is_bound and "month" not in self.errors:
             return Month.parse(self.cleaned_data["month"])
         return Month.parse(self.initial["month"])
 
     def close(self, *, now: datetime, dry_run: bool = False) -> CloseReport:
         """Close the chosen month. Raises PeriodNotOver."""
-        at_once = self.is_bound and self.is_valid() and self.cleaned_data["issue_now"]
+        at_once = self.is_bound and not dry_run and self.cleaned_data["issue_now"]
         grace_days = 0 if at_once else settings.GRACE_DAYS
         return close_period(self.chosen, now=now, grace_days=grace_days, dry_run=dry_run)
 

@@ -1,11 +1,209 @@
-"""The first page: set-up steps until the first invoice exists, then what happened and what waits."""
+"""The first page: set-up steps until the first invoice exists, then what was billed, used, and what waits."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
+from django.db.models import Count, Max, Sum
+from django.db.models.functions import TruncMonth
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.formatting import money, month, quantity_of
+from billing.formatting import period as days_words
+from billing.models import Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from customers.models import ApiKey, Customer
+from customers.staff_pages import bar_chart
+from metering.admin.meters import curl_line
+from metering.measuring import measure_series
+from metering.models import EventBatch, EventConflict, Meter, MeterStatus
+from metering.periods import Anchor, Interval
+from metering.unmatched import WAITING_AT_MOST, count_waiting
+
+MONTHS = 6
+METERS_SHOWN = 4
+INVOICES_SHOWN = 8
+BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of setting up. `now` marks the first that is not done."""
+
+    title: str
+    text: str
+    done: bool
+    url: str
+    button: str
+    may: bool
+    now: bool = False
+    curl: str = ""
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    return context
+    """Add to the first page what this person may see."""
+    context = context | {"title": "Dashboard"}
+    now = timezone.now()
+    if not request.user.has_perm("billing.view_invoice"):
+        return context | {"nothing_to_see": True}
+    if not Invoice.objects.exists():
+        return context | {"steps": set_up_steps(request, now=now)}
+    return context | overview(now=now)
+
+
+def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
+    """Give the steps to the first invoice, each done when the database says so."""
+    meter = Meter.objects.exclude(status=MeterStatus.DRAFT).first()
+    plan = Plan.objects.order_by("-status").first()
+    customer = Customer.objects.filter(subscriptions__isnull=False).first() or Customer.objects.first()
+    has_key = ApiKey.objects.filter(revoked=False).exists()
+    may = request.user.has_perm
+    key_or_meter = "admin:customers_apikey_add" if not has_key else "admin:metering_event_changelist"
+    steps = [
+        Step(
+            "Create a meter",
+            "What is counted, for example “Tickets Resolved”.",
+            meter is not None,
+            reverse("admin:metering_meter_add"),
+            "Create a meter",
+            may("metering.add_meter"),
+        ),
+        Step(
+            "Write a plan and activate it",
+            "What it costs, for example $2.00 for each ticket resolved.",
+            Plan.objects.exclude(status=PlanStatus.DRAFT).exists(),
+            reverse("admin:billing_plan_change", args=[plan.pk])
+            if plan
+            else reverse("admin:billing_plan_add"),
+            "Open the draft" if plan else "Create a plan",
+            may("billing.add_plan"),
+        ),
+        Step(
+            "Create a customer and assign the plan",
+            "Who is billed, and from which day on.",
+            Subscription.objects.exists(),
+            reverse("admin:customers_customer_assign", args=[customer.pk])
+            if customer
+            else reverse("admin:customers_customer_add"),
+            f"Assign the plan to {customer.name}" if customer else "Create a customer",
+            may("customers.add_customer"),
+        ),
+        Step(
+            "Send the first event",
+            "Your systems send one event for each thing that happened, with an API key.",
+            EventBatch.objects.filter(accepted__gt=0).exists(),
+            reverse(key_or_meter),
+            "Look at the events" if has_key else "Make an API key",
+            may("customers.add_apikey") or has_key,
+            curl=curl_line(
+                meter.code if meter else "tickets_resolved",
+                customer_code=customer.code if customer else "acme",
+                now=now,
+            ),
+        ),
+        Step(
+            "Close the month",
+            "When the month is over, one page makes the invoices of all customers.",
+            False,
+            reverse("admin:billing_invoice_close"),
+            "Close a month",
+            may("billing.close_month"),
+        ),
+    ]
+    return list(_with_first_marked(steps))
+
+
+def overview(*, now: datetime) -> dict[str, Any]:
+    """Give revenue of the last months, usage of this one, what waits for a person, and the latest invoices."""
+    waiting = count_waiting()
+    drafts = Invoice.objects.filter(status=InvoiceStatus.DRAFT).aggregate(
+        count=Count("pk"), ready=Max("issue_after")
+    )
+    return {
+        "overview": True,
+        "revenue": revenue_by_currency(now=now),
+        "usage": _usage(now=now),
+        "month": month(now.date()),
+        "waiting": f"{waiting:,}+" if waiting == WAITING_AT_MOST else f"{waiting:,}",
+        "is_waiting": waiting > 0,
+        "conflicts": EventConflict.objects.count(),
+        "drafts": drafts["count"],
+        "without_plan": Customer.objects.filter(archived_at=None, subscriptions=None).count(),
+        "latest": [
+            {
+                "invoice": invoice,
+                "days": days_words(invoice.period_start, invoice.period_end),
+                "total": money(invoice.total, invoice.currency),
+            }
+            for invoice in Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN]
+        ],
+    }
+
+
+def revenue_by_currency(*, now: datetime) -> list[dict[str, Any]]:
+    """Sum issued invoices by the month in which their period began, for each currency on its own."""
+    today = now.astimezone(UTC).date()
+    anchor = Anchor(today.year, today.month, 1)
+    months = [anchor.boundary(Interval.MONTH, -back) for back in range(MONTHS, -1, -1)]
+    rows = (
+        Invoice.objects.filter(status__in=BILLED, period_start__gte=months[0])
+        .annotate(month=TruncMonth("period_start"))
+        .order_by()
+        .values("currency", "month")
+        .annotate(amount=Sum("total"))
+    )
+    sums: dict[str, dict[date, Decimal]] = {}
+    for row in rows:
+        sums.setdefault(row["currency"], {})[row["month"]] = row["amount"]
+    return [
+        {
+            "currency": currency,
+            "last": money(_of(by_month, months[-2]), currency),
+            "last_month": month(months[-2]),
+            "chart": bar_chart(((f"{each:%b}", _of(by_month, each)) for each in months), label=currency),
+        }
+        for currency, by_month in sorted(sums.items())
+    ]
+
+
+def _of(by_month: dict[date, Decimal], each: date) -> Decimal:
+    return by_month.get(each, Decimal(0))
+
+
+def _usage(*, now: datetime) -> list[dict[str, Any]]:
+    """Measure this month by day for the meters that plans bill, the most customers first."""
+    start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    billed = (
+        Meter.objects.filter(rates__plan__subscriptions__isnull=False)
+        .annotate(customers=Count("rates__plan__subscriptions__customer", distinct=True))
+        .order_by("-customers", "label")[:METERS_SHOWN]
+    )
+    shown = []
+    for meter in billed:
+        series = measure_series(meter, start=start, end=now, interval=Interval.DAY, zone="UTC")[0]
+        points = ((str(point.start.day), point.value) for point in series.points)
+        shown.append(
+            {
+                "meter": meter,
+                "total": quantity_of(series.total, meter.unit),
+                "chart": bar_chart(points, label=meter.label, ticks=12),
+            }
+        )
+    return shown
+
+
+def _with_first_marked(steps: Iterable[Step]) -> Iterable[Step]:
+    marked = False
+    for step in steps:
+        if step.done or marked:
+            yield step
+        else:
+            marked = True
+            yield Step(
+                step.title, step.text, step.done, step.url, step.button, step.may, now=True, curl=step.curl
+            )

@@ -143,7 +143,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         """Show what closing a month would make; with POST and the permission, make it."""
         require(request, "billing.view_invoice")
         now = timezone.now()
-        form = CloseForm(request.POST or request.GET or None, now=now)
+        form = CloseForm(request.POST or None, now=now, shown=request.GET.get("month", ""))
         if request.method == "POST":
             require(request, "billing.close_month")
             if form.is_valid():
