@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import Decimal, localcontext
 from typing import Any
 
-from billing.formatting import money, quantity, quantity_of
+from billing.formatting import WIDE, money, quantity, quantity_of
 from billing.rating import Step, step_from_json
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -34,7 +34,7 @@ class StepWords:
 class LineWords:
     """A line explained. `steps` is empty for a fee, which needs no working.
 
-    `rounding` says how the sum of `steps` became `amount`; empty when they are equal.
+    `rounding` says how the sum of several steps became `amount`; empty when they are equal.
     """
 
     quantity: str
@@ -47,16 +47,21 @@ class LineWords:
 def explain_line(line: Any, *, currency: str) -> LineWords:
     """Explain an InvoiceLine or a DraftLine in words, figures exact."""
     steps = [_as_step(each) for each in line.working]
-    exact = sum((step.amount for step in steps), Decimal(0))
+    with localcontext(WIDE):
+        exact = sum((step.amount for step in steps), Decimal(0))
     if len(steps) == 1 and steps[0].kind == "flat" and steps[0].label == line.description:
         steps = []  # a fee needs no working: it would say the line again
     written = money(line.amount, currency)
+    words = [explain_step(step, currency=currency, unit=line.unit) for step in steps]
+    rounding = "" if exact == line.amount else f"{money(exact, currency)}, rounded to {written}"
+    if len(words) == 1 and rounding:
+        words, rounding = [replace(words[0], amount=rounding)], ""
     return LineWords(
         quantity=quantity_of(line.quantity, line.unit) if line.kind == "usage" else "",
         unit_price="" if line.unit_amount is None else _price(line.unit_amount, steps, line, currency),
-        steps=tuple(explain_step(step, currency=currency, unit=line.unit) for step in steps),
+        steps=tuple(words),
         amount=written,
-        rounding="" if exact == line.amount else f"{money(exact, currency)}, rounded to {written}",
+        rounding=rounding,
     )
 
 

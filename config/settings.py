@@ -149,6 +149,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 SIMPLE_HISTORY_REVERT_DISABLED = True  # the past is shown, never put back past the rules
 SESAME_MAX_AGE = whole_number("MAGIC_LINK_MINUTES", default=30, least=1) * 60
 SESAME_ONE_TIME = True
+SESAME_TOKENS = ["sesame.tokens_v2"]  # the older form is weaker and never made here
 PORTAL_SESSION_HOURS = whole_number("PORTAL_SESSION_HOURS", default=12, least=1)
 
 # ---- security ------------------------------------------------------------------------------------

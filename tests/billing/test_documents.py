@@ -19,7 +19,6 @@ from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan
 from billing.subscribing import subscribe
 from customers.models import Customer
-from metering import catalog
 from tests.factories import (
     NOW,
     make_customer,
@@ -46,7 +45,6 @@ ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artefacts"
 @pytest.fixture(autouse=True)
 def _issuer(settings: Any) -> None:
     settings.ISSUER = ISSUER
-    catalog.forget()
 
 
 def issued(customer: Customer) -> Invoice:

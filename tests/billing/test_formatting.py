@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
-from billing.explaining import explain_step
+from billing.explaining import explain_line, explain_step
 from billing.formatting import direction, moment, money, period, plural, quantity, quantity_of
 from billing.rating import Usage, parse_rate, rate
 from billing.rating.terms import UsageRate
@@ -131,3 +132,59 @@ def test_packages_and_percentages_are_explained() -> None:
     assert sentences(package, "2001") == ["Packages of 1,000 | 3 × $10.00 = $30.00"]
     share = {"model": "percentage", "percent": "2.9"}
     assert sentences(share, "1000", unit="") == ["$1,000.00 × 2.9 % = $29.00"]
+
+
+def line_of(terms: dict[str, object], used: str, *, amount: str) -> SimpleNamespace:
+    parsed = parse_rate({"kind": "usage", "meter": "m"} | terms)
+    assert isinstance(parsed, UsageRate)
+    working = [step.as_json() for step in rate(parsed, Usage(Decimal(used))).working]
+    return SimpleNamespace(
+        kind="usage",
+        description="Tickets",
+        unit="ticket",
+        quantity=Decimal(used),
+        unit_amount=None,
+        amount=Decimal(amount),
+        working=working,
+    )
+
+
+def test_a_rounded_single_step_says_so_in_one_sentence() -> None:
+    terms = {"model": "per_unit", "unit_amount": "0.00031"}
+    words = explain_line(line_of(terms, "40", amount="0.01"), currency="USD")
+    assert [step.sentence for step in words.steps] == ["40 tickets × $0.00031 = $0.0124, rounded to $0.01"]
+    assert words.rounding == ""
+
+
+def test_a_sum_with_more_digits_than_usual_is_added_exactly() -> None:
+    tiers = [
+        {"up_to": "1", "unit_amount": "0.000000000000000001"},
+        {"up_to": None, "unit_amount": "1000000000000000"},
+    ]
+    line = line_of({"model": "graduated", "tiers": tiers}, "1001", amount="1000000000000000000")
+    words = explain_line(line, currency="USD")
+    assert words.rounding == (
+        "$1,000,000,000,000,000,000.000000000000000001, rounded to $1,000,000,000,000,000,000.00"
+    )
+
+
+def test_a_fee_is_not_explained_by_repeating_it() -> None:
+    step = {
+        "label": "Platform fee",
+        "kind": "flat",
+        "amount": "49.00",
+        "quantity": "1",
+        "unit_amount": "49.00",
+    }
+    blank = dict.fromkeys(("per", "percent", "from", "up_to", "group"))
+    line = SimpleNamespace(
+        kind="subscription",
+        description="Platform fee",
+        unit="",
+        quantity=Decimal(1),
+        unit_amount=Decimal("49.00"),
+        amount=Decimal("49.00"),
+        working=[step | blank],
+    )
+    words = explain_line(line, currency="USD")
+    assert (words.steps, words.unit_price, words.amount, words.quantity) == ((), "$49.00", "$49.00", "")

@@ -15,7 +15,6 @@ from billing.models import Invoice
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link
-from metering import catalog
 from metering.periods import month_period
 from tests.browser.conftest import ARTEFACTS, Shoot
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, send
@@ -40,7 +39,6 @@ FEE = {"kind": "subscription", "label": "Platform fee", "amount": "49.00", "timi
 @pytest.fixture(autouse=True)
 def _issuer(settings: Any) -> None:
     settings.ISSUER = ISSUER
-    catalog.forget()
 
 
 def months_back(today: date, count: int) -> Month:

@@ -15,7 +15,6 @@ from billing.models import Invoice, Plan
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link
-from metering import catalog
 from tests.factories import NOW, make_customer, make_meter, make_plan, send_tickets
 
 BASE = "http://testserver"
@@ -24,7 +23,6 @@ MID_NOVEMBER = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _in_november() -> Any:
-    catalog.forget()
     with time_machine.travel(MID_NOVEMBER, tick=False):
         yield
 

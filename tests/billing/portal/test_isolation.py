@@ -95,6 +95,18 @@ def test_pages_are_kept_by_no_cache(name: str, anna: Client, october: Invoice) -
     assert "no-store" in anna.get(address(name, october))["Cache-Control"]
 
 
+def test_pages_run_no_script_and_take_nothing_from_elsewhere(anna: Client, october: Invoice) -> None:
+    for client, path in (
+        (anna, "/portal/"),
+        (anna, f"/portal/invoices/{october.number}/"),
+        (Client(), "/portal/sign-in/"),
+    ):
+        answer = client.get(path)
+        assert "default-src 'none'; style-src 'self'" in answer["Content-Security-Policy"]
+        assert "<script" not in body(answer)
+        assert " style=" not in body(answer)
+
+
 @pytest.mark.parametrize("name", BEHIND_THE_DOOR)
 def test_what_is_internal_is_shown_nowhere(name: str, anna: Client, acme: Customer) -> None:
     Meter.objects.filter(code="tickets_resolved").update(
