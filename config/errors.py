@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -17,10 +19,13 @@ from billing.errors import BillingError
 from customers.errors import CustomersError
 from metering.errors import MeteringError
 
+logger = logging.getLogger(__name__)
+
 AppError = BillingError | MeteringError | CustomersError
 
 API_PREFIX = "/api/"
 TOO_LARGE = "The body is larger than 10 MiB. Send it in smaller parts."
+DATABASE_LOST = "The database cannot answer right now. Send the same request again: keys make that safe."
 GENERAL = "_"  # the key in `fields` for what concerns no single field
 # Refused because of the state things are in, not because of what was sent.
 CONFLICTS = frozenset(
@@ -60,6 +65,9 @@ def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response |
         return _answer(_status_of(error), error.code, error.message, _fields_of(error))
     if isinstance(error, RequestDataTooBig):
         return _answer(413, "too_large", TOO_LARGE)
+    if isinstance(error, OperationalError):
+        logger.error("The database failed during %s", _name_of(context), exc_info=error)
+        return _answer(503, "database_unavailable", DATABASE_LOST, headers={"Retry-After": "5"})
     if isinstance(error, Http404):
         error = exceptions.NotFound(*(argument for argument in error.args if isinstance(argument, str)))
     elif isinstance(error, PermissionDenied):
@@ -67,6 +75,11 @@ def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response |
     if isinstance(error, exceptions.APIException):
         return _answer_framework_error(error)
     return None
+
+
+def _name_of(context: Mapping[str, Any]) -> str:
+    request = context.get("request")
+    return f"{request.method} {request.path}" if request is not None else "a request"
 
 
 def _answer_framework_error(error: exceptions.APIException) -> Response:

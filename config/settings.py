@@ -119,6 +119,7 @@ DATABASES: dict[str, Any] = {
     else {"ENGINE": "config.embedded", "NAME": "reckoner", "USER": "reckoner"}
 }
 if DATABASE_POOL:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs no request
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": DATABASE_POOL,

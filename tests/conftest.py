@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
+from config.embedded.folder import DataFolder, FileLock
 from customers.api.authentication import remembered_keys
 from metering import catalog
 
+RUN_LOCK = pytest.StashKey[FileLock]()
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get install chromium)."
 
@@ -16,6 +20,17 @@ NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get inst
 def find_chromium() -> Path | None:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     return Path(found) if found else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets one run at a time use the test database of a checkout: a second one would delete it under the first."""
+    part_of_a_run = hasattr(config, "workerinput") or "PYTEST_CURRENT_TEST" in os.environ
+    if not part_of_a_run:
+        folder = DataFolder(settings.DATA_DIR)
+        folder.create()
+        if not folder.is_free("tests"):
+            sys.stderr.write("Another test run uses this checkout's database; waiting for its end.\n")
+        config.stash[RUN_LOCK] = folder.lock("tests")
 
 
 def pytest_report_header() -> str:

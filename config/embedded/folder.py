@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
-LockName = Literal["clients", "start", "keeper"]
+LockName = Literal["clients", "start", "keeper", "tests"]
 
 
 class EmbeddedPostgresError(Exception):
@@ -96,13 +96,13 @@ class DataFolder:
 
     def is_kept(self) -> bool:
         """Whether a keeper lives. It holds its lock from its first to its last moment."""
-        return not self._is_free("keeper")
+        return not self.is_free("keeper")
 
     def has_clients(self) -> bool:
         """Whether a process uses the server, not counting the keeper that waits for all of them to leave."""
-        return not self._is_free("clients") and self._is_free("clients", shared=True)
+        return not self.is_free("clients") and self.is_free("clients", shared=True)
 
-    def _is_free(self, name: LockName, *, shared: bool = False) -> bool:
+    def is_free(self, name: LockName, *, shared: bool = False) -> bool:
         descriptor = self._open(self.path / f"{name}.lock")
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

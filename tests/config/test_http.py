@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest
 from django.test import Client
 from django.urls import include, path
@@ -174,6 +175,14 @@ class TestRefusals:
         found, error = refusal(raised_error, client)
         assert (found, error["code"]) == (status, code)
         assert error["message"]
+
+    def test_a_lost_database_is_said_to_be_worth_a_second_try(self, client, caplog):
+        raised.append(OperationalError("server closed the connection unexpectedly: secret detail"))
+        response = client.post("/api/echo/", {})
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "database_unavailable")
+        assert response["Retry-After"] == "5"
+        assert "secret detail" not in response.content.decode()
+        assert "POST /api/echo/" in caplog.text
 
     def test_a_throttled_client_is_told_when_to_come_back(self, client):
         raised.append(exceptions.Throttled(wait=2.2))
