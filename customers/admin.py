@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from customers.keys import create_api_key, revoke_api_key
 from customers.models import ApiKey, Scope
-from customers.staff_pages import StaffAdmin, require
+from customers.staff_pages import StaffAdmin, log_of, require
 
 # Libraries register tables that are none of a billing clerk's business.
 for model in (LibraryKey, ProcrastinateJob, ProcrastinateEvent, User, Group):
@@ -109,7 +109,12 @@ class ApiKeyAdmin(StaffAdmin):
         require(request, "customers.view_apikey")
         key = get_object_or_404(ApiKey, prefix=object_id)
         return self.page(
-            request, "admin/customers/apikey/show.html", title=key.name, key=key, state=self.state(key)
+            request,
+            "admin/customers/apikey/show.html",
+            title=key.name,
+            key=key,
+            state=self.state(key),
+            log=log_of(key),
         )
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -122,7 +127,7 @@ class ApiKeyAdmin(StaffAdmin):
             except ValidationError as refused:
                 form.add_error(None, refused)
             else:
-                self.log_addition(request, key, [{"added": {}}])
+                self.log_addition(request, key, f"Made, with the scopes {', '.join(key.scopes)}.")
                 return self.page(
                     request,
                     "admin/customers/apikey/created.html",
@@ -137,7 +142,7 @@ class ApiKeyAdmin(StaffAdmin):
         key = get_object_or_404(ApiKey, prefix=prefix)
         if request.method == "POST" and not key.revoked:
             revoke_api_key(key)
-            self.log_change(request, key, [{"changed": {"fields": ["revoked"]}}])
+            self.log_change(request, key, "Revoked.")
             messages.success(
                 request, f"The key “{key.name}” is revoked. Requests with it are refused within seconds."
             )
@@ -157,7 +162,7 @@ class StaffUserAdmin(DjangoUserAdmin, StaffAdmin):
         "People who work in this admin. What each may do comes from the groups. "
         "Nobody is deleted: switch off “Active” when somebody leaves."
     )
-    list_display = ("username", "full_name", "email", "group_names", "is_active", "last_login")
+    list_display = ("username", "full_name", "email", "group_names", "is_active", "last_seen")
     list_filter = ("is_active", "groups")
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
@@ -174,6 +179,10 @@ class StaffUserAdmin(DjangoUserAdmin, StaffAdmin):
     @display(description="Name")
     def full_name(self, user: User) -> str:
         return user.get_full_name()
+
+    @display(description="Last sign-in (UTC)", ordering="last_login")
+    def last_seen(self, user: User) -> str:
+        return f"{user.last_login:%-d %b %Y, %H:%M}" if user.last_login else "never"
 
     @display(description="Groups")
     def group_names(self, user: User) -> str:

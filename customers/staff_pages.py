@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet, TextField
@@ -21,6 +23,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 COUNT_UP_TO = 10_000
+LOG_SHOWN = 12
 
 
 class BoundedPaginator(Paginator):
@@ -46,6 +49,7 @@ class StaffAdmin(ModelAdmin):
     list_filter_sheet = False
     actions: Any = None
     warn_unsaved_form = True
+    shows_log: ClassVar[bool] = False
     formfield_overrides: Any = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget}}
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -58,6 +62,8 @@ class StaffAdmin(ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Offer one way to save: what comes next is said after it."""
         context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        if kwargs.get("obj") is not None and self.shows_log:
+            context["log"] = log_of(kwargs["obj"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def page(
@@ -83,6 +89,14 @@ class ReadOnlyAdmin(StaffAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+def log_of(row: Model) -> QuerySet[LogEntry]:
+    """Give what staff did with a row, the latest first."""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(row), object_id=str(row.pk)
+    )
+    return entries.select_related("user").order_by("-action_time")[:LOG_SHOWN]
 
 
 def require(request: HttpRequest, *permissions: str) -> None:
@@ -112,8 +126,10 @@ def put_errors(form: BaseForm, fields: Mapping[str, str], *, message: str) -> No
 
 
 def bar_chart(points: Iterable[tuple[str, Decimal]], *, label: str, ticks: int = 8) -> str:
-    """Give the data of a bar chart. Pixels are the one place where an amount may become a float."""
+    """Give the data of a bar chart, nothing when all is zero. Only pixels may make a float of an amount."""
     rows = list(points)
+    if not any(value for _, value in rows):
+        return ""
     return json.dumps(
         {
             "labels": [name for name, _ in rows],

@@ -92,6 +92,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Customer)
 class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
     form = CustomerForm
+    shows_log = True
     purpose = (
         "Who is billed. Create a customer, assign a plan from a date, see the usage arrive and preview the invoice. "
         "A customer is archived, never deleted."
@@ -187,7 +188,9 @@ class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
             try:
                 if "_confirm" in request.POST:
                     subscription = subscribe(customer, **form.cleaned_data)
-                    self.log_change(request, customer, [{"changed": {"fields": ["plans"]}}])
+                    self.log_change(
+                        request, customer, f"Assigned {subscription.plan} from {day(subscription.start_on)}."
+                    )
                     messages.success(
                         request, f"{subscription.plan} is assigned from {day(subscription.start_on)}."
                     )
@@ -212,7 +215,9 @@ class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
             except BillingError as refused:
                 put_errors(form, refused.fields, message=refused.message)
             else:
-                self.log_change(request, subscription.customer, [{"changed": {"fields": ["plans"]}}])
+                self.log_change(
+                    request, subscription.customer, f"Ended {subscription.plan} before {day(end_on)}."
+                )
                 messages.success(request, f"{subscription.plan} ends before {day(end_on)}.")
                 return redirect("admin:customers_customer_change", pk)
         return self.page(
@@ -240,7 +245,7 @@ class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
         if request.method == "POST" and not (running and customer.archived_at is None):
             customer.archived_at = None if customer.archived_at else timezone.now()
             customer.save(update_fields=["archived_at"])
-            self.log_change(request, customer, [{"changed": {"fields": ["archived"]}}])
+            self.log_change(request, customer, "Archived." if customer.archived_at else "Brought back.")
             messages.success(
                 request, f"{customer.name} is {'archived' if customer.archived_at else 'back in the list'}."
             )

@@ -60,6 +60,7 @@ class PlanForm(forms.ModelForm):
 @admin.register(Plan)
 class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
     form = PlanForm
+    shows_log = True
     purpose = (
         "A plan says what usage costs. Write it as a draft, add rates, try prices out, then activate it and assign it "
         "to customers. An active plan never changes: a new price is a new version."
@@ -181,7 +182,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
             except BillingError as refused:
                 messages.error(request, refused.message)
                 return redirect("admin:billing_plan_change", pk)
-            self.log_change(request, plan, [{"changed": {"fields": ["status"]}}])
+            self.log_change(request, plan, "Activated.")
             messages.success(request, f"{plan} is active and can be assigned to customers.")
             say_next(
                 request,
@@ -208,7 +209,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
             except BillingError as refused:
                 messages.error(request, refused.message)
                 return redirect("admin:billing_plan_change", pk)
-            self.log_addition(request, copy, [{"added": {}}])
+            self.log_addition(request, copy, f"Copied from version {plan.version}.")
             messages.success(
                 request,
                 f"Version {copy.version} is a draft with the same rates. Change what is new, then activate it.",

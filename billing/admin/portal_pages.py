@@ -51,7 +51,7 @@ class PortalPages(StaffAdmin):
                 except CustomersError as refused:
                     form.add_error("email", refused.message)
                 else:
-                    self.log_change(request, customer, [{"changed": {"fields": ["portal access"]}}])
+                    self.log_change(request, customer, f"Let {access.email} into the portal.")
                     messages.success(request, f"{access.email} may open the portal. Send a sign-in link now.")
                     return redirect("admin:customers_customer_portal", pk)
         return self.page(
@@ -71,7 +71,7 @@ class PortalPages(StaffAdmin):
         access = self._live_access(pk, access_pk)
         if request.method != "POST":
             return redirect("admin:customers_customer_portal", pk)
-        self.log_change(request, access.customer, [{"changed": {"fields": ["portal link"]}}])
+        self.log_change(request, access.customer, f"Showed a portal link for {access.email}.")
         return self.page(
             request,
             "admin/billing/customer/portal_link.html",
@@ -97,7 +97,7 @@ class PortalPages(StaffAdmin):
         access = self._live_access(pk, access_pk)
         if request.method == "POST":
             revoke_portal_access(access)
-            self.log_change(request, access.customer, [{"changed": {"fields": ["portal access"]}}])
+            self.log_change(request, access.customer, f"Took portal access from {access.email}.")
             messages.success(request, f"{access.email} can no longer open the portal, from this moment on.")
             return redirect("admin:customers_customer_portal", pk)
         return self.page(

@@ -56,8 +56,9 @@ class RatePages(StaffAdmin):
             except BillingError as refused:
                 messages.error(request, refused.message)
             else:
-                self.log_change(request, plan, [{"changed": {"fields": ["rates"]}}])
-                messages.success(request, f"{rate_name(written)}: {rate_words(written, plan.currency)}.")
+                sentence = f"{rate_name(written)}: {rate_words(written, plan.currency)}."
+                self.log_change(request, plan, f"Rate {'changed' if rate else 'added'}. {sentence}")
+                messages.success(request, sentence)
             return redirect("admin:billing_plan_change", pk)
         title = KIND_TITLES[RateKind(kind)]
         return self.page(
@@ -80,7 +81,7 @@ class RatePages(StaffAdmin):
             except BillingError as refused:
                 messages.error(request, refused.message)
             else:
-                self.log_change(request, rate.plan, [{"changed": {"fields": ["rates"]}}])
+                self.log_change(request, rate.plan, f"Rate removed: {rate_name(rate)}.")
                 messages.success(request, f"{rate_name(rate)} is removed from the draft.")
             return redirect("admin:billing_plan_change", pk)
         return self.page(

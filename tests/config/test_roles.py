@@ -156,3 +156,17 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
         "Events", "Unmatched events", "Conflicts", "Staff users", "Groups",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("group", ["Billing admin", "Read only"])
+def test_every_history_can_be_read(pages: dict[str, str], group: str) -> None:
+    client = sign_in(group)
+    rows = {
+        "billing_plan": Plan.objects.all()[0].pk,
+        "customers_customer": Customer.objects.get().pk,
+        "metering_meter": Meter.objects.get().pk,
+        "metering_workload": Workload.objects.get().pk,
+        "billing_invoice": Invoice.objects.get().pk,
+    }
+    for name, pk in rows.items():
+        assert client.get(reverse(f"admin:{name}_history", args=[pk])).status_code == 200, name

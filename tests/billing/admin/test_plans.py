@@ -225,3 +225,13 @@ def test_the_list_says_prices_in_words_without_a_query_per_plan(
     with django_assert_max_num_queries(9):
         page = text_of(staff.get(reverse("admin:billing_plan_changelist")))
     assert page.count("Tickets Resolved: $2.00 per ticket") == 21
+
+
+def test_the_plans_page_says_who_did_what(staff: Client, draft: Plan) -> None:
+    staff.post(rates_page(draft), rate(unit_amount="2.00"))
+    staff.post(reverse("admin:billing_plan_activate", args=[draft.pk]))
+    log = staff.get(reverse("admin:billing_plan_change", args=[draft.pk])).context["log"]
+    assert [(entry.user.username, entry.get_change_message()) for entry in log] == [
+        ("root", "Activated."),
+        ("root", "Rate added. Tickets Resolved: $2.00 per ticket."),
+    ]
