@@ -222,7 +222,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["customers.api.throttling.KeyRateThrottle"],
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "customers.api.schema.RouteSchema",
     "EXCEPTION_HANDLER": "config.errors.handle_api_error",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": None,
@@ -237,6 +237,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Meters and plans live alike: draft, active, deprecated.
+    "ENUM_NAME_OVERRIDES": {
+        "LifeEnum": "metering.models.MeterStatus",
+        "ResultStatusEnum": "metering.api.shapes.RESULT_STATUSES",
+        "InvoiceStatusEnum": "billing.api.shapes.INVOICE_STATUSES",
+        "MeterTypeEnum": "metering.meter_types.MeterType",
+        "LineKindEnum": "billing.models.LineKind",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -8,6 +8,8 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,13 +17,16 @@ from rest_framework.response import Response
 
 from billing.api.invoice_bodies import invoice_body, preview_body
 from billing.api.previews import PreviewSerializer, preview, read_period
+from billing.api.shapes import INVOICE_EXAMPLE, PREVIEW_EXAMPLES, InvoiceShape
 from billing.closing import Month
 from billing.documents import invoice_file_name, invoice_pdf
 from billing.models import Invoice
 from customers.api.pages import Pages
 from customers.api.permissions import READ_SCOPES, HasScope
+from customers.api.schema import ErrorSerializer
 from customers.api.strictness import PAGE_PARAMETERS, StrictParameters
 from metering.aggregation import events_behind
+from metering.api.shapes import EventShape
 from metering.api.texts import decimal_text, instant_text
 from metering.models import Event
 from metering.periods import Period
@@ -44,7 +49,33 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(period_start=wanted)
 
 
+@extend_schema_view(
+    list=extend_schema(
+        summary="List invoices", responses=InvoiceShape(many=True), operation_id="invoices_list"
+    ),
+    retrieve=extend_schema(summary="Read an invoice", responses=InvoiceShape, examples=[INVOICE_EXAMPLE]),
+    pdf=extend_schema(
+        summary="Print an invoice",
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY, 503: ErrorSerializer},
+    ),
+    events=extend_schema(
+        summary="The events behind a line",
+        responses=EventShape(many=True),
+        filters=False,
+        parameters=[
+            OpenApiParameter("n", int, OpenApiParameter.PATH, description="The number of the line, from 1.")
+        ],
+    ),
+    preview=extend_schema(
+        summary="Preview an invoice",
+        request=PreviewSerializer,
+        responses={200: InvoiceShape},
+        examples=PREVIEW_EXAMPLES,
+    ),
+)
 class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
+    """What customers owe. Drafts have no number yet; an issued invoice never changes."""
+
     queryset = (
         Invoice.objects.select_related("customer").prefetch_related("lines").order_by("-period_start", "-id")
     )
@@ -52,6 +83,7 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
     pagination_class = Pages
     permission_classes = [HasScope]
     required_scopes = READ_SCOPES
+    schema_tag = "Invoices"
     lookup_field = "number"
     lookup_value_regex = r"[A-Za-z0-9._-]{1,64}"
 
@@ -94,6 +126,7 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
+        """The invoice of a period as it would be now; nothing is stored."""
         sent = PreviewSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
         return Response(preview_body(preview(sent.validated_data, now=timezone.now())))

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -17,12 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.serializers import DraftSerializer, NothingSerializer, PlanSerializer
+from billing.api.shapes import PLAN_EXAMPLE
 from billing.errors import PlanFrozen
 from billing.models import Plan, PlanStatus
 from billing.pricing import activate_plan, change_draft, create_plan, create_version
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
-from customers.api.strictness import StrictParameters
+from customers.api.strictness import PAGE_PARAMETERS, StrictParameters
 from customers.api.views import CODE_IN_PATH
 from customers.errors import AlreadyExists
 
@@ -35,6 +37,26 @@ class PlanFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields = ["code", "name", "status", "currency"]
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List plans, all versions"),
+    retrieve=extend_schema(
+        summary="Read a plan",
+        parameters=[
+            OpenApiParameter(
+                "version", int, description="A version; the active one, or the newest, when left out."
+            )
+        ],
+    ),
+    create=extend_schema(summary="Create a plan", examples=[PLAN_EXAMPLE]),
+    partial_update=extend_schema(summary="Change a draft", request=DraftSerializer),
+    activate=extend_schema(summary="Activate the draft", request=None, responses={200: PlanSerializer}),
+    versions=extend_schema(
+        summary="Make the next version",
+        description="Copies the active version to a new draft; what is sent replaces its parts.",
+        request=DraftSerializer,
+        responses={201: PlanSerializer},
+    ),
+)
 class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewSet[Plan]):
     """Plans by code. A code stands for its active version, or for its draft while it has no active one."""
 
@@ -48,7 +70,9 @@ class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewS
     lookup_value_regex = CODE_IN_PATH
 
     def known_parameters(self) -> frozenset[str]:
-        return frozenset({"version"}) if self.action == "retrieve" else super().known_parameters()
+        if self.action == "retrieve":
+            return frozenset({"version"})
+        return PAGE_PARAMETERS if self.action == "list_versions" else super().known_parameters()
 
     def create(self, request: Request) -> Response:
         sent = self.get_serializer(data=request.data)
@@ -99,6 +123,7 @@ class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewS
                 draft = change_draft(draft, **sent)
         return self._answer(draft, status=201)
 
+    @extend_schema(summary="List the versions of a plan", responses=PlanSerializer(many=True), filters=False)
     @versions.mapping.get
     def list_versions(self, request: Request, code: str) -> Response:
         versions: Any = self.paginate_queryset(self.get_queryset().filter(code=code).order_by("version"))

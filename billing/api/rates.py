@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -14,6 +15,7 @@ from rest_framework.views import APIView
 
 from billing.api.amounts import amount_text, price_text, step_body
 from billing.api.serializers import RateField, validate_billable
+from billing.api.shapes import RATE_PREVIEW_EXAMPLES, RatePreviewShape
 from billing.errors import InvalidRate
 from billing.pricing import parse_labelled
 from billing.rating import (
@@ -33,8 +35,10 @@ from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 
 MAX_QUANTITIES = 10_000
+DECIMAL_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]}
 
 
+@extend_schema_field(DECIMAL_SCHEMA)
 class ExactDecimalField(serializers.Field[Decimal, Any, str, Any]):
     def to_internal_value(self, data: Any) -> Decimal:
         try:
@@ -75,6 +79,13 @@ class RatePreviewView(StrictParameters, APIView):
     permission_classes = [HasScope]
     required_scopes = READ_SCOPES
 
+    @extend_schema(
+        operation_id="preview_rate",
+        summary="Preview a rate",
+        request=RatePreviewSerializer,
+        responses={200: RatePreviewShape},
+        examples=RATE_PREVIEW_EXAMPLES,
+    )
     def post(self, request: Request) -> Response:
         sent = RatePreviewSerializer(data=request.data)
         sent.is_valid(raise_exception=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription
@@ -15,10 +16,33 @@ from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
 from customers.models import Customer
 
+RATE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["kind"],
+    "description": "A rate; docs/rates.md explains every field.",
+    "properties": {
+        "kind": {"type": "string", "enum": ["usage", "subscription", "one_time"]},
+        "label": {"type": "string", "maxLength": 200},
+        "meter": {"type": "string", "description": "Usage rates: the code of a meter."},
+        "model": {
+            "type": "string",
+            "description": "Usage rates: per_unit, graduated, volume, package and others.",
+        },
+        "unit_amount": {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]},
+        "tiers": {"type": "array", "items": {"type": "object"}},
+        "rows": {"type": "array", "items": {"type": "object"}},
+        "amount": {
+            "anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}],
+            "description": "Subscription and one-time rates.",
+        },
+    },
+    "example": {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"},
+}
 MAX_RATES = 200
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 
 
+@extend_schema_field(RATE_SCHEMA)
 class RateField(serializers.Field[Any, Mapping[str, Any], dict[str, Any], Any]):
     """A rate as docs/api.md describes it; `billing.pricing` reads it and names what is wrong by path."""
 

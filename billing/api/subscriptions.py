@@ -6,12 +6,14 @@ from typing import Any
 
 import django_filters
 from django.db import IntegrityError
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.serializers import SubscriptionSerializer
+from billing.api.shapes import SUBSCRIPTION_EXAMPLE
 from billing.errors import SubscriptionOverlap
 from billing.models import Subscription
 from billing.subscribing import end_subscription, subscribe
@@ -29,9 +31,17 @@ class SubscriptionFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields = ["customer", "plan"]
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List subscriptions"),
+    retrieve=extend_schema(summary="Read a subscription"),
+    create=extend_schema(summary="Assign a plan", examples=[SUBSCRIPTION_EXAMPLE]),
+    partial_update=extend_schema(summary="End a subscription"),
+)
 class SubscriptionViewSet(
     StrictParameters, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Subscription]
 ):
+    """A plan assigned to a customer on the days from `start_on` to before `end_on`."""
+
     queryset = Subscription.objects.select_related("customer", "plan").order_by("id")
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter

@@ -1,12 +1,16 @@
-"""How the OpenAPI description says that a key is needed: either of two headers."""
+"""The OpenAPI description: how a key is sent, what a refusal looks like, which refusals a route can give."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from rest_framework import serializers
 
 BEARER, HEADER = "bearer", "header"
+TAG_DEFAULT = "Set-up"
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -18,6 +22,66 @@ class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
-            {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
-            {"type": "apiKey", "in": "header", "name": "X-API-KEY", "description": "X-API-KEY: KEY"},
+            {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+            {"type": "apiKey", "in": "header", "name": "X-API-KEY", "description": "`X-API-KEY: KEY`"},
         ]
+
+
+class ErrorDetailSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable; for programs.")
+    message = serializers.CharField(help_text="Says what is wrong and what to do; for people.")
+    fields = serializers.DictField(  # type: ignore[assignment]  # the contract's name
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="Sentences by the dotted path of the field or parameter: `rates.0.tiers.1.up_to`.",
+    )
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    error = ErrorDetailSerializer()
+
+
+class RouteSchema(AutoSchema):
+    """Groups routes by the view's `schema_tag` and adds the refusals that every route shares."""
+
+    def get_tags(self) -> list[str]:
+        return [getattr(self.view, "schema_tag", TAG_DEFAULT)]
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        describe: Any = self._get_response_for_code
+        for status, told in self._refusals().items():
+            bodies.setdefault(status, describe(told, status, None, direction))
+        return bodies
+
+    def _refusals(self) -> dict[str, OpenApiResponse]:
+        writes = self.method in {"POST", "PATCH"}
+        found = {
+            "400": _refusal(
+                "Something sent is wrong; `fields` names it.", "invalid", "label: Unknown field."
+            ),
+            "401": _refusal("No good key was sent.", "key_unknown", "This key is unknown or was revoked."),
+            "403": _refusal("The key lacks the scope.", "scope_missing", "This key lacks the scope manage."),
+            "429": _refusal(
+                "The key sends too many requests; Retry-After says when to come back.", "throttled", ""
+            ),
+        }
+        if "{" in self.path or not writes:
+            found["404"] = _refusal(
+                "There is no such thing, or no such page.", "not_found", "There is no plan “x”."
+            )
+        if writes:
+            found |= {
+                "409": _refusal(
+                    "It does not fit the state of things.", "already_exists", "Choose another code."
+                ),
+                "413": _refusal("The body is too large.", "too_large", "The body is larger than 10 MiB."),
+                "415": _refusal("The body is not JSON.", "unsupported_media_type", ""),
+            }
+        return found
+
+
+def _refusal(description: str, code: str, message: str) -> OpenApiResponse:
+    example = {"error": {"code": code, "message": message or description, "fields": {}}}
+    return OpenApiResponse(
+        ErrorSerializer, description, [OpenApiExample(code, value=example, response_only=True)]
+    )

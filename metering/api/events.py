@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from django.http import HttpResponse
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -23,6 +24,7 @@ from metering.api.cloud_events import (
     refuse_if_wrong,
 )
 from metering.api.lines import CsvParser, NdjsonParser
+from metering.api.shapes import EVENTS_EXAMPLES, EVENTS_REQUEST, IDEMPOTENCY_KEY, BatchShape
 from metering.bounds import time_bounds
 from metering.ingesting import BatchResult, EventResult, ResultStatus, record_events
 from metering.sources import SentResults, record_sent_events
@@ -54,12 +56,27 @@ _encoder = msgspec.json.Encoder()
 
 
 class EventsView(StrictParameters, APIView):
-    """Takes one event or up to 10,000 and answers what became of each, after they are stored."""
+    """Takes one event, or a list of up to 10,000 in a body of up to 10 MiB, also packed with gzip.
+
+    The answer comes after the events are stored, with a result for each: all results of a batch of up to 100 events,
+    only those that are not `accepted` of a larger one. One bad event never costs the others. Sending the same events
+    again is safe: they are `duplicate` and count once. Events may also come as lines of JSON, as CSV with a header, and
+    as CloudEvents 1.0 (one, a batch, or in headers).
+    """
 
     parser_classes = [EventBatchParser, NdjsonParser, CsvParser, CloudEventParser, CloudEventBatchParser]
     permission_classes = [HasScope]
     required_scopes = INGEST_SCOPES
+    schema_tag = "Events and usage"
 
+    @extend_schema(
+        operation_id="send_events",
+        summary="Send events",
+        parameters=[IDEMPOTENCY_KEY],
+        request=EVENTS_REQUEST,
+        responses={200: BatchShape},
+        examples=EVENTS_EXAMPLES,
+    )
     def post(self, request: Request) -> HttpResponse:
         holder: Any = request.auth
         batch = _batch(request)

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from metering.api.texts import decimal_text
@@ -45,6 +46,17 @@ class FiltersField(serializers.JSONField):
         return super().run_validation(data)
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "nullable": True,
+        "properties": {
+            "function": {"type": "string", "enum": Rounding.values},
+            "digits": {"type": "integer", "minimum": -MAX_DIGITS, "maximum": MAX_DIGITS, "default": 0},
+        },
+        "required": ["function"],
+    }
+)
 class RoundingField(serializers.Field[Any, Any, Any, Any]):
     """`{"function": "half_up" | "up" | "down", "digits": 0}`; null keeps all digits. Two columns of the meter."""
 

@@ -10,6 +10,7 @@ from rest_framework.exceptions import ValidationError
 from metering.incoming import parse_instant
 from metering.periods import Interval, local_day, month_period, start_of_day
 
+INTERVALS = ("hour", "day", "week", "month")
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 LENGTHS = {
     Interval.HOUR: timedelta(hours=1),

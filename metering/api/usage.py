@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +17,8 @@ from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import check_parameters
 from customers.errors import UnknownCustomer
 from customers.models import Customer
-from metering.api.spans import LENGTHS, read_moment, read_zone, running_month
+from metering.api.shapes import USAGE_EXAMPLE, USAGE_PARAMETERS, UsageShape
+from metering.api.spans import INTERVALS, LENGTHS, read_moment, read_zone, running_month
 from metering.api.texts import decimal_text, instant_text
 from metering.errors import InvalidWindow, UndeclaredDimension, UnknownMeter
 from metering.measuring import ALWAYS_GROUPABLE, MAX_WINDOWS, Series, measure_series
@@ -24,7 +26,6 @@ from metering.models import Meter
 from metering.periods import Interval
 
 PARAMETERS = frozenset({"meter", "customer", "from", "to", "interval", "group_by", "timezone"})
-INTERVALS = ("hour", "day", "week", "month")
 FILTER = "filter."
 MAX_GROUPS_BY = 5
 
@@ -34,7 +35,15 @@ class UsageView(APIView):
 
     permission_classes = [HasScope]
     required_scopes = READ_SCOPES
+    schema_tag = "Events and usage"
 
+    @extend_schema(
+        operation_id="usage",
+        summary="Usage of a meter",
+        parameters=USAGE_PARAMETERS,
+        responses=UsageShape,
+        examples=[USAGE_EXAMPLE],
+    )
     def get(self, request: Request) -> Response:
         asked = request.query_params
         filters = [name for name in asked if name.startswith(FILTER) and len(name) > len(FILTER)]

@@ -1,0 +1,172 @@
+"""What rates and invoices look like, for the OpenAPI description; a test holds real answers against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+
+from billing.api.invoice_bodies import PREVIEW
+from billing.models import InvoiceStatus, LineKind
+
+INVOICE_STATUSES = [*InvoiceStatus.choices, (PREVIEW, "Preview")]
+RATE = {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"}
+STEP = {
+    "label": "Each unit",
+    "kind": "units",
+    "quantity": "120",
+    "unit_amount": "2.00",
+    "per": None,
+    "percent": None,
+    "amount": "240.00",
+    "from": None,
+    "up_to": None,
+    "group": None,
+}
+INVOICE = {
+    "id": 1,
+    "number": "INV-2026-000001",
+    "status": "issued",
+    "customer": "acme",
+    "subscription": 1,
+    "plan": "support",
+    "plan_version": 1,
+    "currency": "USD",
+    "period_start": "2026-10-01",
+    "period_end": "2026-11-01",
+    "timezone": "America/New_York",
+    "subtotal": "240.00",
+    "tax": "0.00",
+    "total": "240.00",
+    "amount_paid": "0.00",
+    "amount_due": "240.00",
+    "issued_at": "2026-11-03T05:00:00Z",
+    "due_on": "2026-11-17",
+    "lines": [
+        {
+            "n": 1,
+            "kind": "usage",
+            "description": "Tickets Resolved",
+            "meter": "tickets_resolved",
+            "unit": "ticket",
+            "quantity": "120",
+            "unit_amount": "2.00",
+            "amount": "240.00",
+            "period_start": "2026-10-01",
+            "period_end": "2026-11-01",
+            "working": [STEP],
+        }
+    ],
+}
+INVOICE_EXAMPLE = OpenApiExample("120 tickets at $2.00", value=INVOICE, response_only=True)
+PREVIEW_EXAMPLES = [
+    OpenApiExample("October", value={"customer": "acme", "period": "2026-10"}, request_only=True),
+    OpenApiExample(
+        "Not issued",
+        value=INVOICE | {"id": None, "number": None, "status": PREVIEW, "issued_at": None, "due_on": None},
+        response_only=True,
+    ),
+]
+PLAN_EXAMPLE = OpenApiExample(
+    "$2.00 per resolved ticket",
+    value={
+        "code": "support",
+        "name": "Support Outcome Plan",
+        "currency": "USD",
+        "billing_period": "monthly",
+        "rates": [RATE],
+    },
+    request_only=True,
+)
+SUBSCRIPTION_EXAMPLE = OpenApiExample(
+    "From October", value={"customer": "acme", "plan": "support", "start_on": "2026-10-01"}, request_only=True
+)
+RATE_PREVIEW_EXAMPLES = [
+    OpenApiExample("A quantity", value={"rate": RATE, "quantity": "120"}, request_only=True),
+    OpenApiExample(
+        "Quantities by dimensions",
+        value={
+            "rate": {
+                "kind": "usage",
+                "meter": "llm_tokens",
+                "model": "per_unit",
+                "dimensions": ["model", "type"],
+                "rows": [
+                    {"match": {"model": "a", "type": "input"}, "unit_amount": "0.00001"},
+                    {"match": {}, "unit_amount": "0.00002"},
+                ],
+            },
+            "quantities": [{"dimensions": {"model": "a", "type": "input"}, "quantity": "1000000"}],
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
+        "$240.00",
+        value={"currency": "USD", "amount": "240.00", "rounded": "240.00", "working": [STEP]},
+        response_only=True,
+    ),
+]
+
+
+class StepShape(serializers.Serializer[Any]):
+    """One part of an amount. The amounts of all steps add up to the amount before rounding."""
+
+    label = serializers.CharField()  # type: ignore[assignment]  # the contract's name
+    kind = serializers.CharField()
+    quantity = serializers.CharField(allow_null=True)
+    unit_amount = serializers.CharField(allow_null=True)
+    per = serializers.CharField(allow_null=True)
+    percent = serializers.CharField(allow_null=True)
+    amount = serializers.CharField()
+    up_to = serializers.CharField(allow_null=True)
+    group = serializers.DictField(child=serializers.CharField(allow_blank=True), allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add `from`, which Python does not take as a name."""
+        return {**super().get_fields(), "from": serializers.CharField(allow_null=True)}
+
+
+class LineShape(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=LineKind.choices)
+    description = serializers.CharField()
+    meter = serializers.CharField(allow_null=True)
+    unit = serializers.CharField(allow_blank=True)
+    quantity = serializers.CharField()
+    unit_amount = serializers.CharField(
+        allow_null=True, help_text="Null where no single price explains the line; see working."
+    )
+    amount = serializers.CharField()
+    period_start = serializers.DateField()
+    period_end = serializers.DateField(help_text="The day after the last.")
+    working = StepShape(many=True)
+
+
+class InvoiceShape(serializers.Serializer[Any]):
+    id = serializers.IntegerField(allow_null=True)
+    number = serializers.CharField(allow_null=True, help_text="Null until it is issued.")
+    status = serializers.ChoiceField(choices=INVOICE_STATUSES)
+    customer = serializers.CharField()
+    subscription = serializers.IntegerField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    currency = serializers.CharField()
+    period_start = serializers.DateField()
+    period_end = serializers.DateField(help_text="The day after the last.")
+    timezone = serializers.CharField()
+    subtotal = serializers.CharField()
+    tax = serializers.CharField()
+    total = serializers.CharField()
+    amount_paid = serializers.CharField()
+    amount_due = serializers.CharField()
+    issued_at = serializers.DateTimeField(allow_null=True)
+    due_on = serializers.DateField(allow_null=True)
+    lines = LineShape(many=True)
+
+
+class RatePreviewShape(serializers.Serializer[Any]):
+    currency = serializers.CharField()
+    amount = serializers.CharField(help_text="Exact, not rounded.")
+    rounded = serializers.CharField(help_text="As an invoice line would show it.")
+    working = StepShape(many=True)
