@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 
 from metering.meter_types import MeterType, Need, need_of
 from metering.models import Event, EventBatch, Meter
-from metering.statements import Source, Sql, conditions_on, statements_for
+from metering.statements import NOTHING, Source, Sql, conditions_on, statements_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +71,15 @@ def total_spans(
         return []
     if meter.window and any(span.zone is None for span in spans):
         raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
-    late, visible = _as_of(as_of, spans, carries=meter.type == MeterType.WEIGHTED_SUM)
-    source = Source(
-        with_clause=late,
-        spans=Sql(
-            "unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
-            " AS span (slot, customer_id, first, last, zone)",
-            [
-                [span.slot for span in spans],
-                [span.customer_id for span in spans],
-                [span.start for span in spans],
-                [span.end for span in spans],
-                [span.zone for span in spans],
-            ],
-        ),
-        joins=" AND e.customer_id = span.customer_id",
-        conditions=visible,
-        one_customer=True,
-    )
+    sources = _as_of(as_of, spans, carries=meter.type == MeterType.WEIGHTED_SUM)
     names = [f"dimension:{name}" for name in group_by]
+    branches = [
+        statements_for(meter, source, names, with_total=True, with_values=with_values) for source in sources
+    ]
     return [
         total
-        for statement in statements_for(meter, source, names, with_total=True, with_values=with_values)
-        for total in _totals(statement, len(names))
+        for first, *others in zip(*branches, strict=True)
+        for total in _totals(sum((" UNION ALL " + other for other in others), first), len(names))
     ]
 
 
@@ -191,15 +177,16 @@ def _counted(events: QuerySet[Event], meter: Meter) -> QuerySet[Event]:
     return events
 
 
-def _as_of(position: int | None, spans: Sequence[Span], *, carries: bool) -> tuple[Sql, Sql]:
-    """Give a WITH clause and a condition that leave out what was placed after a position.
+def _as_of(position: int | None, spans: Sequence[Span], *, carries: bool) -> list[Source]:
+    """Give what to read to count exactly what was placed up to a position: sources whose statements are united.
 
-    Late batches are found inside the statement, so that they and the events come from one snapshot. Usually
-    there are none, and then the first branch of each condition decides without looking at the batch. A level
-    that carries over also depends on batches whose events are older than the spans.
+    Late batches are found inside the statement, so that they and the events come from one snapshot. Usually there
+    are none; the first source is for that and needs only what the index holds, the second is for the other case.
+    The database runs the one whose condition holds. A level that carries over also depends on batches whose events
+    are older than the spans.
     """
     if position is None:
-        return Sql(""), Sql("e.voided_batch_id IS NULL")
+        return [_source(spans, Sql("e.voided_batch_id IS NULL"))]
     since = Sql("") if carries else Sql("AND last_occurred_at >= %s", [min(span.start for span in spans)])
     late = (
         Sql(
@@ -213,14 +200,35 @@ def _as_of(position: int | None, spans: Sequence[Span], *, carries: bool) -> tup
         + since
         + ") "
     )
-    visible = """
-        CASE WHEN (SELECT NOT EXISTS (SELECT FROM late)) THEN e.voided_batch_id IS NULL
-        ELSE e.batch_id NOT IN (SELECT id FROM late)
-             AND (e.released_batch_id IS NULL OR e.released_batch_id NOT IN (SELECT id FROM late))
-             AND (e.voided_batch_id IS NULL OR e.voided_batch_id IN (SELECT id FROM late))
-        END
-    """
-    return late, Sql(visible)
+    nothing_late = Sql("(SELECT NOT EXISTS (SELECT FROM late)) AND e.voided_batch_id IS NULL")
+    something_late = Sql(
+        """
+        (SELECT EXISTS (SELECT FROM late)) AND e.batch_id NOT IN (SELECT id FROM late)
+        AND (e.released_batch_id IS NULL OR e.released_batch_id NOT IN (SELECT id FROM late))
+        AND (e.voided_batch_id IS NULL OR e.voided_batch_id IN (SELECT id FROM late))
+        """
+    )
+    return [_source(spans, nothing_late, with_clause=late), _source(spans, something_late)]
+
+
+def _source(spans: Sequence[Span], conditions: Sql, *, with_clause: Sql = NOTHING) -> Source:
+    return Source(
+        with_clause=with_clause,
+        spans=Sql(
+            "unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
+            " AS span (slot, customer_id, first, last, zone)",
+            [
+                [span.slot for span in spans],
+                [span.customer_id for span in spans],
+                [span.start for span in spans],
+                [span.end for span in spans],
+                [span.zone for span in spans],
+            ],
+        ),
+        joins=" AND e.customer_id = span.customer_id",
+        conditions=conditions,
+        one_customer=True,
+    )
 
 
 def _totals(statement: Sql, groups: int) -> list[Total]:
