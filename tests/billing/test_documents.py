@@ -14,7 +14,13 @@ from urllib.request import OpenerDirector
 import pytest
 
 from billing.closing import Month, close_period
-from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_html, invoice_pdf
+from billing.documents import (
+    DocumentsUnavailable,
+    invoice_document,
+    invoice_file_name,
+    invoice_html,
+    invoice_pdf,
+)
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan
 from billing.subscribing import subscribe
@@ -130,6 +136,7 @@ def test_a_void_invoice_is_marked_and_asks_for_nothing() -> None:
     send_tickets(120)
     invoice = issued(Customer.objects.get())
     invoice.status = "void"
+    assert invoice_document(invoice).due == 0
     page = invoice_html(invoice)
     assert 'class="mark void"' in page
     assert "This invoice is void" in page

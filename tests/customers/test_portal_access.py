@@ -157,6 +157,14 @@ def test_access_given_again_after_revoking_does_not_revive_old_links(
     assert Client().post(path_of(again)).status_code == 302
 
 
+def test_revoking_closes_the_account_itself_too(anna: PortalAccess) -> None:
+    before = anna.user.get_session_auth_hash()
+    revoke_portal_access(anna)
+    user = type(anna.user).objects.get(pk=anna.user.pk)
+    assert not user.is_active
+    assert user.get_session_auth_hash() != before, "sessions are signed with it"
+
+
 def test_revoking_twice_keeps_the_first_time(anna: PortalAccess) -> None:
     revoke_portal_access(anna)
     first = anna.revoked_at
