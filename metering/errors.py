@@ -26,6 +26,28 @@ class UndeclaredDimension(MeteringError):
     field = "group_by"
 
 
+class UnknownEvent(MeteringError):
+    code = "not_found"
+    field = "key"
+
+
+class EventVoided(MeteringError):
+    """An event that was corrected before cannot be corrected again."""
+
+    code = "event_voided"
+
+
+class CorrectionRefused(MeteringError):
+    """A correction that says nothing, or whose new content could not be stored. `code` is that of the refusal."""
+
+    code = "correction_refused"
+
+    def __init__(self, message: str, *, code: str | None = None, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        if code is not None:
+            self.code = code
+
+
 class MeterFrozen(MeteringError):
     """A change that would count events in another way than they were counted."""
 

@@ -100,6 +100,17 @@ class _Sorting:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that was checked and may be stored, once."""
+
+    keys: tuple[str | None, ...]
+    sorting: _Sorting
+    rows: list[Row]
+    source: str
+    received_at: datetime
+
+
 def record_events(
     events: Sequence[IncomingEvent | Refusal],
     *,
@@ -111,22 +122,39 @@ def record_events(
 
     Refuses to run inside a transaction of the caller's: it would answer before the commit.
     """
-    sorting = _sort(events, source=source, now=now, bounds=bounds)
-    rows = _match(sorting, now=now)
-    batch = new_uuid7()
+    prepared = prepare_events(events, source=source, now=now, bounds=bounds)
     with transaction.atomic(durable=True):
-        stored = insert_batch(
-            rows, batch=batch, source=source, received_at=now, rejected=len(sorting.results)
-        )
-        if stored is not None:
-            sorting.again += [sorting.first[row.id] for row in rows if row.id not in stored]
-        for row in rows:
-            if row.meter_code is not None and (stored is None or row.id in stored):
-                offer = sorting.first[row.id]
-                sorting.results[offer.place] = _unmatched_result(offer, row)
-        if sorting.again:
-            _compare(sorting, batch=batch, source=source, now=now)
-    return BatchResult(batch, tuple(event.key for event in events), sorting.results)
+        return store_prepared(prepared)
+
+
+def prepare_events(
+    events: Sequence[IncomingEvent | Refusal], *, source: str, now: datetime, bounds: TimeBounds
+) -> Prepared:
+    """Check events and find the ids behind their codes. Outside a transaction: what it writes down is remembered."""
+    sorting = _sort(events, source=source, now=now, bounds=bounds)
+    return Prepared(tuple(event.key for event in events), sorting, _match(sorting, now=now), source, now)
+
+
+def store_prepared(prepared: Prepared) -> BatchResult:
+    """Store what was prepared, inside a transaction that has to commit before anybody is told."""
+    sorting, rows = prepared.sorting, prepared.rows
+    batch = new_uuid7()
+    stored = insert_batch(
+        rows,
+        batch=batch,
+        source=prepared.source,
+        received_at=prepared.received_at,
+        rejected=len(sorting.results),
+    )
+    if stored is not None:
+        sorting.again += [sorting.first[row.id] for row in rows if row.id not in stored]
+    for row in rows:
+        if row.meter_code is not None and (stored is None or row.id in stored):
+            offer = sorting.first[row.id]
+            sorting.results[offer.place] = _unmatched_result(offer, row)
+    if sorting.again:
+        _compare(sorting, batch=batch, source=prepared.source, now=prepared.received_at)
+    return BatchResult(batch, prepared.keys, sorting.results)
 
 
 def _sort(

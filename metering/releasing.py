@@ -28,7 +28,7 @@ WITH found AS (
     FROM metering_event e
     JOIN metering_meter m ON m.code = e.meter_code AND m.status <> 'draft'
     JOIN customers_customer c ON c.code = e.customer_code
-    WHERE (e.meter_id IS NULL OR e.customer_id IS NULL)
+    WHERE (e.meter_id IS NULL OR e.customer_id IS NULL) AND e.voided_batch_id IS NULL
       AND ({FITS})
     FOR UPDATE OF e
 ), released AS (

@@ -22,7 +22,7 @@ WITH waiting AS (
     FROM metering_event e
     LEFT JOIN metering_meter m ON m.code = e.meter_code
     LEFT JOIN customers_customer c ON c.code = e.customer_code
-    WHERE e.meter_id IS NULL OR e.customer_id IS NULL
+    WHERE (e.meter_id IS NULL OR e.customer_id IS NULL) AND e.voided_batch_id IS NULL
 )
 SELECT reason, code, count(*), min(received_at), max(received_at)
 FROM waiting CROSS JOIN LATERAL (VALUES
@@ -65,5 +65,5 @@ def waiting_by_reason() -> list[Waiting]:
 
 def count_waiting() -> int:
     """Count unmatched events, no further than a thousand."""
-    unmatched = Event.objects.filter(Q(meter=None) | Q(customer=None))
+    unmatched = Event.objects.filter(Q(meter=None) | Q(customer=None), voided_batch_id=None)
     return unmatched.order_by()[:WAITING_AT_MOST].count()

@@ -1,0 +1,251 @@
+"""Taking back and replacing stored events. A correction is a new fact: the event stays, and says why it does not count.
+
+A void marks the event with a ledger batch of kind `corrected` that spans the event's time, so whoever counts up to a
+position, or looks for closed periods that changed, finds it like a late event. An amendment is a void and a new event
+in one transaction. The new event takes the same way in as any other; its key is the old one with a number: "evt-1" is
+replaced by "evt-1#2", and that by "evt-1#3".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from metering.errors import CorrectionRefused, EventVoided, UnknownEvent
+from metering.identity import new_uuid7
+from metering.incoming import MAX_KEY, IncomingEvent, Refusal, TimeBounds, decode_event, event_id
+from metering.ingesting import EventResult, ResultStatus, prepare_events, store_prepared
+from metering.models import BatchKind, CorrectionKind, Event, EventBatch, EventConflict, EventCorrection
+from metering.storing import stored_contents
+
+MAX_REASON = 1_000
+# What an amendment may change; the key and the source stay with the event.
+AMENDABLE = ("meter", "customer", "value", "occurred_at", "subject", "workload", "dimensions")
+# An event that was taken once may keep its time, however long ago.
+ANY_TIME = TimeBounds(max_age=timedelta(days=365_000), max_ahead=timedelta(days=365_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """A correction and what became of the event that replaces the old one: accepted, or unmatched."""
+
+    correction: EventCorrection
+    replacement: EventResult
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """Something that happened to an event or to one that replaced it. `by` is the source, person or API key."""
+
+    at: datetime
+    what: str
+    key: str
+    by: str
+    reason: str = ""
+
+
+def find_event(key: str, *, source: str) -> Event:
+    """Give the event that a source sent under a key. Raises UnknownEvent; another source's events are unknown too."""
+    event = Event.objects.filter(pk=event_id(source, key), source=source).first()
+    if event is None:
+        raise UnknownEvent(f"There is no event with the key “{key}”.")
+    return event
+
+
+def void_event(event: Event, *, reason: str, by: str, now: datetime) -> EventCorrection:
+    """Take an event out of every count, committed on return. Raises EventVoided when it was corrected before."""
+    reason = _checked_reason(reason)
+    with transaction.atomic(durable=True):
+        return _correct(event, CorrectionKind.VOID, None, reason=reason, by=by, now=now)
+
+
+def amend_event(
+    event: Event, changes: Mapping[str, Any], *, reason: str, by: str, now: datetime, bounds: TimeBounds
+) -> Amendment:
+    """Replace an event by one with other content, committed on return.
+
+    `changes` names fields of AMENDABLE with values as the event API takes them; None takes an optional field away.
+    Raises EventVoided when the event was corrected before, and CorrectionRefused, with nothing written, when nothing
+    would change or the new content is not acceptable. Only a time that changes has to lie within `bounds`.
+    """
+    reason = _checked_reason(reason)
+    _refuse_if_voided(event)
+    replacement = _replacement(event, changes)
+    prepared = prepare_events(
+        [replacement],
+        source=event.source,
+        now=now,
+        bounds=bounds if "occurred_at" in changes else ANY_TIME,
+    )
+    with transaction.atomic(durable=True):
+        new_id = UUID(hex=event_id(event.source, replacement.key or ""))
+        correction = _correct(event, CorrectionKind.AMEND, new_id, reason=reason, by=by, now=now)
+        result = store_prepared(prepared).results[0]
+        if result.status not in (ResultStatus.ACCEPTED, ResultStatus.UNMATCHED):
+            raise CorrectionRefused(
+                result.message or str(result.status), code=result.code, field=result.field
+            )
+    return Amendment(correction, result)
+
+
+def correction_of(event: Event) -> EventCorrection | None:
+    """Give the correction that took an event back, if there is one."""
+    return EventCorrection.objects.filter(event_id=event.pk).first()
+
+
+def event_history(event: Event) -> list[HistoryEntry]:
+    """Give everything that happened to an event, to those it replaced and to those that replaced it, oldest first."""
+    events, corrections = _chain(event)
+    entries = [HistoryEntry(each.received_at, "received", each.key, each.source) for each in events]
+    released = {each.released_batch_id: each for each in events if each.released_batch_id is not None}
+    for batch in EventBatch.objects.filter(pk__in=released):
+        entries.append(HistoryEntry(batch.received_at, "matched", released[batch.pk].key, ""))
+    for conflict in EventConflict.objects.filter(event_id__in=[each.pk for each in events]):
+        entries.append(HistoryEntry(conflict.received_at, "conflict refused", conflict.key, conflict.source))
+    keys = {each.pk: each.key for each in events}
+    for correction in corrections:
+        what = "amended" if correction.kind == CorrectionKind.AMEND else "voided"
+        entries.append(
+            HistoryEntry(correction.at, what, keys[correction.event_id], correction.by, correction.reason)
+        )
+    order = {"received": 0, "matched": 1}
+    return sorted(entries, key=lambda entry: (entry.at, order.get(entry.what, 2)))
+
+
+def _chain(event: Event) -> tuple[list[Event], list[EventCorrection]]:
+    """Give an event with those before and after it, and the corrections between them, in their order."""
+    corrections: list[EventCorrection] = []
+    first = event.pk
+    while (before := EventCorrection.objects.filter(replacement_id=first).first()) is not None:
+        corrections.insert(0, before)
+        first = before.event_id
+    last: UUID | None = event.pk
+    while last is not None and (after := EventCorrection.objects.filter(event_id=last).first()) is not None:
+        corrections.append(after)
+        last = after.replacement_id
+    ids = [first, *(each.replacement_id for each in corrections if each.replacement_id is not None)]
+    found = Event.objects.in_bulk(ids)
+    return [found[each] for each in ids], corrections
+
+
+def _correct(
+    event: Event, kind: CorrectionKind, replacement_id: UUID | None, *, reason: str, by: str, now: datetime
+) -> EventCorrection:
+    """Mark an event and write down why, with its ledger batch. The row lock lets one of two at once win."""
+    locked = Event.objects.select_for_update().get(pk=event.pk)
+    _refuse_if_voided(locked)
+    batch = EventBatch.objects.create(
+        id=new_uuid7(),
+        kind=BatchKind.CORRECTED,
+        source=event.source,
+        received_at=now,
+        stored=1,
+        first_occurred_at=event.occurred_at,
+        last_occurred_at=event.occurred_at,
+    )
+    Event.objects.filter(pk=event.pk).update(voided_batch_id=batch.pk)
+    return EventCorrection.objects.create(
+        event_id=event.pk,
+        customer_id=locked.customer_id,
+        kind=kind,
+        replacement_id=replacement_id,
+        reason=reason,
+        by=by,
+        at=now,
+        batch_id=batch.pk,
+    )
+
+
+def _checked_reason(reason: str) -> str:
+    reason = reason.strip()
+    if not reason:
+        raise CorrectionRefused(
+            "Say why: the reason stays with the event.", code="reason_required", field="reason"
+        )
+    if len(reason) > MAX_REASON:
+        message = f"The reason is longer than {MAX_REASON} characters."
+        raise CorrectionRefused(message, code="invalid_reason", field="reason")
+    return reason
+
+
+def _refuse_if_voided(event: Event) -> None:
+    if event.voided_batch_id is None:
+        return
+    correction = correction_of(event)
+    if correction is None:
+        raise EventVoided(f"The event “{event.key}” was voided before.", field="key")
+    sentence = (
+        f"The event “{event.key}” was {correction.get_kind_display().lower()} on {correction.at:%Y-%m-%d}"
+    )
+    if correction.replacement_id is not None:
+        replacement = Event.objects.get(pk=correction.replacement_id)
+        sentence += f"; correct “{replacement.key}”, which replaced it"
+    raise EventVoided(f"{sentence}. Reason given: {correction.reason}", field="key")
+
+
+def _replacement(event: Event, changes: Mapping[str, Any]) -> IncomingEvent:
+    """Give the event with its new content and key. Raises CorrectionRefused naming what is wrong."""
+    unknown = sorted(set(changes) - set(AMENDABLE))
+    if unknown:
+        message = f"{unknown[0]} cannot be amended. What can: {', '.join(AMENDABLE)}."
+        raise CorrectionRefused(message, code="unknown_field", field=unknown[0])
+    stored = stored_contents([event.pk.hex])[event.pk.hex]
+    content: dict[str, Any] = {
+        "meter": stored.meter,
+        "customer": stored.customer,
+        "value": stored.value,
+        "occurred_at": stored.occurred_at.isoformat(),
+        "subject": stored.subject,
+        "workload": stored.workload,
+        "dimensions": stored.dimensions,
+        **changes,
+        "key": _next_key(event),
+    }
+    sent = {name: value for name, value in content.items() if value is not None}
+    decoded = decode_event(json.dumps(sent, default=_decimal_text).encode())
+    if isinstance(decoded, Refusal):
+        raise CorrectionRefused(decoded.message, code=decoded.code, field=decoded.field)
+    if _same(decoded, stored):
+        message = "Nothing would change. Send what is to be different, or void the event."
+        raise CorrectionRefused(message, code="nothing_changed")
+    return decoded
+
+
+def _same(decoded: IncomingEvent, stored: Any) -> bool:
+    try:
+        occurred_at = datetime.fromisoformat(decoded.occurred_at)
+    except ValueError:
+        return False  # refused by name when it is stored
+    return (
+        occurred_at == stored.occurred_at
+        and (decoded.dimensions or {}) == (stored.dimensions or {})
+        and all(
+            getattr(decoded, name) == getattr(stored, name)
+            for name in ("meter", "customer", "value", "subject", "workload")
+        )
+    )
+
+
+def _next_key(event: Event) -> str:
+    """Give the first free key for a replacement: the original's with a number."""
+    events, _ = _chain(event)
+    number = len(events) + 1
+    while True:
+        mark = f"#{number}"
+        key = events[0].key[: MAX_KEY - len(mark)] + mark
+        if not Event.objects.filter(pk=event_id(event.source, key)).exists():
+            return key
+        number += 1
+
+
+def _decimal_text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"{type(value).__name__} is not JSON")
