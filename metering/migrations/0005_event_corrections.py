@@ -20,7 +20,7 @@ DROP FUNCTION metering_correction_stays;
 class Migration(migrations.Migration):
     dependencies = [
         ("customers", "0002_customers_stay"),
-        ("metering", "0003_usage_by_day"),
+        ("metering", "0004_index_holds_values"),
     ]
 
     operations = [
