@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -163,7 +164,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Give the invoices of the list, with its search and filters, as CSV."""
         require(request, "billing.view_invoice")
-        changelist = self.get_changelist_instance(request)
+        try:
+            changelist = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return redirect("admin:billing_invoice_changelist")
         rows = changelist.get_queryset(request).select_related("customer")
         return _csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
 

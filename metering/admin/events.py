@@ -38,7 +38,7 @@ class ReceivedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         if self.value() == "all":
             return queryset
-        days = int(self.value() or 7) if (self.value() or "7").isdigit() else 7
+        days = {"1": 1, "30": 30}.get(self.value() or "", 7)
         return queryset.filter(received_at__gte=timezone.now() - timedelta(days=days))
 
 

@@ -1,0 +1,132 @@
+"""Whatever a person or a program sends to the admin, it answers with a page that says so, never with a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.closing import Month, close_period
+from billing.models import Invoice, Plan, Subscription
+from billing.pricing import create_version
+from customers.models import ApiKey, Customer
+from metering.models import Event, Meter
+from tests.factories import NOW, make_customer, make_subscription, send_tickets
+from tests.staff import sign_in
+
+pytestmark = pytest.mark.django_db
+
+ODD = ("\x00", "9" * 20, "9999-12-31", "0001-01-01", "NaN", "é" * 600, "'\"<b>")
+LISTS = {
+    "metering_event_changelist": ("q", "meter", "received", "p", "o"),
+    "metering_meter_changelist": ("q", "status__exact", "type__exact", "o"),
+    "metering_eventconflict_changelist": ("q", "source", "p"),
+    "metering_workload_changelist": ("q", "p"),
+    "billing_invoice_changelist": ("q", "month", "status__exact", "currency", "o"),
+    "billing_invoice_export": ("q", "month", "status__exact"),
+    "billing_invoice_close": ("month",),
+    "billing_plan_changelist": ("q", "status", "billing_period"),
+    "customers_customer_changelist": ("q", "state", "currency"),
+    "customers_apikey_changelist": ("q", "revoked__exact"),
+    "auth_user_changelist": ("q", "groups__id__exact"),
+}
+
+
+@pytest.fixture
+def staff() -> Client:
+    return sign_in()
+
+
+def answer(response: Any) -> int:
+    if response.streaming:
+        b"".join(response.streaming_content)
+    return int(response.status_code)
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_odd_queries_of_a_list_are_answered(staff: Client, page: str) -> None:
+    make_subscription()
+    for name in LISTS[page]:
+        for value in ODD:
+            assert answer(staff.get(reverse(f"admin:{page}"), {name: value}, follow=True)) < 500, (
+                name,
+                value,
+            )
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_odd_values_in_forms_are_answered_and_write_nothing(staff: Client, value: str) -> None:
+    subscription = make_subscription()
+    draft = create_version(subscription.plan)
+    rate = draft.rates.get()
+    other = make_customer("other")
+    rate_names = ("meter", "model", "unit_amount", "per", "included_units", "minimum_amount", "label")
+    forms: dict[str, tuple[str, ...]] = {
+        reverse("admin:metering_meter_add"): (
+            "label",
+            "code",
+            "type",
+            "dimensions",
+            "percentile",
+            "filters",
+            "factor",
+        ),
+        reverse("admin:billing_plan_add"): ("name", "code", "currency", "billing_period"),
+        reverse("admin:billing_plan_rate", args=[draft.pk, rate.pk]): rate_names,
+        reverse("admin:customers_customer_add"): ("name", "code", "timezone", "currency", "email"),
+        reverse("admin:customers_customer_assign", args=[other.pk]): ("plan", "start_on", "end_on", "anchor"),
+        reverse("admin:customers_customer_end", args=[subscription.customer_id, subscription.pk]): (
+            "end_on",
+        ),
+        reverse("admin:customers_customer_portal", args=[other.pk]): ("email",),
+        reverse("admin:customers_apikey_add"): ("name", "scopes", "source"),
+        reverse("admin:billing_invoice_close"): ("month", "sure"),
+    }
+    good = {
+        "plan": str(subscription.plan_id), "start_on": "2026-10-01", "anchor": "calendar", "_confirm": "1",
+        "meter": str(rate.meter_id), "model": "per_unit", "unit_amount": "1", "kind": "usage",
+        "tier_up_to": value, "tier_unit_amount": value, "tier_percent": value, "tier_flat_amount": value,
+    }  # fmt: skip
+    for address, names in forms.items():
+        for name in names:
+            assert answer(staff.post(address, good | {name: value})) < 500, (address, name)
+        assert answer(staff.post(address, dict.fromkeys(names, value))) < 500, address
+    assert not ApiKey.objects.exists()
+    assert not Invoice.objects.exists()
+    assert Plan.objects.count() == 2
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_odd_previews_are_answered(staff: Client, value: str) -> None:
+    subscription = make_subscription()
+    preview = reverse("admin:customers_customer_preview", args=[subscription.customer_id])
+    price = reverse("admin:billing_plan_price", args=[subscription.plan_id])
+    for query in ({"period": value}, {"subscription": value}):
+        assert answer(staff.get(preview, query)) == 200
+    for query in (
+        {"rate": value, "quantity": "1"},
+        {"rate": str(subscription.plan.rates.get().pk), "quantity": value},
+    ):
+        assert answer(staff.get(price, query)) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_addresses_of_what_does_not_exist_are_not_found(staff: Client) -> None:
+    make_subscription()
+    send_tickets(1)
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    invoice = Invoice.objects.get()
+    for name, arguments in {
+        "billing_plan_activate": (99,), "billing_plan_rate": (1, 99), "customers_customer_assign": (99,),
+        "customers_customer_end": (Customer.objects.get().pk, 99), "billing_invoice_events": (invoice.pk, 99),
+        "billing_invoice_pdf": (99,), "customers_apikey_revoke": ("none",), "customers_apikey_change": ("none",),
+    }.items():  # fmt: skip
+        assert staff.get(reverse(f"admin:{name}", args=arguments)).status_code == 404, name
+    events = reverse("admin:billing_invoice_events", args=[invoice.pk, 1])
+    for page in ("0", "-1", "many", "999999"):
+        assert staff.get(events, {"page": page}).status_code == 200
+    for address in (f"/admin/metering/event/{'z' * 40}/change/", "/admin/metering/meter/x/change/"):
+        assert staff.get(address).status_code == 302
+    assert Event.objects.count() == Subscription.objects.count() == Meter.objects.count() == 1
