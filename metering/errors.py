@@ -78,3 +78,9 @@ class LedgerMismatch(MeteringError):
 
     code = "ledger_mismatch"
     field = None
+
+
+class UnusableFile(MeteringError):
+    """A file to import cannot be opened, unpacked or understood."""
+
+    code = "unusable_file"

@@ -26,7 +26,8 @@ from billing.errors import BillingError
 from billing.formatting import day, money
 from billing.formatting import period as days_words
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
-from customers.staff_pages import ReadOnlyAdmin, csv_cell, require
+from customers.spreadsheets import csv_cell
+from customers.staff_pages import ReadOnlyAdmin, require
 from metering.aggregation import events_behind
 from metering.models import Event
 from metering.periods import Period

@@ -1,6 +1,9 @@
 import pytest
 
 from metering import catalog
+from tests.integrator import fresh
+
+__all__ = ["fresh"]
 
 
 @pytest.fixture(autouse=True)
