@@ -218,7 +218,8 @@ def test_another_source_does_not_go_on_with_the_work_of_the_first(
     assert "25 accepted" in run(csv_file, "--source", "crm")[1]
 
 
-def test_what_stands_before_a_cut_is_stored(tmp_path: Path) -> None:
+def test_what_stands_before_a_cut_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH_LINES", 500)
     path = tmp_path / "cut.ndjson.gz"
     # Random keys, so that the packed file has several blocks to be cut between.
     lines = [json.dumps(event(os.urandom(40).hex())) for _ in range(3_000)]
