@@ -16,9 +16,11 @@ from django.template.loader import render_to_string
 from billing.drafts import DraftLine, InvoiceDraft
 from billing.errors import BillingError
 from billing.explaining import LineWords, explain_line
+from billing.formatting import period
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
 from metering.periods import local_day
 
+Days = tuple[date, date]
 MARKS = {InvoiceStatus.DRAFT: "Draft", InvoiceStatus.VOID: "Void", InvoiceStatus.PAID: "Paid"}
 
 
@@ -30,10 +32,11 @@ class DocumentsUnavailable(BillingError):
 
 @dataclass(frozen=True, slots=True)
 class DocumentLine:
-    """A line as stored or drawn up, and its explanation."""
+    """A line as stored or drawn up, and its explanation. `period` is written where it is not the invoice's."""
 
     line: InvoiceLine | DraftLine
     words: LineWords
+    period: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
     """Collect what an invoice shows, for one stored or only drawn up. Lines cost one query when stored."""
     if isinstance(invoice, InvoiceDraft):
         return _drawn_up(invoice)
+    invoice_days = invoice.period_start, invoice.period_end
     return InvoiceDocument(
         number=invoice.number or "",
         mark=MARKS.get(InvoiceStatus(invoice.status), ""),
@@ -78,7 +82,10 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
         zone=invoice.zone,
         plan_name=invoice.plan_name,
         currency=invoice.currency,
-        lines=_explained(invoice.lines.all(), invoice.currency),
+        lines=tuple(
+            _line(line, (line.period_start, line.period_end), of=invoice_days, currency=invoice.currency)
+            for line in invoice.lines.all()
+        ),
         subtotal=invoice.subtotal,
         tax=invoice.tax,
         total=invoice.total,
@@ -118,7 +125,8 @@ def invoice_file_name(invoice: Invoice | InvoiceDraft, *, suffix: str = ".pdf") 
 
 
 def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
-    period = draft.due.period
+    covered = draft.due.period
+    days = covered.start_on, covered.end_on
     return InvoiceDocument(
         number="",
         mark=MARKS[InvoiceStatus.DRAFT],
@@ -126,12 +134,15 @@ def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
         recipient=draft.recipient,
         issued_on=None,
         due_on=None,
-        period_start=period.start_on,
-        period_end=period.end_on,
-        zone=period.zone,
+        period_start=covered.start_on,
+        period_end=covered.end_on,
+        zone=covered.zone,
         plan_name=draft.due.subscription.plan.name,
         currency=draft.currency,
-        lines=_explained(draft.lines, draft.currency),
+        lines=tuple(
+            _line(line, (line.period.start_on, line.period.end_on), of=days, currency=draft.currency)
+            for line in draft.lines
+        ),
         subtotal=draft.subtotal,
         tax=draft.tax,
         total=draft.total,
@@ -140,8 +151,8 @@ def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
     )
 
 
-def _explained(lines: Any, currency: str) -> tuple[DocumentLine, ...]:
-    return tuple(DocumentLine(line, explain_line(line, currency=currency)) for line in lines)
+def _line(line: InvoiceLine | DraftLine, days: Days, *, of: Days, currency: str) -> DocumentLine:
+    return DocumentLine(line, explain_line(line, currency=currency), "" if days == of else period(*days))
 
 
 def _engine() -> Any:

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from billing.drafts import DraftLine, InvoiceDraft
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, InvoiceStatus
+from metering.periods import local_day
 
 BATCH_SIZE = 1_000
 
@@ -87,7 +88,10 @@ def _preparer(field: Field[Any, Any]) -> Callable[[Any], Any]:
 
 
 def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
-    """Number drafts and freeze them, in the order given. Nothing is locked but the series and the invoices."""
+    """Number drafts and freeze them, in the order given. Nothing is locked but the series and the invoices.
+
+    The days to pay count from the invoice's day in its own zone, which is the day printed on it.
+    """
     if not invoices:
         return
     prefix = f"INV-{now.year}"
@@ -95,23 +99,24 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
     InvoiceSeries.objects.filter(prefix=prefix).update(last_number=F("last_number") + len(invoices))
     last = InvoiceSeries.objects.values_list("last_number", flat=True).get(prefix=prefix)
     first = last - len(invoices) + 1
-    due_on = (now + timedelta(days=settings.PAYMENT_DAYS)).date()
+    to_pay = timedelta(days=settings.PAYMENT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE billing_invoice invoice
-            SET status = 'issued', series_id = %s, sequence = numbered.sequence, issued_at = %s, due_on = %s,
+            SET status = 'issued', series_id = %s, sequence = numbered.sequence, issued_at = %s,
+                due_on = numbered.due_on,
                 number = %s || '-' || lpad(numbered.sequence::text, 6, '0')
-            FROM unnest(%s::bigint[], %s::bigint[]) AS numbered (id, sequence)
+            FROM unnest(%s::bigint[], %s::bigint[], %s::date[]) AS numbered (id, sequence, due_on)
             WHERE invoice.id = numbered.id AND invoice.status = 'draft'
             """,
             [
                 prefix,
                 now,
-                due_on,
                 prefix,
                 [invoice.pk for invoice in invoices],
                 list(range(first, last + 1)),
+                [local_day(now, invoice.zone) + to_pay for invoice in invoices],
             ],
         )
         if cursor.rowcount != len(invoices):

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpRes
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, LineKind
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_invoice
 from customers.models import Customer
@@ -79,7 +79,7 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
 
 def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
     invoice = visible_invoice(customer, number)
-    return invoice, get_object_or_404(invoice.lines.exclude(meter=None), n=n)
+    return invoice, get_object_or_404(invoice.lines.filter(kind=LineKind.USAGE), n=n)
 
 
 def _events(invoice: Invoice, line: InvoiceLine) -> QuerySet[Event]:

@@ -323,3 +323,15 @@ def test_a_file_is_named_after_the_number_or_the_draft() -> None:
     assert invoice_file_name(draft) == "draft-acme-2026-10-01.pdf"
     draft.number = "INV-2026-000001"
     assert invoice_file_name(draft) == "INV-2026-000001.pdf"
+
+
+def test_a_line_of_another_period_names_it() -> None:
+    make_subscription()
+    send_tickets(120)
+    invoice = issued(Customer.objects.get())
+    assert invoice_html(invoice).count("October 2026") == 1
+    document = invoice_document(invoice)
+    assert [each.period for each in document.lines] == [""]
+    invoice.period_start, invoice.period_end = date(2026, 11, 1), date(2026, 12, 1)
+    assert [each.period for each in invoice_document(invoice).lines] == ["1–31 October 2026"]
+    assert invoice_html(invoice).count("1–31 October 2026") == 1

@@ -158,3 +158,4 @@ def test_dates_are_those_of_the_customers_zone(
     text = text_of(sign_in(kiwi), f"{INVOICES}{invoice.number}/")
     assert "21 November 2026" in text
     assert "20 November 2026" not in text
+    assert "by 5 December 2026" in text, "14 days after the day that is printed"
