@@ -53,7 +53,12 @@ def subscribe(
     if end_on is not None and end_on <= start_on:
         message = "The end must lie after the start."
         raise InvalidDates(message, fields={"end_on": message})
-    meters = list(plan.rates.filter(kind=RateKind.USAGE).values_list("meter_id", flat=True).distinct())
+    meters = list(
+        plan.rates.filter(kind=RateKind.USAGE)
+        .order_by("meter_id")
+        .values_list("meter_id", flat=True)
+        .distinct()
+    )
     try:
         with transaction.atomic():
             # One assignment at a time for a customer, so that the message can name the other subscription.
