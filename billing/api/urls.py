@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from billing.api.invoices import InvoiceViewSet
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
+from billing.api.reconciliation import ReconciliationView
 from billing.api.subscriptions import SubscriptionViewSet
 
 router = SimpleRouter()
@@ -15,4 +16,8 @@ router.register("plans", PlanViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
 
-urlpatterns = [path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"), *router.urls]
+urlpatterns = [
+    path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),
+    path("reconciliation/", ReconciliationView.as_view(), name="reconciliation"),
+    *router.urls,
+]

@@ -48,6 +48,7 @@ def test_every_route_is_described(client: Any) -> None:
         "meters",
         "plans",
         "rates",
+        "reconciliation",
         "subscriptions",
         "usage",
         "workloads",
