@@ -240,6 +240,8 @@ SPECTACULAR_SETTINGS = {
     # Meters and plans live alike: draft, active, deprecated.
     "ENUM_NAME_OVERRIDES": {
         "LifeEnum": "metering.models.MeterStatus",
+        "CorrectedEnum": "metering.api.correction_shapes.CORRECTED",
+        "EventStateEnum": "metering.api.correction_shapes.STATES",
         "ResultStatusEnum": "metering.api.shapes.RESULT_STATUSES",
         "InvoiceStatusEnum": "billing.api.shapes.INVOICE_STATUSES",
         "MeterTypeEnum": "metering.meter_types.MeterType",

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import Http404
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +17,15 @@ from customers.api.parsing import is_storable
 from customers.api.permissions import HasScope
 from customers.api.strictness import StrictParameters
 from customers.models import Scope
+from metering.api.correction_shapes import (
+    AMEND_BODY,
+    AMEND_EXAMPLE,
+    VOID_BODY,
+    VOID_EXAMPLE,
+    AmendmentShape,
+    CorrectionShape,
+    EventWithHistoryShape,
+)
 from metering.api.texts import decimal_text, instant_text
 from metering.bounds import time_bounds
 from metering.correcting import (
@@ -41,6 +51,7 @@ class _OneEvent(StrictParameters, APIView):
 
     permission_classes = [HasScope]
     required_scopes = CORRECTION_SCOPES
+    schema_tag = "Events and usage"
 
     def event(self, request: Request, key: str) -> Event:
         holder: Any = request.auth
@@ -55,6 +66,7 @@ class _OneEvent(StrictParameters, APIView):
 class EventView(_OneEvent):
     """Answers one event with its history: when it came, was matched, refused a conflict, was voided or amended."""
 
+    @extend_schema(operation_id="event", summary="Read an event", responses=EventWithHistoryShape)
     def get(self, request: Request, key: str) -> Response:
         event = self.event(request, key)
         history = [
@@ -68,6 +80,13 @@ class EventView(_OneEvent):
 class VoidView(_OneEvent):
     """Takes an event out of every count. It stays readable, with the reason."""
 
+    @extend_schema(
+        operation_id="void_event",
+        summary="Void an event",
+        request={"application/json": VOID_BODY},
+        responses={200: CorrectionShape},
+        examples=[VOID_EXAMPLE],
+    )
     def post(self, request: Request, key: str) -> Response:
         reason, _ = _read(request.data, allowed=())
         correction = void_event(
@@ -79,6 +98,13 @@ class VoidView(_OneEvent):
 class AmendView(_OneEvent):
     """Replaces an event by one with other content, under the key of the old one with a number."""
 
+    @extend_schema(
+        operation_id="amend_event",
+        summary="Amend an event",
+        request={"application/json": AMEND_BODY},
+        responses={200: AmendmentShape},
+        examples=[AMEND_EXAMPLE],
+    )
     def post(self, request: Request, key: str) -> Response:
         reason, changes = _read(request.data, allowed=AMENDABLE)
         amended = amend_event(

@@ -102,6 +102,7 @@ def existing(path: str) -> dict[str, Any]:
         "workloads": "support_bot",
     }
     return {
+        "key": {"void": "evt-0", "amend": "evt-1"}.get(path.split("/")[-2], "evt-2"),
         "code": codes.get(path.split("/")[3]),
         "number": "INV-2026-000001",
         "n": 1,
@@ -135,7 +136,7 @@ def test_answers_to_generated_requests_are_as_described(described: Any, headers:
 
 def call_generated(operation: Any, headers: dict[str, str]) -> None:
     @settings(
-        max_examples=15,
+        max_examples=10,
         deadline=None,
         database=None,
         derandomize=True,
