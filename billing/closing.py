@@ -268,4 +268,7 @@ def _agreement(subscription: Subscription) -> object:
         subscription.start_on,
         subscription.end_on,
         subscription.anchor,
+        subscription.anchored_on,
+        subscription.quantity,
+        subscription.overrides,
     )

@@ -24,12 +24,15 @@ class DuePeriod:
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """One line as it will be printed. `amount` is rounded; `working` adds up to the amount before rounding."""
+    """One line as it will be printed. `amount` is rounded; `working` adds up to the amount before rounding.
+
+    `rate_id` is None for what the plan as a whole charges or includes.
+    """
 
     n: int
     kind: str
     description: str
-    rate_id: int
+    rate_id: int | None
     meter: Meter | None
     unit: str
     quantity: Decimal

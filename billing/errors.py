@@ -20,6 +20,10 @@ class InvalidRate(BillingError):
     code = "invalid_rate"
 
 
+class InvalidExample(BillingError):
+    code = "invalid_example"
+
+
 class PlanFrozen(BillingError):
     code = "plan_frozen"
 

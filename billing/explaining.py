@@ -85,7 +85,7 @@ def _calculation(step: Step, *, currency: str, unit: str) -> str:
         return ""
     if step.percent is not None:
         return f"{money(step.quantity, currency)} {TIMES} {quantity(step.percent)} %"
-    if step.kind in ("package", "fixed") and step.unit_amount is not None:
+    if step.kind in ("package", "fixed", "seats") and step.unit_amount is not None:
         return f"{quantity(step.quantity)} {TIMES} {money(step.unit_amount, currency)}"
     used = quantity_of(step.quantity, unit)
     if step.kind in ("units", "tier") and step.unit_amount is not None:

@@ -15,13 +15,14 @@ from django.conf import settings
 from billing.drafts import DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
-from billing.models import Rate, Subscription
+from billing.models import Plan, Rate, Subscription
 from billing.rating import TermsError
 from billing.rating.errors import RatingError
 from billing.subscribing import anchor_of, whole_period
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
+from metering.models import Meter
 from metering.periods import Period, clip, local_day, periods_between
 
 
@@ -31,12 +32,12 @@ def draw_up(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -
     `watermark` is the ledger position to count up to; None counts everything committed (previews).
     One customer's error never costs the others.
     """
-    rates = _rates_by_plan(due)
+    rates = _rates(due)
     measures = _measures(due, rates, watermark)
     drawn = DrawnUp()
     for slot, each in enumerate(due):
         try:
-            lines = draft_lines(each, _readable(rates[each.subscription.plan_id]), slot, measures)
+            lines = draft_lines(each, _readable(rates[slot]), slot, measures)
         except (RatingError, TermsError) as problem:
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
@@ -86,7 +87,7 @@ def periods_ending_in(subscription: Subscription, *, first: date, last: date) ->
         start,
         last,
         anchor=anchor_of(subscription),
-        interval=subscription.plan.interval,
+        interval=subscription.plan.invoice_interval,
         zone=subscription.timezone,
     )
     due = []
@@ -101,19 +102,26 @@ def _earliest_start(subscription: Subscription, day: date) -> date:
     return whole_period(subscription, max(day, subscription.start_on)).start_on
 
 
-def _rates_by_plan(due: Iterable[DuePeriod]) -> dict[int, list[PlanRate] | TermsError]:
-    """Read the rates of every plan once; a plan whose terms cannot be read has the error in their place."""
-    plans = {each.subscription.plan_id for each in due}
-    by_plan: dict[int, list[PlanRate] | TermsError] = {plan: [] for plan in plans}
+def _rates(due: Sequence[DuePeriod]) -> list[list[PlanRate] | TermsError]:
+    """Give the rates of each subscription, those of a plan read once; the error in place of unreadable ones."""
+    plans = {each.subscription.plan_id: each.subscription.plan for each in due}
+    rows: dict[int, list[Rate]] = {plan: [] for plan in plans}
     for row in Rate.objects.filter(plan__in=plans).select_related("meter"):
-        rates = by_plan[row.plan_id]
-        if isinstance(rates, TermsError):
-            continue
-        try:
-            rates.append(read_plan_rate(row))
-        except TermsError as unreadable:
-            by_plan[row.plan_id] = unreadable
-    return by_plan
+        rows[row.plan_id].append(row)
+    by_plan = {pk: _read(rows[pk], plan, {}) for pk, plan in plans.items()}
+    return [
+        _read(rows[each.plan_id], each.plan, each.overrides) if each.overrides else by_plan[each.plan_id]
+        for each in (period.subscription for period in due)
+    ]
+
+
+def _read(
+    rows: Iterable[Rate], plan: Plan, overrides: Mapping[str, Mapping[str, object]]
+) -> list[PlanRate] | TermsError:
+    try:
+        return [read_plan_rate(row, plan=plan, override=overrides.get(str(row.pk))) for row in rows]
+    except TermsError as unreadable:
+        return unreadable
 
 
 def _readable(rates: list[PlanRate] | TermsError) -> list[PlanRate]:
@@ -123,29 +131,24 @@ def _readable(rates: list[PlanRate] | TermsError) -> list[PlanRate]:
 
 
 def _measures(
-    due: Sequence[DuePeriod], rates: Mapping[int, list[PlanRate] | TermsError], watermark: int | None
+    due: Sequence[DuePeriod], rates: Sequence[list[PlanRate] | TermsError], watermark: int | None
 ) -> dict[MeasureKey, dict[int, Measure]]:
     """Measure what some plan needs, each meter and grouping for all its customers in one query."""
     spans: dict[MeasureKey, list[Span]] = {}
-    meters = {
-        each.key: each.row.meter
-        for plan_rates in rates.values()
-        if not isinstance(plan_rates, TermsError)
-        for each in plan_rates
-        if each.key is not None
-    }
-    for slot, each in enumerate(due):
-        plan_rates = rates[each.subscription.plan_id]
-        if isinstance(plan_rates, TermsError):
+    meters: dict[MeasureKey, Meter | None] = {}
+    for slot, (each, known) in enumerate(zip(due, rates, strict=True)):
+        if isinstance(known, TermsError):
             continue
+        keys = {rate.key: rate.row.meter for rate in known if rate.key is not None}
+        meters |= keys
         period = each.period
         span = Span(slot, each.subscription.customer_id, period.start, period.end, zone=period.zone)
-        for key in {rate.key for rate in plan_rates if rate.key is not None}:
+        for key in keys:
             spans.setdefault(key, []).append(span)
     measures = {}
-    for key, each_meter in meters.items():
-        assert each_meter is not None  # held by rate_meter_exactly_on_usage
-        measures[key] = measure(each_meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
+    for key, meter in meters.items():
+        assert meter is not None  # held by rate_meter_exactly_on_usage
+        measures[key] = measure(meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
     return measures
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billing.drafts import DraftLine, DuePeriod
-from billing.models import LineKind, Rate
+from billing.formatting import money
+from billing.models import LineKind, Plan, Rate
 from billing.rating import (
     AnyRate,
     GroupUsage,
@@ -18,16 +19,20 @@ from billing.rating import (
     SubscriptionRate,
     Usage,
     UsageRate,
+    in_currency,
     needs_event_amounts,
     parse_rate,
     rate,
     required_grouping,
     round_amount,
 )
+from billing.rating.commitments import PlanLine, apply_plan_terms
 from billing.rating.money import currency_digits, round_fraction
-from billing.subscribing import whole_period
+from billing.rating.working import plain
+from billing.subscribing import fee_period, whole_period
 from metering.measuring import NOTHING, Measure
 from metering.models import Meter
+from metering.periods import Period, clip
 
 # What is measured for a rate: the meter, the dimensions to group by, and whether each event's value is needed.
 MeasureKey = tuple[int, tuple[str, ...], bool]
@@ -35,20 +40,28 @@ MeasureKey = tuple[int, tuple[str, ...], bool]
 
 @dataclass(frozen=True, slots=True)
 class PlanRate:
-    """A rate of a plan, read once for all the customers that have it. `key` says what to measure for it."""
+    """A rate, read once for all the customers that have it. `key` says what to measure for it.
+
+    `written` is what an invoice line freezes: the terms in the currency of the plan.
+    """
 
     row: Rate
     terms: AnyRate
+    written: Mapping[str, object]
     key: MeasureKey | None
 
 
-def read_plan_rate(row: Rate) -> PlanRate:
-    """Read a stored rate. Raises TermsError when its terms cannot be used."""
-    terms = parse_rate(row.terms)
+def read_plan_rate(row: Rate, *, plan: Plan, override: Mapping[str, object] | None = None) -> PlanRate:
+    """Read a stored rate, or the terms a customer has in its place. Raises TermsError when they cannot be used."""
+    written = row.terms if override is None else override
+    terms = parse_rate(written)
     if not isinstance(terms, UsageRate):
-        return PlanRate(row, terms, None)
+        return PlanRate(row, terms, written, None)
+    if plan.custom_unit_value is not None:
+        terms = in_currency(terms, plan.custom_unit_value)
+        written = terms.as_json()
     assert row.meter_id is not None  # held by rate_meter_exactly_on_usage
-    return PlanRate(row, terms, (row.meter_id, required_grouping(terms), needs_event_amounts(terms)))
+    return PlanRate(row, terms, written, (row.meter_id, required_grouping(terms), needs_event_amounts(terms)))
 
 
 def draft_lines(
@@ -69,17 +82,90 @@ def draft_lines(
             case UsageRate() as terms:
                 assert each.key is not None
                 measured = measures[each.key].get(slot, NOTHING)
-                lines.append(_usage_line(due, n, each.row, terms, measured, digits=digits))
+                lines.append(_usage_line(due, n, each, terms, measured, digits=digits))
             case SubscriptionRate() as terms:
-                lines.append(_subscription_line(due, n, each.row, terms, digits=digits))
-            case OneTimeRate() as terms if due.period.start_on == due.subscription.start_on:
-                lines.append(_one_time_line(due, n, each.row, terms, digits=digits))
-    return lines
+                covered = _fee_days(due, terms)
+                if covered is not None:
+                    lines.append(_subscription_line(due, n, each, terms, covered, digits=digits))
+            case OneTimeRate() as terms if _is_first(due):
+                lines.append(_one_time_line(due, n, each, terms, digits=digits))
+    return lines + _plan_lines(due, lines, digits=digits)
+
+
+def _is_first(due: DuePeriod) -> bool:
+    """Tell whether one-time fees are due: once, also when the customer moves on to another version."""
+    subscription = due.subscription
+    return due.period.start_on == subscription.start_on and subscription.moved_from_id is None
+
+
+def _usage_description(row: Rate, plan: Plan) -> str:
+    assert row.meter is not None  # held by rate_meter_exactly_on_usage
+    name = row.label or row.meter.label
+    if plan.custom_unit_value is None:
+        return name
+    return f"{name} (1 {plan.custom_unit} = {money(plan.custom_unit_value, plan.currency)})"
+
+
+def _fee_days(due: DuePeriod, terms: SubscriptionRate) -> Period | None:
+    """Give the days a fee is for; None where this invoice does not carry it.
+
+    Where usage settles within the period of the fees, the first of its invoices carries fees in advance, the last
+    those in arrears.
+    """
+    subscription = due.subscription
+    if not subscription.plan.usage_period:
+        return due.period
+    whole = fee_period(subscription, due.period.start_on)
+    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
+    assert covered is not None  # the invoice's own days are covered
+    if terms.timing == "in_advance":
+        return covered if due.period.start_on == covered.start_on else None
+    return covered if due.period.end_on == covered.end_on else None
+
+
+def _plan_lines(due: DuePeriod, lines: Sequence[DraftLine], *, digits: int) -> list[DraftLine]:
+    """Give the lines of what holds for the invoice as a whole: included spend, minimum, service fee."""
+    plan = due.subscription.plan
+    sums = {kind: sum((line.amount for line in lines if line.kind == kind), Decimal(0)) for kind in LineKind}
+    added = apply_plan_terms(
+        plan.terms,
+        usage=sums[LineKind.USAGE],
+        fees=sums[LineKind.SUBSCRIPTION],
+        once=sums[LineKind.ONE_TIME],
+        days_used=due.period.days,
+        days=whole_period(due.subscription, due.period.start_on).days,
+        digits=digits,
+    )
+    return [
+        DraftLine(
+            n=n,
+            kind=line.kind,
+            description=_describe_plan_line(line),
+            rate_id=None,
+            meter=None,
+            unit="",
+            quantity=Decimal(1),
+            events=0,
+            unit_amount=None,
+            amount=line.amount,
+            terms={"kind": line.kind, **plan.terms.as_json()},
+            working=line.working,
+            period=due.period,
+        )
+        for n, line in enumerate(added, start=len(lines) + 1)
+    ]
+
+
+def _describe_plan_line(line: PlanLine) -> str:
+    name = LineKind(line.kind).label
+    percent = line.working[0].percent
+    return name if percent is None else f"{name} {plain(percent)} %"
 
 
 def _usage_line(
-    due: DuePeriod, n: int, row: Rate, terms: UsageRate, measured: Measure, *, digits: int
+    due: DuePeriod, n: int, priced: PlanRate, terms: UsageRate, measured: Measure, *, digits: int
 ) -> DraftLine:
+    row = priced.row
     assert row.meter is not None  # held by rate_meter_exactly_on_usage
     usage = Usage(
         quantity=measured.quantity,
@@ -91,9 +177,9 @@ def _usage_line(
     return _line(
         due,
         n,
-        row,
+        priced,
         kind=LineKind.USAGE,
-        description=row.label or row.meter.label,
+        description=_usage_description(row, due.subscription.plan),
         meter=row.meter,
         quantity=measured.quantity,
         events=measured.events,
@@ -104,29 +190,37 @@ def _usage_line(
 
 
 def _subscription_line(
-    due: DuePeriod, n: int, row: Rate, terms: SubscriptionRate, *, digits: int
+    due: DuePeriod, n: int, priced: PlanRate, terms: SubscriptionRate, covered: Period, *, digits: int
 ) -> DraftLine:
-    whole = whole_period(due.subscription, due.period.start_on)
-    used, days = due.period.days, whole.days
-    amount = terms.amount
-    label = terms.label
-    if terms.prorated and used < days:
-        amount = round_fraction(Fraction(terms.amount) * used / days, digits)
-        label = f"{terms.label} ({used} of {days} days)"
-    rated = Rating(amount, (Step(label, "flat", Decimal(1), amount, amount),))
+    used, days = covered.days, fee_period(due.subscription, covered.start_on).days
+    part = terms.prorated and used < days
+    seats = Decimal(due.subscription.quantity) if terms.per_seat else Decimal(1)
+    whole = terms.amount * seats
+    amount = round_fraction(Fraction(whole) * used / days, digits) if part else whole
+    label = f"{terms.label} ({used} of {days} days)" if part else terms.label
+    if terms.per_seat:
+        steps = [Step(terms.label, "seats", seats, terms.amount, whole)]
+        if part:
+            steps.append(
+                Step(f"{days - used} of {days} days not used", "unused_days", None, None, amount - whole)
+            )
+    else:
+        steps = [Step(label, "flat", Decimal(1), amount, amount)]
     return _line(
         due,
         n,
-        row,
+        priced,
         kind=LineKind.SUBSCRIPTION,
         description=label,
-        unit_amount=amount,
-        rated=rated,
+        quantity=seats,
+        unit_amount=terms.amount if terms.per_seat else amount,
+        rated=Rating(amount, tuple(steps)),
         digits=digits,
+        period=covered,
     )
 
 
-def _one_time_line(due: DuePeriod, n: int, row: Rate, terms: OneTimeRate, *, digits: int) -> DraftLine:
+def _one_time_line(due: DuePeriod, n: int, priced: PlanRate, terms: OneTimeRate, *, digits: int) -> DraftLine:
     rated = Rating(
         terms.amount,
         (Step(terms.label, "flat", Decimal(1), terms.amount, terms.amount),),
@@ -134,7 +228,7 @@ def _one_time_line(due: DuePeriod, n: int, row: Rate, terms: OneTimeRate, *, dig
     return _line(
         due,
         n,
-        row,
+        priced,
         kind=LineKind.ONE_TIME,
         description=terms.label,
         unit_amount=terms.amount,
@@ -146,7 +240,7 @@ def _one_time_line(due: DuePeriod, n: int, row: Rate, terms: OneTimeRate, *, dig
 def _line(
     due: DuePeriod,
     n: int,
-    row: Rate,
+    priced: PlanRate,
     *,
     kind: str,
     description: str,
@@ -156,21 +250,22 @@ def _line(
     meter: Meter | None = None,
     quantity: Decimal = Decimal(1),
     events: int = 0,
+    period: Period | None = None,
 ) -> DraftLine:
     return DraftLine(
         n=n,
         kind=kind,
         description=description,
-        rate_id=row.pk,
+        rate_id=priced.row.pk,
         meter=meter,
         unit=meter.unit if meter else "",
         quantity=quantity,
         events=events,
         unit_amount=unit_amount,
         amount=round_amount(rated.amount, digits),
-        terms=row.terms,
+        terms=priced.written,
         working=rated.working,
-        period=due.period,
+        period=period or due.period,
     )
 
 

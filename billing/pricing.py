@@ -2,79 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict, Unpack
 
 from django.db import transaction
 
-from billing.errors import InvalidRate, PlanFrozen, PlanNotReady
-from billing.models import Plan, PlanStatus, Rate, RateKind
-from billing.rating import (
-    OneTimeRate,
-    SubscriptionRate,
-    TermsError,
-    UsageRate,
-    parse_rate,
-)
-from billing.rating.errors import Problem
+from billing.errors import PlanFrozen, PlanNotReady
+from billing.examples import read_examples, work_examples
+from billing.models import Plan, PlanExample, PlanStatus, Rate
+from billing.rating import Finding, TermsError, UsageRate, boundary_findings, in_currency, parse_rate
+from billing.summaries import rate_name
+from billing.terms import parse_labelled, rate_row, read_rates, undeclared_dimensions
 from metering.models import Meter, MeterStatus
 
-MAX_LABEL = 200
-ParsedRate = UsageRate | SubscriptionRate | OneTimeRate
+__all__ = ["parse_labelled", "rate_row", "read_rates", "undeclared_dimensions"]
+
+# What a version takes over from the one before it.
+COPIED = (
+    "name",
+    "description",
+    "currency",
+    "billing_period",
+    "usage_period",
+    "minimum_amount",
+    "included_spend",
+    "service_fee_percent",
+    "custom_unit",
+    "custom_unit_value",
+)
 
 
-def read_rates(rates: Sequence[Mapping[str, object]]) -> list[Rate]:
-    """Check rates as the API writes them and give unsaved rows; raise InvalidRate naming every wrong field by path."""
-    rows: list[Rate] = []
-    problems: dict[str, str] = {}
-    meters = {meter.code: meter for meter in Meter.objects.filter(code__in=_meter_codes(rates))}
-    for index, terms in enumerate(rates):
-        at = f"rates.{index}"
-        try:
-            label, parsed = parse_labelled(terms)
-        except TermsError as refused:
-            problems |= {f"{at}.{path}" if path else at: text for path, text in refused.fields.items()}
-            continue
-        if not isinstance(parsed, UsageRate):
-            rows.append(rate_row(parsed, meter=None, position=index, label=label))
-        elif parsed.meter not in meters:
-            problems[f"{at}.meter"] = f"There is no meter “{parsed.meter}”. Create the meter first."
-        elif undeclared := undeclared_dimensions(parsed, meters[parsed.meter]):
-            problems[f"{at}.dimensions"] = (
-                f"{meters[parsed.meter].label} does not declare the dimension {', '.join(undeclared)}. "
-                "Add it to the meter first."
-            )
-        else:
-            rows.append(rate_row(parsed, meter=meters[parsed.meter], position=index, label=label))
-    if problems:
-        raise InvalidRate(next(iter(problems.values())), fields=problems)
-    return rows
+class PlanTermFields(TypedDict, total=False):
+    """The fields of a plan that hold for an invoice as a whole; see Plan for what they mean."""
+
+    usage_period: str
+    minimum_amount: Decimal | None
+    included_spend: Decimal | None
+    service_fee_percent: Decimal | None
+    custom_unit: str
+    custom_unit_value: Decimal | None
 
 
-def rate_row(parsed: ParsedRate, *, meter: Meter | None, position: int, label: str = "") -> Rate:
-    """Give the unsaved row of a checked rate. `label` is what the invoice line says in place of the meter's label."""
-    terms = parsed.as_json()
-    kind = RateKind(str(terms["kind"]))
-    return Rate(position=position, kind=kind, label=label, meter=meter, terms=terms)
+@dataclass(frozen=True, slots=True)
+class PlanFinding:
+    """Something to look at before a plan is published: a finding of one of its rates."""
 
+    rate: Rate
+    position: int
+    finding: Finding
 
-def parse_labelled(terms: Mapping[str, object]) -> tuple[str, ParsedRate]:
-    """Read a rate and its label: part of the terms of a fee, a mere name for the line of a usage rate."""
-    label = terms.get("label")
-    if terms.get("kind") != RateKind.USAGE or label is None:
-        parsed = parse_rate(terms)
-        return str(label or ""), parsed
-    if not isinstance(label, str) or len(label) > MAX_LABEL:
-        raise TermsError(
-            [
-                Problem(
-                    "invalid_label",
-                    "label",
-                    f"label is text of at most {MAX_LABEL} characters.",
-                )
-            ]
-        )
-    return label, parse_rate({name: value for name, value in terms.items() if name != "label"})
+    @property
+    def message(self) -> str:
+        return f"{rate_name(self.rate)}: {self.finding.message}"
 
 
 def why_priced_meter_stays(meter: Meter) -> str | None:
@@ -85,11 +67,6 @@ def why_priced_meter_stays(meter: Meter) -> str | None:
     return f"the plan {rate.plan} prices it" if rate is not None else None
 
 
-def undeclared_dimensions(rate: UsageRate, meter: Meter) -> list[str]:
-    """Name the dimensions a rate prices by that its meter does not declare."""
-    return [name for name in rate.dimensions if name not in meter.dimensions]
-
-
 def create_plan(
     *,
     code: str,
@@ -98,20 +75,25 @@ def create_plan(
     billing_period: str,
     rates: Sequence[Mapping[str, object]],
     description: str = "",
+    examples: Sequence[Mapping[str, object]] = (),
+    **terms: Unpack[PlanTermFields],
 ) -> Plan:
-    """Write the first version of a plan, as a draft."""
+    """Write the first version of a plan, as a draft. Raises InvalidRate, InvalidExample or ValidationError."""
     rows = read_rates(rates)
+    guards = read_examples(examples)
     plan = Plan(
         code=code,
         name=name,
         currency=currency,
         billing_period=billing_period,
         description=description,
+        **terms,
     )
     plan.full_clean()
     with transaction.atomic():
         plan.save()
         _add_rates(plan, rows)
+        _add_examples(plan, guards)
     return plan
 
 
@@ -137,10 +119,11 @@ def remove_rate(rate: Rate) -> None:
         rate.delete()
 
 
-def activate_plan(plan: Plan, *, now: datetime) -> Plan:
+def activate_plan(plan: Plan, *, now: datetime, accept: Collection[str] = ()) -> Plan:
     """Freeze a draft and make it the version that is assigned from now on; the one before becomes deprecated.
 
-    Raises PlanFrozen for a version that is not a draft and PlanNotReady while something is missing.
+    `accept` holds the codes of findings that are meant so, such as `price_drop`. Raises PlanFrozen for a version that
+    is not a draft, and PlanNotReady while something is missing, an example fails, or a finding is not accepted.
     """
     with transaction.atomic():
         plan = Plan.objects.select_for_update().get(pk=plan.pk)
@@ -151,6 +134,14 @@ def activate_plan(plan: Plan, *, now: datetime) -> Plan:
         problems = readiness_problems(plan)
         if problems:
             raise PlanNotReady(problems[0], fields={"rates": " ".join(problems)})
+        failed = [each for each in work_examples(plan) if not each.passes]
+        if failed:
+            sentences = {
+                f"examples.{each.example.position}": f"The example “{each.example.name}” fails. {each.problem}"
+                for each in failed
+            }
+            raise PlanNotReady(next(iter(sentences.values())), fields=sentences)
+        _refuse_findings(plan, accept)
         for earlier in Plan.objects.select_for_update().filter(code=plan.code, status=PlanStatus.ACTIVE):
             earlier.status = PlanStatus.DEPRECATED
             earlier.save(update_fields=["status"])
@@ -160,8 +151,38 @@ def activate_plan(plan: Plan, *, now: datetime) -> Plan:
     return plan
 
 
+def plan_findings(plan: Plan) -> list[PlanFinding]:
+    """Look at every rate of a plan at its boundaries. Rates that cannot be read have none.
+
+    Whether a price covers its cost is not looked at here: there are no cost rates in this module yet.
+    """
+    found = []
+    for position, rate in enumerate(plan.rates.all()):
+        try:
+            findings = boundary_findings(parse_rate(rate.terms), plan.currency)
+        except TermsError:
+            continue
+        found += [PlanFinding(rate, position, each) for each in findings]
+    return found
+
+
+def _refuse_findings(plan: Plan, accept: Collection[str]) -> None:
+    blocking = [
+        each for each in plan_findings(plan) if each.finding.blocks and each.finding.code not in accept
+    ]
+    if not blocking:
+        return
+    fields: dict[str, str] = {}
+    for each in blocking:
+        path = f"rates.{each.position}"
+        fields[f"{path}.{each.finding.path}" if each.finding.path else path] = each.message
+    codes = ", ".join(sorted({f"“{each.finding.code}”" for each in blocking}))
+    message = f"{blocking[0].message} Change the price, or accept {codes} if it is meant so."
+    raise PlanNotReady(message, fields=fields)
+
+
 def readiness_problems(plan: Plan) -> list[str]:
-    """Say what keeps a draft from being activated; empty when nothing does."""
+    """Say what is missing before a draft can be activated; empty when nothing is. Examples and findings come after."""
     rates = list(plan.rates.select_related("meter"))
     if not rates:
         return ["This plan has no rates, so it would bill nothing. Add a rate first."]
@@ -172,14 +193,16 @@ def readiness_problems(plan: Plan) -> list[str]:
                 f"The meter {rate.meter.label} is {rate.meter.get_status_display().lower()}; use an active one."
             )
         try:
-            parse_rate(rate.terms)
+            parsed = parse_rate(rate.terms)
+            if plan.custom_unit_value is not None and isinstance(parsed, UsageRate):
+                in_currency(parsed, plan.custom_unit_value)
         except TermsError as refused:
             problems.append(f"{rate}: {refused.message}")
     return problems
 
 
 def create_version(plan: Plan) -> Plan:
-    """Copy a version and its rates to a new draft. Raises PlanFrozen when the plan has a draft already."""
+    """Copy a version with rates and examples to a new draft. Raises PlanFrozen when the plan has a draft already."""
     with transaction.atomic():
         versions = list(Plan.objects.select_for_update().filter(code=plan.code).order_by("-version"))
         draft = next((each for each in versions if each.status == PlanStatus.DRAFT), None)
@@ -190,10 +213,7 @@ def create_version(plan: Plan) -> Plan:
         copy = Plan.objects.create(
             code=plan.code,
             version=versions[0].version + 1,
-            name=plan.name,
-            description=plan.description,
-            currency=plan.currency,
-            billing_period=plan.billing_period,
+            **{name: getattr(plan, name) for name in COPIED},
         )
         _add_rates(
             copy,
@@ -208,6 +228,19 @@ def create_version(plan: Plan) -> Plan:
                 for r in plan.rates.all()
             ],
         )
+        _add_examples(
+            copy,
+            [
+                PlanExample(
+                    position=each.position,
+                    name=each.name,
+                    usage=each.usage,
+                    seats=each.seats,
+                    expected_amount=each.expected_amount,
+                )
+                for each in plan.examples.all()
+            ],
+        )
     return copy
 
 
@@ -217,18 +250,29 @@ def change_draft(
     name: str | None = None,
     description: str | None = None,
     rates: Sequence[Mapping[str, object]] | None = None,
+    examples: Sequence[Mapping[str, object]] | None = None,
+    **terms: Unpack[PlanTermFields],
 ) -> Plan:
-    """Change a draft; None leaves a part as it is, `rates` replaces all. Raises PlanFrozen once it is active."""
+    """Change a draft. What is None or not named stays as it is; `rates` and `examples` replace all.
+
+    Raises PlanFrozen once the plan is active, InvalidRate, InvalidExample or ValidationError.
+    """
     rows = None if rates is None else read_rates(rates)
+    guards = None if examples is None else read_examples(examples)
     with transaction.atomic():
         plan = _draft(plan)
         plan.name = plan.name if name is None else name
         plan.description = plan.description if description is None else description
+        for field, value in terms.items():
+            setattr(plan, field, value)
         plan.full_clean()
         plan.save()
         if rows is not None:
             plan.rates.all().delete()
             _add_rates(plan, rows)
+        if guards is not None:
+            plan.examples.all().delete()
+            _add_examples(plan, guards)
     return plan
 
 
@@ -246,5 +290,7 @@ def _add_rates(plan: Plan, rows: Sequence[Rate]) -> None:
     Rate.objects.bulk_create(rows)
 
 
-def _meter_codes(rates: Sequence[Mapping[str, object]]) -> set[str]:
-    return {str(terms["meter"]) for terms in rates if isinstance(terms.get("meter"), str)}
+def _add_examples(plan: Plan, rows: Sequence[PlanExample]) -> None:
+    for row in rows:
+        row.plan = plan
+    PlanExample.objects.bulk_create(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from django.db import IntegrityError, transaction
@@ -25,8 +25,9 @@ from billing.models import (
     RateKind,
     Subscription,
 )
+from billing.overriding import read_overrides
 from customers.models import Customer
-from metering.periods import CALENDAR_ANCHOR, Anchor, Period, period_of
+from metering.periods import CALENDAR_ANCHOR, Anchor, Interval, Period, period_of
 
 
 def subscribe(
@@ -36,12 +37,33 @@ def subscribe(
     start_on: date,
     end_on: date | None = None,
     anchor: str = AnchorRule.CALENDAR,
+    quantity: int = 1,
+    overrides: Sequence[Mapping[str, object]] = (),
 ) -> Subscription:
-    """Assign a plan on the local days `[start_on, end_on)`.
+    """Assign a plan on the local days `[start_on, end_on)`. `quantity` is the number of seats.
 
-    Raises PlanNotActive, CurrencyMismatch, InvalidDates, or SubscriptionOverlap when another subscription of the
-    customer bills one of the plan's meters, or the same plan, on one of these days.
+    Raises PlanNotActive, CurrencyMismatch, InvalidDates, InvalidRate for wrong `overrides` (see `read_overrides`), or
+    SubscriptionOverlap when another subscription of the customer bills one of the plan's meters, or the same plan, on
+    one of these days.
     """
+    replaced = read_overrides(plan, overrides)
+    subscription = Subscription(
+        customer=customer,
+        plan=plan,
+        start_on=start_on,
+        end_on=end_on,
+        anchor=anchor,
+        timezone=customer.timezone,
+        quantity=quantity,
+        overrides=replaced,
+    )
+    return assign(subscription)
+
+
+def assign(subscription: Subscription) -> Subscription:
+    """Write a new subscription with the days on which it bills each meter. Raises as `subscribe` does."""
+    customer, plan = subscription.customer, subscription.plan
+    start_on, end_on = subscription.start_on, subscription.end_on
     if plan.status != PlanStatus.ACTIVE:
         raise PlanNotActive(
             f"{plan} is {plan.get_status_display().lower()}. Only an active plan can be assigned.",
@@ -64,14 +86,7 @@ def subscribe(
             # One assignment at a time for a customer, so that the message can name the other subscription.
             Customer.objects.select_for_update().get(pk=customer.pk)
             _refuse_overlap(customer, plan=plan, start_on=start_on, end_on=end_on, meters=meters)
-            subscription = Subscription.objects.create(
-                customer=customer,
-                plan=plan,
-                start_on=start_on,
-                end_on=end_on,
-                anchor=anchor,
-                timezone=customer.timezone,
-            )
+            subscription.save(force_insert=True)
             MeterCoverage.objects.bulk_create(
                 MeterCoverage(
                     subscription=subscription,
@@ -118,17 +133,21 @@ def anchor_of(subscription: Subscription) -> Anchor:
     """Give the remembered anchor that a subscription's billing periods are counted from."""
     if subscription.anchor == AnchorRule.CALENDAR:
         return CALENDAR_ANCHOR
-    return Anchor.on(subscription.start_on)
+    return Anchor.on(subscription.anchored_on or subscription.start_on)
 
 
 def whole_period(subscription: Subscription, day: date) -> Period:
-    """Give the whole billing period that contains a local day, whether or not the subscription covers all of it."""
-    return period_of(
-        day,
-        anchor=anchor_of(subscription),
-        interval=subscription.plan.interval,
-        zone=subscription.timezone,
-    )
+    """Give the whole invoice period that contains a local day, whether or not the subscription covers all of it."""
+    return _period(subscription, day, subscription.plan.invoice_interval)
+
+
+def fee_period(subscription: Subscription, day: date) -> Period:
+    """Give the whole period of the plan's fees that contains a local day: one or more invoice periods."""
+    return _period(subscription, day, subscription.plan.interval)
+
+
+def _period(subscription: Subscription, day: date, interval: Interval) -> Period:
+    return period_of(day, anchor=anchor_of(subscription), interval=interval, zone=subscription.timezone)
 
 
 def _refuse_overlap(

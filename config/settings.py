@@ -246,6 +246,7 @@ SPECTACULAR_SETTINGS = {
         "InvoiceStatusEnum": "billing.api.shapes.INVOICE_STATUSES",
         "MeterTypeEnum": "metering.meter_types.MeterType",
         "LineKindEnum": "billing.models.LineKind",
+        "BillingPeriodEnum": "billing.models.BillingPeriod",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -17,8 +17,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import DraftSerializer, NothingSerializer, PlanSerializer
-from billing.api.shapes import PLAN_EXAMPLE
+from billing.api.serializers import ActivateSerializer, DraftSerializer, PlanSerializer
+from billing.api.shapes import ACTIVATE_EXAMPLE, PLAN_EXAMPLE
 from billing.errors import PlanFrozen
 from billing.models import Plan, PlanStatus
 from billing.pricing import activate_plan, change_draft, create_plan, create_version
@@ -49,7 +49,12 @@ class PlanFilter(django_filters.FilterSet):  # type: ignore[misc]
     ),
     create=extend_schema(summary="Create a plan", examples=[PLAN_EXAMPLE]),
     partial_update=extend_schema(summary="Change a draft", request=DraftSerializer),
-    activate=extend_schema(summary="Activate the draft", request=None, responses={200: PlanSerializer}),
+    activate=extend_schema(
+        summary="Activate the draft",
+        request=ActivateSerializer,
+        responses={200: PlanSerializer},
+        examples=[ACTIVATE_EXAMPLE],
+    ),
     versions=extend_schema(
         summary="Make the next version",
         description="Copies the active version to a new draft; what is sent replaces its parts.",
@@ -60,7 +65,7 @@ class PlanFilter(django_filters.FilterSet):  # type: ignore[misc]
 class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewSet[Plan]):
     """Plans by code. A code stands for its active version, or for its draft while it has no active one."""
 
-    queryset = Plan.objects.prefetch_related("rates").order_by("id")
+    queryset = Plan.objects.prefetch_related("rates__meter", "examples").order_by("id")
     serializer_class = PlanSerializer
     filterset_class = PlanFilter
     pagination_class = Pages
@@ -109,8 +114,10 @@ class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewS
 
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, code: str) -> Response:
-        self._refuse_body(request)
-        plan = activate_plan(_draft_or_newest(self._versions(code)), now=timezone.now())
+        sent = ActivateSerializer(data=_body(request))
+        sent.is_valid(raise_exception=True)
+        accept = sent.validated_data.get("accept", [])
+        plan = activate_plan(_draft_or_newest(self._versions(code)), now=timezone.now(), accept=accept)
         return self._answer(plan)
 
     @action(detail=True, methods=["post"])
@@ -141,10 +148,6 @@ class PlanViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewS
         sent = DraftSerializer(data=_body(request), partial=True)
         sent.is_valid(raise_exception=True)
         return dict(sent.validated_data)
-
-    def _refuse_body(self, request: Request) -> None:
-        sent = NothingSerializer(data=_body(request))
-        sent.is_valid(raise_exception=True)
 
     def _answer(self, plan: Plan, *, status: int = 200) -> Response:
         stored: QuerySet[Plan] = self.get_queryset()

@@ -91,7 +91,7 @@ def _period_of_month(subscription: Subscription, month: Month) -> Period:
         month.first,
         month.following,
         anchor=anchor_of(subscription),
-        interval=subscription.plan.interval,
+        interval=subscription.plan.invoice_interval,
         zone=subscription.timezone,
     )
     whole = list(periods)

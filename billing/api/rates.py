@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -14,40 +14,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.amounts import amount_text, price_text, step_body
-from billing.api.serializers import RateField, validate_billable
+from billing.api.serializers import ExactDecimalField, RateField, validate_billable
 from billing.api.shapes import RATE_PREVIEW_EXAMPLES, RatePreviewShape
 from billing.errors import InvalidRate
 from billing.pricing import parse_labelled
 from billing.rating import (
-    GroupUsage,
     RatingError,
     Step,
     TermsError,
-    Usage,
     UsageRate,
     currency_digits,
     rate,
     round_amount,
+    usage_of,
 )
-from billing.rating.decimals import exact_decimal
-from billing.rating.exact import exactly
 from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 
 MAX_QUANTITIES = 10_000
-DECIMAL_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]}
-
-
-@extend_schema_field(DECIMAL_SCHEMA)
-class ExactDecimalField(serializers.Field[Decimal, Any, str, Any]):
-    def to_internal_value(self, data: Any) -> Decimal:
-        try:
-            return exact_decimal(data)
-        except ValueError as refused:
-            raise serializers.ValidationError(str(refused)) from refused
-
-    def to_representation(self, value: Decimal) -> str:
-        return f"{value:f}"
 
 
 class QuantitySerializer(StrictSerializer):
@@ -117,27 +101,8 @@ def _rate(values: Mapping[str, Any]) -> tuple[Decimal, Sequence[Step]]:
         raise ValidationError({"quantity": ["Send quantity, or quantities by dimensions."]})
     parts = values.get("quantities") or [{"dimensions": {}, "quantity": values["quantity"]}]
     try:
-        rated = rate(terms, _usage(terms, parts))
+        given = [(part["dimensions"], part["quantity"]) for part in parts]
+        rated = rate(terms, usage_of(given, dimensions=terms.dimensions))
     except RatingError as refused:
         raise ValidationError({sent: [refused.message]}) from refused
     return rated.amount, rated.working
-
-
-@exactly
-def _usage(terms: UsageRate, parts: Sequence[Mapping[str, Any]]) -> Usage:
-    """Add up what was sent as measuring would: by the dimensions of the rate, whatever others are sent."""
-    groups: dict[tuple[str, ...], list[Decimal]] = {}
-    for part in parts:
-        group = tuple(part["dimensions"].get(name, "") for name in terms.dimensions)
-        groups.setdefault(group, []).append(part["quantity"])
-    quantities = [part["quantity"] for part in parts]
-    return Usage(
-        quantity=sum(quantities, Decimal(0)),
-        groups=tuple(
-            GroupUsage(dict(zip(terms.dimensions, group, strict=True)), sum(each, Decimal(0)), tuple(each))
-            for group, each in groups.items()
-        )
-        if terms.dimensions
-        else (),
-        event_amounts=tuple(quantities),
-    )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from billing.api.amounts import amount_text
+from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription
+from billing.overriding import override_differences, written_overrides
+from billing.pricing import plan_findings
 from billing.rating import currency_digits
+from billing.rating.decimals import exact_decimal
 from billing.rating.errors import UnknownCurrency
+from billing.summaries import summary
 from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
 from customers.models import Customer
@@ -39,7 +47,45 @@ RATE_SCHEMA: dict[str, Any] = {
     "example": {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"},
 }
 MAX_RATES = 200
+DECIMAL_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]}
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
+
+
+@extend_schema_field(DECIMAL_SCHEMA)
+class ExactDecimalField(serializers.Field[Any, Any, Any, Any]):
+    """A decimal as exact as it was sent."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        try:
+            return exact_decimal(data)
+        except ValueError as refused:
+            raise serializers.ValidationError(str(refused)) from refused
+
+    def to_representation(self, value: Decimal) -> str:
+        return f"{value:f}"
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class ObjectField(serializers.Field[Any, Mapping[str, Any], Any, Any]):
+    """An object that the services read themselves, naming what is wrong by path."""
+
+    def to_internal_value(self, data: Any) -> Mapping[str, Any]:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError("Send an object with fields.")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class ExamplesField(serializers.ListField):
+    child = ObjectField()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_EXAMPLES, **kwargs)
+
+    def to_representation(self, data: Any) -> list[Any]:
+        return [written_example(example) for example in data.all()]
 
 
 @extend_schema_field(RATE_SCHEMA)
@@ -92,7 +138,36 @@ class PlanSerializer(StrictSerializer):
     description = serializers.CharField(required=False, allow_blank=True, default="", max_length=10_000)
     currency = serializers.CharField(default="USD", validators=[validate_billable])
     billing_period = serializers.ChoiceField(choices=BillingPeriod.choices, default=BillingPeriod.MONTHLY)
+    usage_period = serializers.ChoiceField(
+        choices=BillingPeriod.choices,
+        required=False,
+        allow_blank=True,
+        help_text="How often usage is invoiced, when more often than the plan renews; empty: together with the fees.",
+    )
+    minimum_amount = ExactDecimalField(
+        required=False, allow_null=True, help_text="What usage and fees of an invoice come to at least."
+    )
+    included_spend = ExactDecimalField(
+        required=False, allow_null=True, help_text="So much usage of each invoice is included."
+    )
+    service_fee_percent = ExactDecimalField(
+        required=False, allow_null=True, help_text="Percent of everything else on the invoice."
+    )
+    custom_unit = serializers.CharField(
+        required=False, allow_blank=True, max_length=40, help_text="Usage is priced in it: credit."
+    )
+    custom_unit_value = ExactDecimalField(
+        required=False, allow_null=True, help_text="What one custom unit costs in the currency."
+    )
     rates = RatesField(default=list, help_text="In the order of the lines on the invoice.")
+    examples = ExamplesField(
+        default=list,
+        help_text="Usages with the amounts they must come to: name, usage [{meter, quantity, dimensions}], "
+        "quantity (seats), expected_amount. The plan is not activated while one fails.",
+    )
+    worked_examples = serializers.SerializerMethodField()
+    findings = serializers.SerializerMethodField()
+    summary = serializers.SerializerMethodField()
     version = serializers.IntegerField(read_only=True)
     status = serializers.ChoiceField(choices=PlanStatus.choices, read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
@@ -106,6 +181,44 @@ class PlanSerializer(StrictSerializer):
                 raise serializers.ValidationError({"code": [message]})
         return attrs
 
+    def get_worked_examples(self, plan: Plan) -> list[dict[str, Any]]:
+        return [worked_body(each, plan.currency) for each in work_examples(plan)]
+
+    def get_findings(self, plan: Plan) -> list[dict[str, Any]]:
+        return [
+            {
+                "code": each.finding.code,
+                "path": f"rates.{each.position}.{each.finding.path}".rstrip("."),
+                "message": each.message,
+                "blocks": each.finding.blocks,
+            }
+            for each in plan_findings(plan)
+        ]
+
+    def get_summary(self, plan: Plan) -> list[str]:
+        """What the plan costs, in plain sentences."""
+        return summary(plan)
+
+
+def worked_body(worked: WorkedExample, currency: str) -> dict[str, Any]:
+    """Give an example with the invoice it comes to."""
+    return {
+        "name": worked.example.name,
+        "expected_amount": f"{worked.example.expected_amount:f}",
+        "amount": None if worked.amount is None else amount_text(worked.amount, currency),
+        "passes": worked.passes,
+        "problem": worked.problem,
+        "lines": [
+            {
+                "description": line.description,
+                "quantity": f"{line.quantity:f}",
+                "amount": amount_text(line.amount, currency),
+                "working": [step.as_json() for step in line.working],
+            }
+            for line in worked.lines
+        ],
+    }
+
 
 class DraftSerializer(StrictSerializer):
     """What may be changed on a draft, and on the new draft that `versions/` makes."""
@@ -113,10 +226,22 @@ class DraftSerializer(StrictSerializer):
     name = serializers.CharField(required=False, max_length=200)
     description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
     rates = RatesField(required=False, help_text="Replaces all rates.")
+    examples = ExamplesField(required=False, help_text="Replaces all examples.")
+    usage_period = serializers.ChoiceField(choices=BillingPeriod.choices, required=False, allow_blank=True)
+    minimum_amount = ExactDecimalField(required=False, allow_null=True)
+    included_spend = ExactDecimalField(required=False, allow_null=True)
+    service_fee_percent = ExactDecimalField(required=False, allow_null=True)
+    custom_unit = serializers.CharField(required=False, allow_blank=True, max_length=40)
+    custom_unit_value = ExactDecimalField(required=False, allow_null=True)
 
 
-class NothingSerializer(StrictSerializer):
-    """A body without fields."""
+class ActivateSerializer(StrictSerializer):
+    accept = serializers.ListField(
+        child=serializers.ChoiceField(choices=["price_drop"]),
+        required=False,
+        max_length=10,
+        help_text="Codes of findings that are meant so.",
+    )
 
 
 class PlanByCodeField(serializers.CharField):
@@ -133,9 +258,28 @@ class PlanByCodeField(serializers.CharField):
         return value.code
 
 
+@extend_schema_field({"type": "array", "items": {"type": "object"}})
+class OverridesField(serializers.Field[Any, Any, Any, Any]):
+    """A list of overrides; null and an empty object are none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="*", **kwargs)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if data in (None, {}):
+            return {"overrides": []}
+        if not isinstance(data, list) or not all(isinstance(each, Mapping) for each in data):
+            raise serializers.ValidationError("Send a list of objects with rate and terms.")
+        if len(data) > MAX_RATES:
+            raise serializers.ValidationError(f"Send {MAX_RATES} overrides at most.")
+        return {"overrides": data}
+
+    def to_representation(self, value: Subscription) -> list[dict[str, object]]:
+        return written_overrides(value) if value.overrides else []
+
+
 class SubscriptionSerializer(StrictSerializer):
-    unchangeable = frozenset({"customer", "plan", "start_on", "anchor"})
-    neutral: ClassVar = {"overrides": (None, {}, [])}
+    unchangeable = frozenset({"customer", "plan", "start_on", "anchor", "quantity", "overrides"})
 
     id = serializers.IntegerField(read_only=True)
     customer = serializers.SlugRelatedField[Customer](slug_field="code", queryset=Customer.objects.all())
@@ -151,8 +295,25 @@ class SubscriptionSerializer(StrictSerializer):
         help_text="First day that is no longer billed; null while the plan goes on.",
     )
     anchor = serializers.ChoiceField(choices=AnchorRule.choices, default=AnchorRule.CALENDAR)
+    quantity = serializers.IntegerField(
+        required=False, min_value=0, max_value=2**31 - 1, default=1, help_text="Seats."
+    )
+    overrides = OverridesField(
+        required=False,
+        allow_null=True,
+        help_text="Rates agreed with this customer in place of the plan's: [{rate, terms}], where `rate` is the "
+        "place of the rate in the plan, from 0, and `terms` the whole rate.",
+    )
+    differences = serializers.SerializerMethodField()
     timezone = serializers.CharField(read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
 
     class Meta:
         model = Subscription
+
+    def get_differences(self, subscription: Subscription) -> list[dict[str, Any]]:
+        """What this customer pays differently from the plan, in plain words."""
+        return [
+            {"rate": each.position, "name": each.name, "plan": each.in_plan, "agreed": each.agreed}
+            for each in (override_differences(subscription) if subscription.overrides else [])
+        ]

@@ -79,6 +79,9 @@ PLAN_EXAMPLE = OpenApiExample(
     },
     request_only=True,
 )
+ACTIVATE_EXAMPLE = OpenApiExample(
+    "With a total that falls across a tier on purpose", value={"accept": ["price_drop"]}, request_only=True
+)
 SUBSCRIPTION_EXAMPLE = OpenApiExample(
     "From October", value={"customer": "acme", "plan": "support", "start_on": "2026-10-01"}, request_only=True
 )

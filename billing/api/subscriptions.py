@@ -42,7 +42,11 @@ class SubscriptionViewSet(
 ):
     """A plan assigned to a customer on the days from `start_on` to before `end_on`."""
 
-    queryset = Subscription.objects.select_related("customer", "plan").order_by("id")
+    queryset = (
+        Subscription.objects.select_related("customer", "plan")
+        .prefetch_related("plan__rates__meter")
+        .order_by("id")
+    )
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter
     pagination_class = Pages

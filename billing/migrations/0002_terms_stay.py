@@ -16,8 +16,11 @@ BEGIN
         RAISE EXCEPTION 'Plan % version % is in use and cannot be deleted.', OLD.code, OLD.version
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (NEW.code, NEW.version, NEW.name, NEW.currency, NEW.billing_period, NEW.activated_at)
-           IS DISTINCT FROM (OLD.code, OLD.version, OLD.name, OLD.currency, OLD.billing_period, OLD.activated_at)
+    IF (NEW.code, NEW.version, NEW.name, NEW.currency, NEW.billing_period, NEW.activated_at, NEW.usage_period,
+        NEW.minimum_amount, NEW.included_spend, NEW.service_fee_percent, NEW.custom_unit, NEW.custom_unit_value)
+           IS DISTINCT FROM
+       (OLD.code, OLD.version, OLD.name, OLD.currency, OLD.billing_period, OLD.activated_at, OLD.usage_period,
+        OLD.minimum_amount, OLD.included_spend, OLD.service_fee_percent, OLD.custom_unit, OLD.custom_unit_value)
        OR NEW.status = 'draft'
     THEN
         RAISE EXCEPTION 'Plan % version % is frozen; make a new version.', OLD.code, OLD.version
@@ -33,13 +36,15 @@ BEGIN
     IF EXISTS (SELECT FROM billing_plan WHERE status <> 'draft'
                AND id IN (CASE WHEN TG_OP <> 'INSERT' THEN OLD.plan_id END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.plan_id END))
     THEN
-        RAISE EXCEPTION 'The rates of a plan in use are frozen; make a new version.'
+        RAISE EXCEPTION 'The rates and examples of a plan in use are frozen; make a new version.'
             USING ERRCODE = 'restrict_violation';
     END IF;
     IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER rate_stays BEFORE INSERT OR UPDATE OR DELETE ON billing_rate
+    FOR EACH ROW EXECUTE FUNCTION billing_rate_stays();
+CREATE TRIGGER example_stays BEFORE INSERT OR UPDATE OR DELETE ON billing_planexample
     FOR EACH ROW EXECUTE FUNCTION billing_rate_stays();
 
 CREATE FUNCTION billing_meter_stays() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -153,6 +158,7 @@ DROP TRIGGER priced_meter_stays ON metering_meter;
 DROP FUNCTION billing_meter_stays;
 DROP TRIGGER customer_keeps_zone ON customers_customer;
 DROP FUNCTION billing_customer_keeps_zone;
+DROP TRIGGER example_stays ON billing_planexample;
 DROP TRIGGER rate_stays ON billing_rate;
 DROP FUNCTION billing_rate_stays;
 DROP TRIGGER plan_stays ON billing_plan;

@@ -8,7 +8,7 @@ from billing.models.invoices import (
     InvoiceStatus,
     LineKind,
 )
-from billing.models.plans import BillingPeriod, Plan, PlanStatus, Rate, RateKind
+from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LineKind",
     "MeterCoverage",
     "Plan",
+    "PlanExample",
     "PlanStatus",
     "Rate",
     "RateKind",

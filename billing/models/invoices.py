@@ -38,6 +38,9 @@ class LineKind(models.TextChoices):
     USAGE = "usage", "Usage"
     SUBSCRIPTION = "subscription", "Subscription"
     ONE_TIME = "one_time", "One-time"
+    INCLUDED_SPEND = "included_spend", "Included spend"
+    MINIMUM = "minimum", "Plan minimum"
+    SERVICE_FEE = "service_fee", "Service fee"
 
 
 class InvoiceSeries(models.Model):
@@ -145,7 +148,13 @@ class InvoiceLine(models.Model):
     n = models.PositiveIntegerField("line")
     kind = models.CharField(max_length=16, choices=LineKind.choices)
     description = models.CharField(max_length=400)
-    rate = models.ForeignKey(Rate, on_delete=models.PROTECT, related_name="+")
+    rate = models.ForeignKey(
+        Rate,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="None for what the plan as a whole charges or includes.",
+    )
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, related_name="+")
     meter_definition = models.JSONField(null=True, help_text="The meter as it was when measured.")
     unit = models.CharField(max_length=40, blank=True)

@@ -49,6 +49,28 @@ class Subscription(models.Model):
         editable=False,
         help_text="The customer's, remembered for all periods.",
     )
+    anchored_on = models.DateField(
+        null=True,
+        editable=False,
+        help_text="The day anniversary periods are counted from, when it is not the first day.",
+    )
+    quantity = models.PositiveIntegerField(
+        "seats", default=1, help_text="How many seats: rates per seat charge each of them."
+    )
+    overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="Terms that replace the plan's, by the id of the rate.",
+    )
+    moved_from = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="moved_to",
+        help_text="The subscription this one continues on another version of the plan.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     history = HistoricalRecords()
 

@@ -25,18 +25,20 @@ def describe(terms: AnyRate, money: str | Money, *, unit: tuple[str, str] = ("un
     `money` is an ISO currency code or a function that writes an amount; `unit` the singular and plural of
     what the meter counts. Raises UnknownCurrency for a code that is none.
     """
-    write = _writer(money) if isinstance(money, str) else money
+    write = money_writer(money) if isinstance(money, str) else money
     match terms:
         case SubscriptionRate():
             timing = "in advance" if terms.timing == "in_advance" else "in arrears"
             days = ", by days for a part of a period" if terms.prorated else ""
-            return f"{write(terms.amount)} per period, {timing}{days}"
+            seat = " per seat and period" if terms.per_seat else " per period"
+            return f"{write(terms.amount)}{seat}, {timing}{days}"
         case OneTimeRate():
             return f"{write(terms.amount)} once"
     return _Words(terms, write, unit).sentence()
 
 
-def _writer(currency: str) -> Money:
+def money_writer(currency: str) -> Money:
+    """Give the function that writes amounts of a currency. Raises UnknownCurrency."""
     digits = currency_digits(currency)
     symbol = _SYMBOLS.get(currency, f"{currency} ")
 

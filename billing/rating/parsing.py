@@ -2,7 +2,7 @@
 
 The form is that of the API (docs: "A rate"). Beyond its examples there are: `per` (prices are quoted for so
 many units: "1000000" for prices per million), `tiers_apply` and `unmatched` for rates by dimensions (see
-`UsageRate`), and `prorated` for subscription rates.
+`UsageRate`), and `prorated` and `per_seat` for subscription rates.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ def _read_subscription(fields: Fields) -> SubscriptionRate | None:
     amount = fields.amount("amount")
     timing = fields.choice("timing", ("in_advance", "in_arrears"), default="in_advance")
     prorated = fields.flag("prorated", default=True)
+    per_seat = fields.flag("per_seat", default=False)
     fields.finish("a subscription rate")
     if label is None or amount is None or timing is None:
         return None
-    return SubscriptionRate(label, amount, timing, prorated)
+    return SubscriptionRate(label, amount, timing, prorated, per_seat)
 
 
 def _read_one_time(fields: Fields) -> OneTimeRate | None:

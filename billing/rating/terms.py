@@ -106,12 +106,16 @@ class UsageRate:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRate:
-    """A fixed fee for each billing period; `prorated` by days where only a part of the period is used."""
+    """A fixed fee for each billing period; `prorated` by days where only a part of the period is used.
+
+    `per_seat`: the amount is for each seat of the subscription.
+    """
 
     label: str
     amount: Decimal
     timing: str = "in_advance"
     prorated: bool = True
+    per_seat: bool = False
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -120,6 +124,7 @@ class SubscriptionRate:
             "amount": decimal_text(self.amount),
             "timing": self.timing,
             "prorated": self.prorated,
+            **({"per_seat": True} if self.per_seat else {}),
         }
 
 

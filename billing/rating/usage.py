@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+
+from billing.rating.exact import ZERO, exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,33 @@ class Usage:
     groups: tuple[GroupUsage, ...] = ()
     event_amounts: tuple[Decimal, ...] | None = None
     windows: tuple[Decimal, ...] | None = None
+
+
+@exactly
+def usage_of(
+    parts: Sequence[tuple[Mapping[str, str], Decimal]], *, dimensions: Sequence[str], windowed: bool = False
+) -> Usage:
+    """Add up quantities with their dimension values as measuring would, grouped by `dimensions`.
+
+    Each part is one event to a percentage of each event, and one window's peak to a `windowed` meter.
+    """
+    groups: dict[tuple[str, ...], list[Decimal]] = {}
+    for values, quantity in parts:
+        groups.setdefault(tuple(values.get(name, "") for name in dimensions), []).append(quantity)
+    quantities = tuple(quantity for _, quantity in parts)
+    return Usage(
+        sum(quantities, ZERO),
+        tuple(
+            GroupUsage(
+                dict(zip(dimensions, values, strict=True)),
+                sum(each, ZERO),
+                tuple(each),
+                tuple(each) if windowed else None,
+            )
+            for values, each in groups.items()
+        )
+        if dimensions
+        else (),
+        quantities,
+        quantities if windowed else None,
+    )
