@@ -33,6 +33,7 @@ DEBUG = environment.refuse_debug(yes_or_no("DEBUG", default=False), local=LOCAL)
 
 EVENT_MAX_AGE_DAYS = whole_number("EVENT_MAX_AGE_DAYS", default=400, least=1)
 EVENT_MAX_AHEAD_HOURS = whole_number("EVENT_MAX_AHEAD_HOURS", default=1)
+EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=730)
 EVENT_BATCH_MAX = 10_000
 EVENT_BODY_MAX_BYTES = 10 * 1024 * 1024
 GRACE_DAYS = whole_number("GRACE_DAYS", default=2)

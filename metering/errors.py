@@ -84,3 +84,9 @@ class UnusableFile(MeteringError):
     """A file to import cannot be opened, unpacked or understood."""
 
     code = "unusable_file"
+
+
+class PruneFailed(MeteringError):
+    """An archive is not what was written, or its events are not there."""
+
+    code = "prune_failed"

@@ -25,12 +25,14 @@ from metering.ledger import place_batches
 from metering.meter_types import MeterType
 from metering.models import Meter, Rollup, RollupZone
 from metering.periods import local_day, start_of_day
+from metering.pruning import pruned_before
 from metering.statements import counted_events
 
 ADDITIVE = (MeterType.COUNT, MeterType.SUM, MeterType.AVERAGE)
 # Event rows folded in one transaction: large enough to meet most rows of a day once, small enough to stay in memory.
 FOLD_ROWS = 500_000
 FOLD_BATCHES = 100_000
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ FROM (
     FROM delta e
     JOIN metering_meter m ON m.id = e.meter_id AND m.type = ANY(%(additive)s)
     JOIN metering_rollupzone cut ON cut.customer_id = e.customer_id
-    WHERE """
+    WHERE e.occurred_at >= %(since)s AND """
 )
 FOLD_END = """
 ) counted
@@ -167,25 +169,30 @@ def fold_usage(*, at_most: int | None = None) -> int | None:
 def rebuild_usage(*, on_progress: Callable[[int, int], None] | None = None) -> int:
     """Fold everything again from the raw events, in one transaction; readers see the old figures until the commit.
 
-    Waits for a folder at work. `on_progress` gets (position reached, last position).
+    Waits for a folder at work. `on_progress` gets (position reached, last position). Where events were pruned, the
+    days before are kept as they are.
     """
     last = place_batches()
+    since = pruned_before() or BEGINNING
     Rollup.objects.get_or_create(singleton=True)
     with transaction.atomic():
         state = Rollup.objects.select_for_update().get(singleton=True)
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM metering_usagebyday")
+            cursor.execute("DELETE FROM metering_usagebyday WHERE starts_at >= %s", [since])
             cursor.execute("DELETE FROM metering_rollupzone")
         state.folded_position = 0
         while state.folded_position < last:
-            _fold_chunk(state, batches=FOLD_BATCHES)
+            _fold_chunk(state, batches=FOLD_BATCHES, since=since)
             if on_progress is not None:
                 on_progress(state.folded_position, last)
     return state.folded_position
 
 
-def _fold_chunk(state: Rollup, *, batches: int) -> int:
-    """Fold the next batches and move the position; give how many. The row of `state` is locked by the caller."""
+def _fold_chunk(state: Rollup, *, batches: int, since: datetime = BEGINNING) -> int:
+    """Fold the next batches and move the position; give how many. The row of `state` is locked by the caller.
+
+    Events before `since` are left out.
+    """
     chunk = _next_chunk(state.folded_position, batches)
     shape: dict[str, Any] = {
         "after": chunk.after,
@@ -193,6 +200,7 @@ def _fold_chunk(state: Rollup, *, batches: int) -> int:
         "first": chunk.received[0],
         "last": chunk.received[1],
         "additive": list(ADDITIVE),
+        "since": since,
     }
     with connection.cursor() as cursor:
         cursor.execute(MISMATCH, shape)
