@@ -40,6 +40,7 @@ DAILY_WORK = (
     "customers.change_portalaccess",
     "metering.add_meter",
     "metering.add_workload",
+    "metering.change_event",
     "metering.change_meter",
     "metering.change_workload",
 )

@@ -5,16 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
+from uuid import UUID
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from customers.staff_pages import BoundedPaginator, ReadOnlyAdmin, require
+from customers.staff_pages import BoundedPaginator, ReadOnlyAdmin, put_errors, require
+from metering.correcting import MAX_REASON, event_history, void_event
+from metering.errors import MeteringError
 from metering.incoming import event_id
 from metering.models import Event, EventBatch, Meter
 from metering.unmatched import Reason, Waiting, waiting_by_reason
@@ -53,6 +59,14 @@ class MeterFilter(admin.SimpleListFilter):
         return queryset.filter(meter__code=self.value()) if self.value() else queryset
 
 
+class VoidForm(forms.Form):
+    reason = forms.CharField(
+        max_length=MAX_REASON,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="It stays with the event, with your name and the time.",
+    )
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
     purpose = (
@@ -75,7 +89,8 @@ class EventAdmin(ReadOnlyAdmin):
         unmatched = path(
             "unmatched/", self.admin_site.admin_view(self.unmatched_view), name="metering_event_unmatched"
         )
-        return [unmatched, *super().get_urls()]
+        void = path("<uuid:pk>/void/", self.admin_site.admin_view(self.void_view), name="metering_event_void")
+        return [unmatched, void, *super().get_urls()]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -122,12 +137,35 @@ class EventAdmin(ReadOnlyAdmin):
             "released": EventBatch.objects.filter(pk=event.released_batch_id).first()
             if event.released_batch_id
             else None,
+            "history": event_history(event),
             "dimensions": sorted((event.dimensions or {}).items()),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"subtitle": _about_stored(), **(extra_context or {})})
+
+    def void_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Take an event out of every count, with a reason that stays with it."""
+        require(request, "metering.view_event", "metering.change_event")
+        event = get_object_or_404(Event.objects.select_related("meter", "customer"), pk=pk)
+        form = VoidForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            by, reason = request.user.get_username(), form.cleaned_data["reason"]
+            try:
+                void_event(event, reason=reason, by=by, now=timezone.now())
+            except MeteringError as refused:
+                put_errors(form, {refused.field or "": refused.message}, message=refused.message)
+            else:
+                messages.success(request, f"The event {event.key} no longer counts.")
+                return redirect("admin:metering_event_change", pk)
+        return self.page(
+            request,
+            "admin/metering/event/void.html",
+            title=f"Void the event {event.key}?",
+            event=event,
+            form=form,
+        )
 
     def unmatched_view(self, request: HttpRequest) -> HttpResponse:
         """What unmatched events wait for, each with the step that makes them count."""

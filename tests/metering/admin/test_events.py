@@ -64,6 +64,24 @@ def test_an_event_cannot_be_added_changed_or_deleted(staff: Client) -> None:
     )
 
 
+def test_an_event_is_voided_with_a_reason_that_stays(staff: Client) -> None:
+    subscription = make_subscription()
+    send_tickets(2)
+    wrong = Event.objects.get(key="evt-0")
+    page = reverse("admin:metering_event_void", args=[wrong.pk])
+    assert "reason" in staff.post(page, {"reason": " "}).context["form"].errors
+    assert Event.objects.filter(voided_batch_id=None).count() == 2
+    shown = staff.post(page, {"reason": "Test run"}, follow=True)
+    assert "Voided: this event no longer counts." in text_of(shown)
+    assert [(each.what, each.by, each.reason) for each in shown.context["history"]] == [
+        ("received", "api", ""),
+        ("voided", "root", "Test run"),
+    ]
+    assert "was voided" in text_of(staff.post(page, {"reason": "Again"}))
+    preview = reverse("admin:customers_customer_preview", args=[subscription.customer_id])
+    assert staff.get(preview, {"period": "2026-10-01"}).context["total"] == "$2.00"
+
+
 def test_each_unmatched_event_is_listed_under_what_it_waits_for() -> None:
     make_customer()
     make_meter("drafted", status="draft")
