@@ -15,7 +15,7 @@ from billing.models import Invoice
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link
-from metering.periods import month_period
+from metering.periods import local_day, month_period
 from tests.browser.conftest import ARTEFACTS, Shoot
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, send
 
@@ -60,13 +60,14 @@ def acme() -> Customer:
     )
     make_meter()
     make_meter("llm_tokens", label="Language model tokens", unit="token", type="sum")
-    last, before = months_back(now.date(), 1), months_back(now.date(), 2)
+    today = local_day(now, zone)
+    last, before = months_back(today, 1), months_back(today, 2)
     plan = make_plan(TICKETS, TOKENS, FEE)
     subscribe(acme, plan=plan, start_on=date(before.year, before.month, 1))
     for month, count in ((before, 64), (last, 120)):
         start = month_period(month.year, month.month, zone).start
         send_spread(start, days=27, count=count, name=f"{month.year}-{month.month}")
-    running = month_period(now.year, now.month, zone).start
+    running = month_period(today.year, today.month, zone).start
     days = max(1, (now - running).days)
     send_spread(running, days=days, count=43, name="now")
     close_period(before, now=now, grace_days=0)
