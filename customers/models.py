@@ -10,9 +10,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey
-from simple_history.models import HistoricalRecords
 
 from customers.codes import validate_code
+from customers.history import HistoricalRecords
 
 
 def validate_timezone(name: str) -> None:

@@ -12,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.lookups import Exact
-from simple_history.models import HistoricalRecords
 
 from customers.codes import validate_code
+from customers.history import HistoricalRecords
 from customers.models import Customer
 from metering.meter_types import ONLY_ON, REFUSES_NEGATIVE, MeterType, MeterWindow, Rounding
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, Q
-from simple_history.models import HistoricalRecords
 
 from billing.models.plans import Rate
 from billing.models.subscriptions import Subscription
+from customers.history import HistoricalRecords
 from customers.models import Customer
 from metering.models import Meter, QuantityField
 

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from billing.rating.commitments import PlanTerms
 from billing.rating.errors import UnknownCurrency
 from billing.rating.money import currency_digits, round_amount
 from customers.codes import validate_code
+from customers.history import HistoricalRecords
 from customers.models import validate_currency
 from metering.models import Meter, QuantityField
 from metering.periods import Interval

@@ -8,9 +8,9 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Value
-from simple_history.models import HistoricalRecords
 
 from billing.models.plans import Plan
+from customers.history import HistoricalRecords
 from customers.models import Customer
 from metering.models import Meter
 

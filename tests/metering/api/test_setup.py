@@ -322,6 +322,14 @@ def test_setting_up_needs_manage_and_reading_read_or_manage(integrator: Integrat
     assert Integrator("ingest").get("meters/")[0] == 403
 
 
+def test_the_history_names_the_key_that_made_a_change(integrator: Integrator) -> None:
+    integrator.post("customers/", CUSTOMER)
+    integrator.patch("customers/acme/", {"name": "Acme Ltd."})
+    last = Customer.objects.get().history.first()
+    assert (last.name, last.history_user) == ("Acme Ltd.", None)
+    assert last.history_change_reason == f"API key integration ({integrator.key.partition('.')[0]})"
+
+
 def test_nothing_is_deleted_over_http(integrator: Integrator) -> None:
     make_meter()
     assert integrator.client.delete("/api/v1/meters/tickets_resolved/").status_code == 405
