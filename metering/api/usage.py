@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -28,6 +30,7 @@ from metering.periods import Interval
 PARAMETERS = frozenset({"meter", "customer", "from", "to", "interval", "group_by", "timezone"})
 FILTER = "filter."
 MAX_GROUPS_BY = 5
+MAX_VALUES = 250_000
 
 
 class UsageView(APIView):
@@ -58,16 +61,20 @@ class UsageView(APIView):
         _refuse_too_many_points(start, end, interval)
         _check_filters(meter, filters)
         group_by = _group_by(asked.getlist("group_by"))
-        series = measure_series(
+        measured = partial(
+            measure_series,
             meter,
             start=start,
             end=end,
-            interval=interval,
             zone=zone,
             customer_id=customer.pk if customer else None,
             group_by=group_by,
             filters={name.removeprefix(FILTER): asked.getlist(name) for name in filters},
         )
+        if group_by and interval is not None:  # each group has all the points: count the groups first
+            _refuse_too_many_groups(len(measured(interval=None)), start, end, interval)
+        series = measured(interval=interval)
+        _refuse_too_many_groups(len(series), start, end, interval)
         return Response(
             {
                 "meter": meter.code,
@@ -124,6 +131,16 @@ def _refuse_too_many_points(start: datetime, end: datetime, interval: Interval |
         raise InvalidWindow(
             f"That is more than {MAX_WINDOWS:,} points. Choose a shorter time or a longer interval."
         )
+
+
+def _refuse_too_many_groups(count: int, start: datetime, end: datetime, interval: Interval | None) -> None:
+    points = 1 if interval is None else math.ceil((end - start) / LENGTHS[interval])
+    if count * points > MAX_VALUES:
+        told = (
+            f"That is {count:,} groups of {points:,} points, and an answer holds {MAX_VALUES:,} points at most. "
+            "Name a customer, filter, or choose a shorter time or a longer interval."
+        )
+        raise ValidationError({"group_by": [told]})
 
 
 def _group_by(names: Sequence[str]) -> list[str]:

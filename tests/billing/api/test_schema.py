@@ -14,8 +14,10 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core import NOT_SET
 from schemathesis.core.result import Ok
 
+from billing.api import urls as billing_urls
 from billing.closing import Month, close_period
 from billing.models import Subscription
+from metering.api import urls as metering_urls
 from metering.models import Workload
 from tests.factories import NOW, make_customer, make_meter, make_plan, make_subscription, send_tickets
 from tests.integrator import Integrator
@@ -41,18 +43,7 @@ def test_the_description_is_valid_and_without_warnings() -> None:
 
 def test_every_route_is_described(client: Any) -> None:
     described = client.get("/api/schema/", headers={"Accept": "application/json"}).json()["paths"]
-    assert {path.removeprefix("/api/v1/").split("/")[0] for path in described} == {
-        "customers",
-        "events",
-        "invoices",
-        "meters",
-        "plans",
-        "rates",
-        "reconciliation",
-        "subscriptions",
-        "usage",
-        "workloads",
-    }
+    assert len(described) == len([*metering_urls.urlpatterns, *billing_urls.urlpatterns])
     for path, operations in described.items():
         for method, operation in operations.items():
             assert operation["summary"], (method, path)

@@ -128,6 +128,18 @@ def test_a_wrong_parameter_is_refused_by_name(
     assert answer["error"]["message"]
 
 
+def test_more_points_than_an_answer_holds_are_refused_before_they_are_measured(
+    integrator: Integrator, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    monkeypatch.setattr("metering.api.usage.MAX_VALUES", 100)
+    send(*(event(f"evt-{n}", subject=f"ticket-{n}") for n in range(4)))
+    by_day = OCTOBER | {"interval": "day", "group_by": "subject"}
+    assert integrator.get("usage/", **(by_day | {"to": "2026-10-26"}))[0] == 200  # 4 x 25 = 100
+    with django_assert_max_num_queries(3):
+        status, answer = integrator.get("usage/", **by_day)  # 4 x 31 = 124
+    assert (status, list(answer["error"]["fields"])) == (400, ["group_by"])
+
+
 def test_instants_with_an_offset_are_read(integrator: Integrator) -> None:
     status, answer = integrator.get("usage/", **(OCTOBER | {"from": "2026-10-01T02:00:00+02:00"}))
     assert (status, answer["from"]) == (200, "2026-10-01T00:00:00Z")
@@ -143,5 +155,5 @@ def test_a_series_takes_the_same_few_queries_whatever_its_length(
     integrator: Integrator, django_assert_max_num_queries: Any
 ) -> None:
     integrator.get("usage/", **OCTOBER)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(5):
         integrator.get("usage/", customer="acme", interval="hour", group_by="channel", **OCTOBER)
