@@ -48,6 +48,10 @@ class InvalidDates(BillingError):
     code = "invalid_dates"
 
 
+class MoveRefused(BillingError):
+    code = "move_refused"
+
+
 class NoSubscription(BillingError):
     code = "no_subscription"
 

@@ -1,0 +1,223 @@
+"""Versions of a plan: what differs between two, and moving customers from one to the other.
+
+A move ends a subscription before a day and begins the next one on it, in one transaction; what is invoiced stays. The
+new subscription keeps the anchor, the seats and, where the same rate is there, the customer's own terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.db import transaction
+
+from billing.drafts import DuePeriod
+from billing.errors import BillingError, MoveRefused
+from billing.invoicing import draw_up
+from billing.models import Plan, Rate, RateKind, Subscription
+from billing.overriding import carried_overrides
+from billing.subscribing import assign, end_subscription, fee_period, whole_period
+from billing.summaries import rate_name, rate_sentence, term_sentences
+from customers.models import Customer
+from metering.periods import Period, clip, local_day
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing two versions say, side by side in plain words; empty where a version does not have it."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def change(self) -> str:
+        if self.before == self.after:
+            return "same"
+        return "changed" if self.before and self.after else "added" if self.after else "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class MoveEffect:
+    """What moving one customer would mean. `before` and `after` are the price of the last full period's real usage.
+
+    Both are None where there is no full period yet or it cannot be priced. `problem` says why the customer cannot be
+    moved; `lost` names the own terms that the other version has no rate for.
+    """
+
+    subscription: Subscription
+    moves_on: date | None
+    period: Period | None
+    before: Decimal | None
+    after: Decimal | None
+    lost: tuple[str, ...]
+    problem: str
+
+    @property
+    def difference(self) -> Decimal | None:
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The outcome for one customer: the subscription that follows, or why there is none."""
+
+    subscription: Subscription
+    following: Subscription | None
+    problem: str = ""
+
+
+def compare_versions(before: Plan, after: Plan) -> list[Difference]:
+    """Put two versions side by side: what holds for the invoice, then the rates, those that are gone at the end.
+
+    Rates belong together when kind, meter and name are the same, else in their order when kind and meter are.
+    """
+    old_terms, new_terms = term_sentences(before), term_sentences(after)
+    found = [Difference("Name", before.name, after.name)]
+    found += [
+        Difference(name, old_terms.get(name, ""), new_terms.get(name, ""))
+        for name in {**old_terms, **new_terms}
+    ]
+    left = list(before.rates.select_related("meter"))
+    for rate in after.rates.select_related("meter"):
+        pair = _counterpart(rate, left)
+        if pair is not None:
+            left.remove(pair)
+        words = "" if pair is None else rate_sentence(pair, before)
+        found.append(Difference(rate_name(rate), words, rate_sentence(rate, after)))
+    return found + [Difference(rate_name(rate), rate_sentence(rate, before), "") for rate in left]
+
+
+def _counterpart(rate: Rate, others: Sequence[Rate]) -> Rate | None:
+    alike = [each for each in others if (each.kind, each.meter_id) == (rate.kind, rate.meter_id)]
+    named = [each for each in alike if rate_name(each) == rate_name(rate)]
+    if rate.kind == RateKind.USAGE:
+        named = named or alike
+    return named[0] if named else None
+
+
+def move_day(subscription: Subscription, *, on: date | None, now: datetime) -> date:
+    """Give the day a move takes place: `on`, or the day the running period of the fees ends."""
+    if on is not None:
+        return on
+    today = max(local_day(now, subscription.timezone), subscription.start_on)
+    return fee_period(subscription, today).end_on
+
+
+def preview_move(
+    subscriptions: Sequence[Subscription], *, to: Plan, on: date | None = None, now: datetime
+) -> list[MoveEffect]:
+    """Show what moving would mean for each customer, one query per meter. Writes nothing.
+
+    `on` None: at the next period of the fees. Customers and plans are loaded on the subscriptions.
+    """
+    old: list[DuePeriod | None] = [_last_full_period(each, now=now) for each in subscriptions]
+    following = [_following(each, to=to, day=move_day(each, on=on, now=now)) for each in subscriptions]
+    compared = [(due, DuePeriod(_as_if(due.subscription, to), due.period)) for due in old if due is not None]
+    prices = _prices([due for pair in compared for due in pair], now=now)
+    effects = []
+    place = 0
+    for each, due, (new, lost) in zip(subscriptions, old, following, strict=True):
+        before = after = None
+        if due is not None:
+            before, after = prices[place], prices[place + 1]
+            place += 2
+        problem = _move_problem(each, new)
+        effects.append(
+            MoveEffect(
+                each,
+                None if problem else new.start_on,
+                None if due is None else due.period,
+                before,
+                after,
+                tuple(lost),
+                problem,
+            )
+        )
+    return effects
+
+
+def move(
+    subscriptions: Sequence[Subscription], *, to: Plan, on: date | None = None, now: datetime
+) -> list[Moved]:
+    """Move customers to another version, each in a transaction of its own; one refusal never costs the others.
+
+    Who is not named stays where they are (grandfathered). Running it again finds those moved refused, not moved twice.
+    """
+    done = []
+    for each in subscriptions:
+        try:
+            done.append(Moved(each, _move(each, to=to, on=on, now=now)))
+        except BillingError as refused:
+            done.append(Moved(each, None, refused.message))
+    return done
+
+
+def _move(subscription: Subscription, *, to: Plan, on: date | None, now: datetime) -> Subscription:
+    with transaction.atomic():
+        Customer.objects.select_for_update().get(pk=subscription.customer_id)
+        current = Subscription.objects.select_related("customer", "plan").get(pk=subscription.pk)
+        new, _ = _following(current, to=to, day=move_day(current, on=on, now=now))
+        if problem := _move_problem(current, new):
+            raise MoveRefused(problem)
+        end_subscription(current, end_on=new.start_on)
+        return assign(new)
+
+
+def _move_problem(subscription: Subscription, new: Subscription) -> str:
+    plan = new.plan
+    if plan.pk == subscription.plan_id:
+        return f"{subscription.customer} has this version already."
+    if plan.currency != subscription.plan.currency:
+        return f"{plan} is in {plan.currency}, not in {subscription.plan.currency}."
+    if new.start_on <= subscription.start_on:
+        return f"The plan only begins on {subscription.start_on}; choose a later day."
+    if subscription.end_on is not None and new.start_on >= subscription.end_on:
+        return f"The plan ends on {subscription.end_on} already."
+    return ""
+
+
+def _following(subscription: Subscription, *, to: Plan, day: date) -> tuple[Subscription, list[str]]:
+    new = _as_if(subscription, to)
+    overrides, lost = carried_overrides(subscription, to)
+    new.start_on = day
+    new.anchored_on = subscription.anchored_on or subscription.start_on
+    new.moved_from = subscription
+    new.overrides = overrides
+    return new, lost
+
+
+def _as_if(subscription: Subscription, plan: Plan) -> Subscription:
+    """Give the same agreement on another plan, not to be saved as it is."""
+    overrides, _ = carried_overrides(subscription, plan)
+    return Subscription(
+        customer=subscription.customer,
+        plan=plan,
+        start_on=subscription.start_on,
+        end_on=subscription.end_on,
+        anchor=subscription.anchor,
+        anchored_on=subscription.anchored_on,
+        timezone=subscription.timezone,
+        quantity=subscription.quantity,
+        overrides=overrides,
+        moved_from=subscription.moved_from,
+    )
+
+
+def _last_full_period(subscription: Subscription, *, now: datetime) -> DuePeriod | None:
+    """Give the last whole invoice period that is over and covered; None where there is none yet."""
+    running = whole_period(subscription, local_day(now, subscription.timezone))
+    day = date.fromordinal(running.start_on.toordinal() - 1)
+    if day < subscription.start_on:
+        return None
+    last = whole_period(subscription, day)
+    whole = clip(last, start_on=subscription.start_on, end_on=subscription.end_on) == last
+    return DuePeriod(subscription, last) if whole else None
+
+
+def _prices(due: Sequence[DuePeriod], *, now: datetime) -> list[Decimal | None]:
+    drawn = draw_up(due, now=now, watermark=None)
+    totals = {id(draft.due): draft.subtotal for draft in drawn.drafts}
+    return [totals.get(id(each)) for each in due]
