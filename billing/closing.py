@@ -15,17 +15,25 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from billing.drafts import DuePeriod, InvoiceDraft
+from billing.adjusting import (
+    changed_line_ids,
+    flagged_line_ids,
+    scan_changes,
+    scanned_up_to,
+    settle_changes,
+    without_home,
+)
+from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
 from billing.errors import PeriodNotOver, RatingFailed
 from billing.invoicing import draw_up, periods_ending_in
 from billing.issuing import issue, issue_after, store_drafts
-from billing.models import Invoice, InvoiceStatus, Subscription
+from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Subscription
 from metering.ledger import place_batches
 from metering.periods import month_period
 from metering.releasing import release_unmatched
 
-# A subscription and the first day of a period: at most one live invoice.
-Key = tuple[int, date]
+# Constraints that refuse what another closer stored meanwhile.
+RACES = ("invoice_one_live_per_period", "invoiceline_adjusted_once")
 
 CHUNK = 500
 TRIES = 10
@@ -103,6 +111,7 @@ def close_period(
         )
     if not dry_run:
         release_unmatched(now=now)
+        scan_changes(now=now)
     report = CloseReport(month, dry_run)
     ids = _subscription_ids(month, customer_codes)
     for start in range(0, len(ids), CHUNK):
@@ -123,7 +132,9 @@ def uninvoiced_before(month: Month, *, customer_codes: Sequence[str] = ()) -> li
     if customer_codes:
         rows = rows.filter(customer__code__in=customer_codes)
     invoiced = set(
-        Invoice.objects.filter(subscription__in=rows.values("id"), period_start__lt=month.first)
+        Invoice.objects.filter(
+            subscription__in=rows.values("id"), period_start__lt=month.first, kind=InvoiceKind.PERIODIC
+        )
         .exclude(status=InvoiceStatus.VOID)
         .values_list("subscription_id", "period_start")
     )
@@ -137,8 +148,10 @@ def uninvoiced_before(month: Month, *, customer_codes: Sequence[str] = ()) -> li
 
 
 def _subscription_ids(month: Month, customer_codes: Sequence[str]) -> list[int]:
+    """Give the subscriptions that have a day in the month, and ended ones with changes still to settle."""
+    changed = ChangedLine.objects.values("line__invoice__subscription")
     rows = Subscription.objects.filter(
-        Q(end_on=None) | Q(end_on__gt=month.first), start_on__lt=month.following
+        Q(end_on=None) | Q(end_on__gt=month.first) | Q(id__in=changed), start_on__lt=month.following
     )
     if customer_codes:
         rows = rows.filter(customer__code__in=customer_codes)
@@ -165,9 +178,21 @@ def _close_chunk(
             for due in periods_ending_in(subscription, first=month.first, last=month.following)
         ]
         over = [due for due in ending if due.period.is_over(now)]
+        over += [
+            due
+            for due in without_home(subscriptions, month.first, month.following)
+            if due.period.is_over(now)
+        ]
         found = _live_invoices(over)
-        pending = [due for due in over if _is_open(found.get(_key(due)))]
-        drawn = draw_up(pending, now=now, watermark=None if report.dry_run else place_batches())
+        pending = [due for due in over if _is_open(found.get(due.key))]
+        customers = {due.subscription.customer_id for due in pending}
+        drawn = draw_up(
+            pending,
+            now=now,
+            watermark=None if report.dry_run else place_batches(),
+            changed_lines=changed_line_ids(customers) if report.dry_run else flagged_line_ids(customers),
+            replaced=[invoice.pk for invoice in found.values() if invoice.status == InvoiceStatus.DRAFT],
+        )
         stored = (
             []
             if report.dry_run
@@ -187,7 +212,7 @@ def _close_chunk(
 
 def _store(
     subscriptions: Sequence[Subscription],
-    found: dict[Key, Invoice],
+    found: dict[InvoiceKey, Invoice],
     drafts: Sequence[InvoiceDraft],
     *,
     now: datetime,
@@ -201,18 +226,27 @@ def _store(
         with transaction.atomic():
             locked = Subscription.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id")
             agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
+            if scanned_up_to() > min(draft.watermark for draft in drafts):
+                return None
             live = _live_invoices([draft.due for draft in drafts], lock=True)
             if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
-                _state(live.get(_key(draft.due))) != _state(found.get(_key(draft.due))) for draft in drafts
+                _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
             invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
-            issue(
-                [invoice for invoice in invoices if invoice.issue_after <= now or not grace_days],
-                now=now,
+            ripe = [invoice for invoice in invoices if invoice.issue_after <= now or not grace_days]
+            issue(ripe, now=now)
+            issued = {invoice.pk for invoice in ripe}
+            settle_changes(
+                {
+                    line: draft.watermark
+                    for invoice, draft in zip(invoices, drafts, strict=True)
+                    if invoice.pk in issued
+                    for line in draft.examined
+                }
             )
     except IntegrityError as refused:
-        if "invoice_one_live_per_period" not in str(refused):
+        if not any(name in str(refused) for name in RACES):
             raise
         return None
     return invoices
@@ -239,7 +273,7 @@ def _report(
     report.drafted += len(drafts) - issued
 
 
-def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[Key, Invoice]:
+def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
     rows = Invoice.objects.filter(subscription__in={each.subscription.pk for each in due}).exclude(
         status=InvoiceStatus.VOID
     )
@@ -247,11 +281,7 @@ def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[Key,
         rows = rows.filter(period_start__gte=min(each.period.start_on for each in due))
     if lock:
         rows = rows.select_for_update().order_by("id")
-    return {(row.subscription_id, row.period_start): row for row in rows}
-
-
-def _key(due: DuePeriod) -> Key:
-    return due.subscription.pk, due.period.start_on
+    return {(row.subscription_id, row.period_start, row.kind): row for row in rows}
 
 
 def _is_open(invoice: Invoice | None) -> bool:

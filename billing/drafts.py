@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from billing.errors import RatingFailed
-from billing.models import Subscription
+from billing.models import InvoiceKind, Subscription
 from billing.rating import Step
 from metering.models import Meter
 from metering.periods import Period
+
+# Subscription, first day of the period, kind.
+InvoiceKey = tuple[int, date, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,12 @@ class DuePeriod:
 
     subscription: Subscription
     period: Period
+    kind: str = InvoiceKind.PERIODIC
+
+    @property
+    def key(self) -> InvoiceKey:
+        """Name the invoice: there is at most one live invoice of a key."""
+        return self.subscription.pk, self.period.start_on, self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +51,16 @@ class DraftLine:
     terms: Mapping[str, object]
     working: tuple[Step, ...]
     period: Period
+    adjusts_id: int | None = None
+    adjustment_n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceDraft:
-    """An invoice drawn up and not stored: everything that issuing would freeze. Amounts are in major units."""
+    """An invoice drawn up and not stored: everything that issuing would freeze. Amounts are in major units.
+
+    `examined` are the changed lines of closed periods that it settles, also those whose difference is zero.
+    """
 
     due: DuePeriod
     currency: str
@@ -57,6 +71,7 @@ class InvoiceDraft:
     issuer: Mapping[str, str]
     recipient: Mapping[str, str]
     watermark: int
+    examined: tuple[int, ...]
     drawn_up_at: datetime
 
 

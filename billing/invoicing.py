@@ -6,16 +6,17 @@ is in its draft, so issuing adds only a number and a date.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 from django.conf import settings
 
-from billing.drafts import DrawnUp, DuePeriod, InvoiceDraft
+from billing.adjusting import adjustment_line, changed_line_ids, compute_adjustments, place_adjustments
+from billing.drafts import DraftLine, DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
-from billing.models import Plan, Rate, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, Subscription
 from billing.rating import TermsError
 from billing.rating.errors import RatingError
 from billing.subscribing import anchor_of, whole_period
@@ -26,21 +27,38 @@ from metering.models import Meter
 from metering.periods import Period, clip, local_day, periods_between
 
 
-def draw_up(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -> DrawnUp:
+def draw_up(
+    due: Sequence[DuePeriod],
+    *,
+    now: datetime,
+    watermark: int | None,
+    changed_lines: Collection[int] = (),
+    replaced: Collection[int] = (),
+) -> DrawnUp:
     """Compute the invoices of many subscriptions at once, with one measure query per meter, whatever their number.
 
     `watermark` is the ledger position to count up to; None counts everything committed (previews).
-    One customer's error never costs the others.
+    `changed_lines` are issued lines whose events changed: their differences go on these invoices (billing.adjusting).
+    `replaced` are stored drafts that these take the place of. One customer's error never costs the others.
     """
     rates = _rates(due)
     measures = _measures(due, rates, watermark)
+    adjustments = place_adjustments(
+        compute_adjustments(changed_lines, watermark=watermark, without_drafts=replaced), due
+    )
     drawn = DrawnUp()
     for slot, each in enumerate(due):
         try:
-            lines = draft_lines(each, _readable(rates[slot]), slot, measures)
+            lines = _period_lines(each, rates[slot], slot, measures)
         except (RatingError, TermsError) as problem:
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
+            continue
+        settling = adjustments.get(slot, [])
+        for adjustment in settling:
+            if adjustment.difference:
+                lines.append(adjustment_line(adjustment, n=len(lines) + 1))
+        if each.kind == InvoiceKind.ADJUSTMENT and not lines:
             continue
         subtotal = sum((line.amount for line in lines), Decimal(0))
         drawn.drafts.append(
@@ -54,6 +72,7 @@ def draw_up(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -
                 issuer=dict(settings.ISSUER),
                 recipient=_recipient(each.subscription.customer),
                 watermark=watermark or 0,
+                examined=tuple(adjustment.line.pk for adjustment in settling),
                 drawn_up_at=now,
             )
         )
@@ -74,7 +93,16 @@ def preview_invoice(
             f"{subscription} does not cover {whole.start_on} to {whole.end_on}.",
             fields={"period": "Choose a period the subscription covers."},
         )
-    drawn = draw_up([DuePeriod(subscription, covered)], now=now, watermark=None)
+    stored = Invoice.objects.filter(
+        subscription=subscription, period_start=covered.start_on, status=InvoiceStatus.DRAFT
+    )
+    drawn = draw_up(
+        [DuePeriod(subscription, covered)],
+        now=now,
+        watermark=None,
+        changed_lines=changed_line_ids([subscription.customer_id]),
+        replaced=list(stored.values_list("id", flat=True)),
+    )
     if drawn.failures:
         raise drawn.failures[0][1]
     return drawn.drafts[0]
@@ -124,10 +152,15 @@ def _read(
         return unreadable
 
 
-def _readable(rates: list[PlanRate] | TermsError) -> list[PlanRate]:
+def _period_lines(
+    due: DuePeriod,
+    rates: list[PlanRate] | TermsError,
+    slot: int,
+    measures: Mapping[MeasureKey, Mapping[int, Measure]],
+) -> list[DraftLine]:
     if isinstance(rates, TermsError):
         raise rates
-    return rates
+    return [] if due.kind == InvoiceKind.ADJUSTMENT else draft_lines(due, rates, slot, measures)
 
 
 def _measures(
@@ -137,7 +170,7 @@ def _measures(
     spans: dict[MeasureKey, list[Span]] = {}
     meters: dict[MeasureKey, Meter | None] = {}
     for slot, (each, known) in enumerate(zip(due, rates, strict=True)):
-        if isinstance(known, TermsError):
+        if isinstance(known, TermsError) or each.kind == InvoiceKind.ADJUSTMENT:
             continue
         keys = {rate.key: rate.row.meter for rate in known if rate.key is not None}
         meters |= keys

@@ -7,7 +7,7 @@ until the commit, so they have no gaps; the constraint on (subscription, period,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.db.models import F, Field, JSONField, Model
 from msgspec.json import encode as encode_json
 from psycopg import sql
 
-from billing.drafts import DraftLine, InvoiceDraft
+from billing.drafts import DraftLine, InvoiceDraft, InvoiceKey
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, InvoiceStatus
 from metering.periods import local_day
 
@@ -31,15 +31,15 @@ def issue_after(draft: InvoiceDraft, *, grace_days: int) -> datetime:
 def store_drafts(
     drafts: Sequence[InvoiceDraft],
     *,
-    existing: Mapping[tuple[int, date], Invoice],
+    existing: Mapping[InvoiceKey, Invoice],
     grace_days: int,
 ) -> list[Invoice]:
-    """Write drafts with their lines; `existing` holds stored drafts to replace, by subscription and first day.
+    """Write drafts with their lines; `existing` holds stored drafts to replace, by key.
 
     Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
     appeared meanwhile.
     """
-    replaced = [existing.get((draft.due.subscription.pk, draft.due.period.start_on)) for draft in drafts]
+    replaced = [existing.get(draft.due.key) for draft in drafts]
     new_ids = iter(_next_ids(Invoice, sum(1 for invoice in replaced if invoice is None)))
     rows = [
         _invoice(draft, invoice.pk if invoice else next(new_ids), grace_days=grace_days)
@@ -128,6 +128,7 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
 
 REFRESHED_FIELDS = [
     "period_end",
+    "ends_at",
     "currency",
     "subtotal",
     "tax",
@@ -147,6 +148,9 @@ def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
         pk=pk,
         customer_id=subscription.customer_id,
         subscription=subscription,
+        kind=draft.due.kind,
+        starts_at=period.start,
+        ends_at=period.end,
         period_start=period.start_on,
         period_end=period.end_on,
         zone=period.zone,
@@ -182,4 +186,6 @@ def _line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
         working=[step.as_json() for step in line.working],
         period_start=line.period.start_on,
         period_end=line.period.end_on,
+        adjusts_id=line.adjusts_id,
+        adjustment_n=line.adjustment_n,
     )

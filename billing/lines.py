@@ -162,18 +162,30 @@ def _describe_plan_line(line: PlanLine) -> str:
     return name if percent is None else f"{name} {plain(percent)} %"
 
 
-def _usage_line(
-    due: DuePeriod, n: int, priced: PlanRate, terms: UsageRate, measured: Measure, *, digits: int
-) -> DraftLine:
-    row = priced.row
-    assert row.meter is not None  # held by rate_meter_exactly_on_usage
+def read_frozen(meter_id: int, terms: Mapping[str, object]) -> tuple[UsageRate, MeasureKey]:
+    """Read the terms that a usage line froze, and what to measure for them. Raises TermsError."""
+    parsed = parse_rate(terms)
+    assert isinstance(parsed, UsageRate)  # a usage line froze them
+    return parsed, (meter_id, required_grouping(parsed), needs_event_amounts(parsed))
+
+
+def rate_measure(terms: UsageRate, measured: Measure) -> Rating:
+    """Price what was measured. Raises RatingError when the terms cannot."""
     usage = Usage(
         quantity=measured.quantity,
         groups=tuple(GroupUsage(g.dimensions, g.quantity, g.values, g.windows) for g in measured.groups),
         event_amounts=measured.values,
         windows=measured.windows,
     )
-    rated = rate(terms, usage)
+    return rate(terms, usage)
+
+
+def _usage_line(
+    due: DuePeriod, n: int, priced: PlanRate, terms: UsageRate, measured: Measure, *, digits: int
+) -> DraftLine:
+    row = priced.row
+    assert row.meter is not None  # held by rate_meter_exactly_on_usage
+    rated = rate_measure(terms, measured)
     return _line(
         due,
         n,

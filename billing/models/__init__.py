@@ -1,5 +1,6 @@
 """WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
 
+from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine
 from billing.models.invoices import (
     Invoice,
     InvoiceKind,
@@ -12,8 +13,11 @@ from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, R
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
 
 __all__ = [
+    "AdjustmentScan",
+    "AdjustmentWaiver",
     "AnchorRule",
     "BillingPeriod",
+    "ChangedLine",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",

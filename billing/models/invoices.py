@@ -32,6 +32,7 @@ class InvoiceStatus(models.TextChoices):
 
 class InvoiceKind(models.TextChoices):
     PERIODIC = "periodic", "Periodic"
+    ADJUSTMENT = "adjustment", "Adjustment"
 
 
 class LineKind(models.TextChoices):
@@ -41,6 +42,7 @@ class LineKind(models.TextChoices):
     INCLUDED_SPEND = "included_spend", "Included spend"
     MINIMUM = "minimum", "Plan minimum"
     SERVICE_FEE = "service_fee", "Service fee"
+    ADJUSTMENT = "adjustment", "Adjustment"
 
 
 class InvoiceSeries(models.Model):
@@ -69,6 +71,8 @@ class Invoice(models.Model):
     period_start = models.DateField(help_text="First local day of the period.")
     period_end = models.DateField(help_text="First local day after the period.")
     zone = models.CharField("time zone", max_length=64)
+    starts_at = models.DateTimeField(help_text="The first instant of the period.")
+    ends_at = models.DateTimeField(help_text="The first instant after the period.")
     currency = models.CharField(max_length=3)
     subtotal = AmountField()
     tax = AmountField()
@@ -131,6 +135,7 @@ class Invoice(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["status", "period_start"], name="invoice_by_status"),
             models.Index(fields=["customer", "-period_start"], name="invoice_by_customer"),
+            models.Index(fields=["ends_at"], name="invoice_by_end"),
         ]
 
     def __str__(self) -> str:
@@ -165,10 +170,21 @@ class InvoiceLine(models.Model):
     working = models.JSONField()
     period_start = models.DateField()
     period_end = models.DateField()
+    adjusts = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="adjustments"
+    )
+    adjustment_n = models.PositiveIntegerField(null=True, help_text="Counts the adjustments of one line.")
 
     class Meta:
         ordering: ClassVar = ["n"]
         constraints: ClassVar = [
+            # Two invoices drawn up at once cannot both carry the same difference.
+            models.UniqueConstraint(fields=["adjusts", "adjustment_n"], name="invoiceline_adjusted_once"),
+            models.CheckConstraint(
+                condition=Q(kind="adjustment", adjusts__isnull=False, adjustment_n__isnull=False)
+                | (~Q(kind="adjustment") & Q(adjusts=None, adjustment_n=None)),
+                name="invoiceline_adjustment_names_line",
+            ),
             models.UniqueConstraint(fields=["invoice", "n"], name="invoiceline_numbered_once"),
             models.CheckConstraint(condition=Q(kind__in=LineKind.values), name="invoiceline_kind_known"),
         ]

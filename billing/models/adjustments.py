@@ -1,0 +1,61 @@
+"""Closed periods whose events changed after they were invoiced, and what staff decided not to bill."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from billing.models.invoices import AmountField, InvoiceLine
+from metering.models import QuantityField
+
+
+class AdjustmentScan(models.Model):
+    """One row: the ledger position up to which changes to closed periods were looked for.
+
+    Issuing an invoice locks it for sharing and requires a watermark that is not before it: so a change is either in the
+    invoice or found by a later scan, whatever commits when.
+    """
+
+    singleton = models.BooleanField(primary_key=True, default=True)
+    position = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(singleton=True), name="adjustmentscan_one_row")
+        ]
+
+    def __str__(self) -> str:
+        return f"position {self.position}"
+
+
+class ChangedLine(models.Model):
+    """An issued usage line whose events changed up to `position`; it goes when an invoice has settled that."""
+
+    line = models.OneToOneField(InvoiceLine, on_delete=models.CASCADE, related_name="change")
+    position = models.BigIntegerField()
+    found_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.line)
+
+
+class AdjustmentWaiver(models.Model):
+    """A difference that staff decided not to bill or pay back, with the reason. It counts as settled."""
+
+    line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="waivers")
+    adjustment_n = models.PositiveIntegerField()
+    quantity = QuantityField(max_digits=38, decimal_places=18)
+    amount = AmountField()
+    reason = models.CharField(max_length=400)
+    waived_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    waived_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~models.Q(reason=""), name="adjustmentwaiver_has_reason")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.line}"

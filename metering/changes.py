@@ -1,0 +1,77 @@
+"""What changed since a ledger position: found by the batches that came after it, never by measuring again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+# A batch's rows lie together in arrival order, so the BRIN index on received_at finds them; the other two kinds have
+# partial indexes. LATERAL with OFFSET 0 keeps the planner from reading the whole table instead.
+CHANGED = """
+WITH late AS MATERIALIZED (
+    SELECT id, kind, received_at, position FROM metering_eventbatch
+    WHERE ((position > %(after)s AND position <= %(until)s) OR (%(unplaced)s AND position IS NULL))
+      AND first_occurred_at < %(before)s
+), touched AS (
+    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    FROM late, LATERAL (
+        SELECT customer_id, meter_id, occurred_at FROM metering_event
+        WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
+    ) e WHERE late.kind = 'received'
+    UNION ALL
+    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    FROM late JOIN metering_event e ON e.released_batch_id = late.id WHERE late.kind = 'released'
+    UNION ALL
+    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    FROM late JOIN metering_event e ON e.voided_batch_id = late.id WHERE late.kind = 'corrected'
+    UNION ALL
+    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    FROM late, LATERAL (
+        SELECT customer_id, meter_id, occurred_at FROM metering_event
+        WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
+    ) e WHERE late.kind = 'corrected'
+)
+SELECT customer_id, meter_id, min(occurred_at), max(occurred_at), max(position)
+FROM touched
+WHERE customer_id IS NOT NULL AND meter_id IS NOT NULL AND occurred_at < %(before)s
+      AND (%(customers)s::bigint[] IS NULL OR customer_id = ANY(%(customers)s::bigint[]))
+GROUP BY customer_id, meter_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChange:
+    """Events of one customer and meter that were stored, released or voided after a position.
+
+    `position` is the last of them; None where a batch has none yet.
+    """
+
+    customer_id: int
+    meter_id: int
+    first_occurred_at: datetime
+    last_occurred_at: datetime
+    position: int | None
+
+
+def usage_changes(
+    *, after: int, until: int | None, before: datetime, customer_ids: Collection[int] | None = None
+) -> list[UsageChange]:
+    """Give what changed in events that occurred before an instant, by customer and meter.
+
+    `after` and `until` are ledger positions; without `until`, batches that have no position yet count too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CHANGED,
+            {
+                "after": after,
+                "until": until if until is not None else 2**62,
+                "unplaced": until is None,
+                "before": before,
+                "customers": None if customer_ids is None else list(customer_ids),
+            },
+        )
+        return [UsageChange(*row) for row in cursor.fetchall()]
