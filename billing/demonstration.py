@@ -21,6 +21,11 @@ from customers.models import Customer
 from metering.models import Meter, MeterType, Workload, WorkloadName
 from metering.periods import Anchor, Interval, Period
 
+ISSUER = {
+    "name": "Brightdesk AI",
+    "address": "77 Lantern Lane, Boston, MA 02110, United States",
+    "email": "billing@brightdesk.example",
+}
 PLAN = "support_outcome"
 RESOLVED, CALLS, TOKENS = "tickets_resolved", "api_calls", "llm_tokens"
 CHUNK = 1_000

@@ -14,7 +14,7 @@ from billing.drafts import InvoiceDraft
 from billing.errors import RatingFailed
 from billing.formatting import money, plural
 from billing.invoicing import draw_up, periods_ending_in, preview_invoice
-from billing.models import Invoice, InvoiceStatus, Rate, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription
 from billing.rating import describe, parse_rate
 from billing.subscribing import whole_period
 from customers.models import Customer
@@ -70,7 +70,7 @@ def bills_in_preparation(customer: Customer, *, now: datetime) -> list[InvoiceDr
         for due in periods_ending_in(subscription, first=since, last=today)
     ]
     invoiced = set(
-        Invoice.objects.filter(customer=customer, period_end__gt=since)
+        Invoice.objects.filter(customer=customer, period_end__gt=since, kind=InvoiceKind.PERIODIC)
         .exclude(status=InvoiceStatus.DRAFT)
         .values_list("subscription_id", "period_start")
     )
