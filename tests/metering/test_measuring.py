@@ -125,6 +125,23 @@ def test_a_level_without_news_ends_with_its_time_out_and_starts_again_from_zero(
     assert got.quantity == Decimal("0.387096774193548387096774")
 
 
+def test_a_level_ends_at_the_very_instant_of_its_time_out() -> None:
+    # News exactly 24 hours later is too late: 8 for 24 hours, then 1 (not 9) for 24 hours: 216 / 744.
+    definition = {"type": "weighted_sum", "timeout_hours": Decimal(24)}
+    got = measured(definition, [at("02", "8"), at("03", "1")])
+    assert got.quantity == Decimal("0.290322580645161290322581")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_latest_events_at_one_instant_the_greater_id_counts(first: int) -> None:
+    customer, meter = make_customer(), make_meter(type="latest")
+    small, great = "00000000-0000-7000-8000-000000000001", "ffffffff-0000-7000-8000-000000000001"
+    pair = [event(small, **at("02", "1")), event(great, **at("02", "2"))]
+    send(pair[first])
+    send(pair[1 - first])
+    assert measure(meter, [Span(0, customer.pk, *OCTOBER)])[0].quantity == 2
+
+
 def test_news_in_time_keeps_a_level_alive() -> None:
     # 8 from the 2nd to the 3rd, 8 again (news of no change) to the 4th: 48 hours of 8 in 744.
     definition = {"type": "weighted_sum", "timeout_hours": Decimal(25)}
