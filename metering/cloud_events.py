@@ -206,6 +206,6 @@ def _header_text(text: str) -> str | None:
 def _readable_id(raw: bytes | msgspec.Raw) -> str | None:
     try:
         key = msgspec.json.decode(_names.decode(raw).get("id", b"null"))
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return key if isinstance(key, str) and is_storable(key) else None

@@ -199,7 +199,7 @@ def _value_problem(value: Decimal) -> str | None:
 def _readable_key(raw: bytes | msgspec.Raw) -> str | None:
     try:
         key = _key_decoder.decode(raw).get("key")
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return key if isinstance(key, str) and is_storable(key) else None
 

@@ -390,3 +390,9 @@ def test_every_format_may_be_packed_within_the_limit(
     assert (answer[0], answer[1]["accepted"]) == (200, 1)
     bomb = gzip.compress(body.encode() + b" " * (11 * 1024 * 1024))
     assert integrator.send("events/", bomb, content_type=content_type, Content_Encoding="gzip")[0] == 413
+
+
+def test_a_line_with_two_faults_is_rejected_like_one_with_one(integrator: Integrator) -> None:
+    body = b'{"key": 7, "meter": "\xff"}\n' + json.dumps(event("right")).encode()
+    status, answer = integrator.send("events/", body, content_type=NDJSON)
+    assert (status, answer["accepted"], answer["rejected"]) == (200, 1, 1)
