@@ -19,21 +19,25 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from billing.admin.choices import currency_choices
 from billing.admin.price_form import PriceForm
 from billing.admin.rates import KIND_TITLES, RatePages
-from billing.admin.statement import rate_name, rate_words
 from billing.errors import BillingError
+from billing.examples import work_examples
 from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
-from billing.pricing import activate_plan, create_version, readiness_problems
+from billing.pricing import activate_plan, create_version, plan_findings, readiness_problems
+from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.codes import code_from_label
 from customers.staff_pages import StaffAdmin, require, say_next
 
 STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanStatus.DEPRECATED: "warning"}
 SHOWN_CUSTOMERS = 50
+TERMS = (
+    "usage_period", "minimum_amount", "included_spend", "service_fee_percent", "custom_unit", "custom_unit_value",
+)  # fmt: skip
 
 
 class PlanForm(forms.ModelForm):
     class Meta:
         model = Plan
-        fields = ("name", "code", "billing_period", "currency", "description")
+        fields = ("name", "code", "billing_period", "currency", "description", *TERMS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -98,7 +102,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
 
     @display(description="Rates")
     def rates_in_words(self, plan: Plan) -> str:
-        sentences = [f"{rate_name(rate)}: {rate_words(rate, plan.currency)}" for rate in plan.rates.all()]
+        sentences = [f"{rate_name(rate)}: {rate_sentence(rate, plan)}" for rate in plan.rates.all()]
         return " · ".join(sentences) or "no rates yet"
 
     @display(description="Customers", ordering="customers")
@@ -110,7 +114,8 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
             (
                 "Plan" if obj else None,
                 {"fields": ("name", "code", "billing_period", "currency", "description")},
-            )
+            ),
+            ("For the whole invoice", {"fields": TERMS, "classes": ["collapse"]}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
@@ -149,7 +154,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
         return {
             "plan": plan,
             "rates": [
-                {"rate": rate, "name": rate_name(rate), "words": rate_words(rate, plan.currency),
+                {"rate": rate, "name": rate_name(rate), "words": rate_sentence(rate, plan),
                  "kind": rate.get_kind_display(), "editable": may_write and not rate.terms.get("rows")}
                 for rate in rates
             ],
@@ -178,7 +183,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
         plan = get_object_or_404(Plan, pk=pk)
         if request.method == "POST":
             try:
-                plan = activate_plan(plan, now=timezone.now())
+                plan = activate_plan(plan, now=timezone.now(), accept=request.POST.getlist("accept"))
             except BillingError as refused:
                 messages.error(request, refused.message)
                 return redirect("admin:billing_plan_change", pk)
@@ -195,8 +200,9 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
         staying = Subscription.objects.filter(plan=replaced).count() if replaced else 0
         return self.page(
             request, "admin/billing/plan/activate.html", title=f"Activate {plan}?", plan=plan,
-            problems=readiness_problems(plan), replaced=replaced, staying=staying,
-            rates=[(rate_name(rate), rate_words(rate, plan.currency)) for rate in plan.rates.select_related("meter")],
+            problems=readiness_problems(plan), replaced=replaced, staying=staying, terms=term_sentences(plan),
+            examples=work_examples(plan), findings=plan_findings(plan),
+            rates=[(rate_name(rate), rate_sentence(rate, plan)) for rate in plan.rates.select_related("meter")],
         )  # fmt: skip
 
     def version_view(self, request: HttpRequest, pk: int) -> HttpResponse:

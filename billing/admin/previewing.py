@@ -63,7 +63,7 @@ def periods_of(subscription: Subscription, *, now: datetime) -> list[Period]:
     """Give the whole periods of a subscription up to the running one, the latest first, at most 24."""
     today = local_day(now, subscription.timezone)
     last = whole_period(subscription, max(today, subscription.start_on))
-    interval = subscription.plan.interval
+    interval = subscription.plan.invoice_interval
     until = min(filter(None, (last.end_on, subscription.end_on)))
     if until <= subscription.start_on:
         return []

@@ -10,7 +10,6 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from billing.admin.statement import rate_name
 from billing.explaining import StepWords, explain_steps
 from billing.formatting import money
 from billing.models import Rate, RateKind
@@ -28,6 +27,7 @@ from billing.rating import (
     round_amount,
 )
 from billing.rating.decimals import exact_decimal
+from billing.summaries import rate_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from django.urls import URLPattern, path
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from billing.admin.rate_form import SHOWN, TIER_COLUMNS, TIERED, RateForm
-from billing.admin.statement import rate_name, rate_words
 from billing.errors import BillingError
 from billing.models import Plan, Rate, RateKind
 from billing.pricing import remove_rate
+from billing.summaries import rate_name, rate_sentence
 from customers.staff_pages import StaffAdmin, require
 from metering.models import Meter, MeterStatus
 
@@ -56,7 +56,7 @@ class RatePages(StaffAdmin):
             except BillingError as refused:
                 messages.error(request, refused.message)
             else:
-                sentence = f"{rate_name(written)}: {rate_words(written, plan.currency)}."
+                sentence = f"{rate_name(written)}: {rate_sentence(written, plan)}."
                 self.log_change(request, plan, f"Rate {'changed' if rate else 'added'}. {sentence}")
                 messages.success(request, sentence)
             return redirect("admin:billing_plan_change", pk)
@@ -86,5 +86,5 @@ class RatePages(StaffAdmin):
             return redirect("admin:billing_plan_change", pk)
         return self.page(
             request, "admin/billing/plan/remove.html", title=f"Remove {rate_name(rate)}?", plan=rate.plan,
-            words=rate_words(rate, rate.plan.currency),
+            words=rate_sentence(rate, rate.plan),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lines of an invoice or a preview as a page shows them, and the rates of a plan in words."""
+"""Lines of an invoice or a preview as a page shows them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from billing.drafts import DraftLine, InvoiceDraft
 from billing.explaining import LineWords, explain_line
-from billing.formatting import plural
-from billing.models import Invoice, InvoiceLine, Rate, RateKind
-from billing.rating import TermsError, describe, parse_rate
+from billing.models import Invoice, InvoiceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +36,3 @@ def invoice_rows(invoice: Invoice, lines: Iterable[InvoiceLine]) -> list[LineRow
 
 def _row(line: DraftLine | InvoiceLine, currency: str, *, has_events: bool) -> LineRow:
     return LineRow(line.n, line.description, explain_line(line, currency=currency), has_events)
-
-
-def rate_words(rate: Rate, currency: str) -> str:
-    """Say what a rate costs in one sentence, or what is wrong with it."""
-    try:
-        parsed = parse_rate(rate.terms)
-    except TermsError as refused:
-        return f"Not usable: {refused.message}"
-    unit = (rate.meter.unit if rate.meter else "") or "unit"
-    return describe(parsed, currency, unit=(unit, plural(unit)))
-
-
-def rate_name(rate: Rate) -> str:
-    """Give the name of a rate as its line on an invoice begins."""
-    if rate.kind == RateKind.USAGE:
-        return str(rate)
-    return str(rate.terms.get("label", "")) or str(rate)

@@ -156,6 +156,17 @@ def test_the_preview_begins_with_the_running_period_and_offers_the_past(staff: C
     assert september.context["days"] == "10–30 September 2026"
 
 
+def test_a_yearly_plan_with_monthly_usage_is_previewed_by_month(staff: Client) -> None:
+    make_meter()
+    plan = make_plan(billing_period="yearly", usage_period="monthly")
+    subscription = make_subscription(plan=plan, start_on=date(2026, 10, 1))
+    page = staff.get(url("preview", subscription.customer_id))
+    assert [each["words"] for each in page.context["periods"]] == [
+        "1–30 November 2026 (running)",
+        "1–31 October 2026",
+    ]
+
+
 def test_a_preview_that_cannot_be_priced_says_why(staff: Client) -> None:
     make_meter("tokens", dimensions=["model"])
     rows = [{"match": {"model": "a"}, "unit_amount": "1"}]

@@ -235,3 +235,39 @@ def test_the_plans_page_says_who_did_what(staff: Client, draft: Plan) -> None:
         ("root", "Activated."),
         ("root", "Rate added. Tickets Resolved: $2.00 per ticket."),
     ]
+
+
+def test_a_total_that_falls_is_activated_only_when_it_is_meant_so(staff: Client, draft: Plan) -> None:
+    fields = rate(
+        model="volume",
+        tier_up_to=["100", ""],
+        tier_unit_amount=["2", "1"],
+        tier_percent=["", ""],
+        tier_flat_amount=["", ""],
+    )
+    staff.post(rates_page(draft), fields)
+    page = reverse("admin:billing_plan_activate", args=[draft.pk])
+    assert "It is meant so:" in text_of(staff.get(page))
+    staff.post(page)
+    draft.refresh_from_db()
+    assert draft.status == PlanStatus.DRAFT
+    staff.post(page, {"accept": ["price_drop"]})
+    draft.refresh_from_db()
+    assert draft.status == PlanStatus.ACTIVE
+
+
+def test_terms_for_the_whole_invoice_are_checked_at_their_fields(staff: Client) -> None:
+    fields = {
+        "name": "Year",
+        "code": "",
+        "billing_period": "yearly",
+        "currency": "USD",
+        "usage_period": "monthly",
+    }
+    bad = staff.post(
+        reverse("admin:billing_plan_add"), fields | {"usage_period": "weekly", "minimum_amount": "-1"}
+    )
+    assert {"usage_period", "minimum_amount"} <= set(bad.context["adminform"].form.errors)
+    staff.post(reverse("admin:billing_plan_add"), fields | {"minimum_amount": "50"})
+    plan = Plan.objects.get()
+    assert (plan.usage_period, str(plan.minimum_amount)) == ("monthly", "50")
