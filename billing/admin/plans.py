@@ -250,7 +250,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
         plan = get_object_or_404(Plan, pk=pk)
         rates = list(plan.rates.select_related("meter"))
         form = PriceForm(rates, request.GET or None)
-        priced = form.price(plan.currency) if form.is_valid() else None
+        priced = form.price(plan) if form.is_valid() else None
         return self.page(
             request, "admin/billing/plan/price.html", title=f"Try a price of {plan}",
             plan=plan, form=form, priced=priced,

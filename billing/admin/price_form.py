@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.explaining import StepWords, explain_steps
 from billing.formatting import money
-from billing.models import Rate, RateKind
+from billing.models import Plan, Rate, RateKind
 from billing.rating import (
     GroupUsage,
     RatingError,
@@ -20,6 +20,7 @@ from billing.rating import (
     Usage,
     UsageRate,
     currency_digits,
+    in_currency,
     needs_event_amounts,
     parse_rate,
     rate,
@@ -72,23 +73,25 @@ class PriceForm(forms.Form):
             raise forms.ValidationError(str(refused)) from refused
         return numbers or [Decimal(0)]
 
-    def price(self, currency: str) -> Priced | None:
+    def price(self, plan: Plan) -> Priced | None:
         """Rate the quantity; None with an error on the form when the rate cannot price it."""
         row = self.rates[self.cleaned_data["rate"]]
         numbers: list[Decimal] = self.cleaned_data["quantity"]
         try:
             parsed = parse_rate(row.terms)
             assert isinstance(parsed, UsageRate)  # only usage rates can be chosen
+            if plan.custom_unit_value is not None:
+                parsed = in_currency(parsed, plan.custom_unit_value)
             rated = rate(parsed, self._usage(parsed, numbers))
         except (RatingError, TermsError) as refused:
             self.add_error("quantity", refused.message)
             return None
         unit = row.meter.unit if row.meter else ""
-        rounded = round_amount(rated.amount, currency_digits(currency))
+        rounded = round_amount(rated.amount, currency_digits(plan.currency))
         return Priced(
             rate_name(row),
-            money(rounded, currency),
-            explain_steps(rated.working, currency=currency, unit=unit),
+            money(rounded, plan.currency),
+            explain_steps(rated.working, currency=plan.currency, unit=unit),
         )
 
     def _usage(self, parsed: UsageRate, numbers: list[Decimal]) -> Usage:

@@ -9,7 +9,12 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.db import transaction
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminSingleDateWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
+)
 
 from billing.formatting import period as days_words
 from billing.models import AnchorRule, Plan, PlanStatus, Subscription
@@ -48,6 +53,14 @@ class AssignForm(forms.Form):
         label="Until, but not including", required=False, widget=UnfoldAdminSingleDateWidget,
         help_text="The first day that is no longer billed. Leave empty while the plan goes on.",
     )  # fmt: skip
+    quantity = forms.IntegerField(
+        label="Seats",
+        initial=1,
+        min_value=1,
+        max_value=1_000_000,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Only fees per seat depend on it.",
+    )
     anchor = forms.ChoiceField(
         label="Billing periods", choices=AnchorRule.choices, initial=AnchorRule.CALENDAR,
         widget=UnfoldAdminRadioSelectWidget,
@@ -59,7 +72,12 @@ class AssignForm(forms.Form):
         self.plan_count = plans.count()
         only = plans.first() if self.plan_count == 1 else None
         super().__init__(
-            data, initial={"plan": only, "start_on": local_day(now, customer.timezone).replace(day=1)}
+            data,
+            initial={
+                "plan": only,
+                "quantity": 1,
+                "start_on": local_day(now, customer.timezone).replace(day=1),
+            },
         )
         choice: Any = self.fields["plan"]
         choice.queryset = plans

@@ -76,7 +76,13 @@ def test_odd_values_in_forms_are_answered_and_write_nothing(staff: Client, value
         reverse("admin:billing_plan_add"): ("name", "code", "currency", "billing_period"),
         reverse("admin:billing_plan_rate", args=[draft.pk, rate.pk]): rate_names,
         reverse("admin:customers_customer_add"): ("name", "code", "timezone", "currency", "email"),
-        reverse("admin:customers_customer_assign", args=[other.pk]): ("plan", "start_on", "end_on", "anchor"),
+        reverse("admin:customers_customer_assign", args=[other.pk]): (
+            "plan",
+            "start_on",
+            "end_on",
+            "anchor",
+            "quantity",
+        ),
         reverse("admin:customers_customer_end", args=[subscription.customer_id, subscription.pk]): (
             "end_on",
         ),
@@ -85,7 +91,8 @@ def test_odd_values_in_forms_are_answered_and_write_nothing(staff: Client, value
         reverse("admin:billing_invoice_close"): ("month", "sure"),
     }
     good = {
-        "plan": str(subscription.plan_id), "start_on": "2026-10-01", "anchor": "calendar", "_confirm": "1",
+        "plan": str(subscription.plan_id), "start_on": "2026-10-01", "anchor": "calendar",
+        "quantity": "1", "_confirm": "1",
         "meter": str(rate.meter_id), "model": "per_unit", "unit_amount": "1", "kind": "usage",
         "tier_up_to": value, "tier_unit_amount": value, "tier_percent": value, "tier_flat_amount": value,
     }  # fmt: skip

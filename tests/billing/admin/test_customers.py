@@ -74,7 +74,7 @@ def test_a_bad_customer_is_refused_at_the_field(staff: Client, changes: dict[str
 def test_assigning_shows_the_effect_first_and_writes_nothing_then(staff: Client) -> None:
     make_meter()
     plan, customer = make_plan(), make_customer(timezone="Europe/Berlin")
-    fields = {"plan": plan.pk, "start_on": "2026-10-15", "end_on": "", "anchor": "calendar"}
+    fields = {"plan": plan.pk, "start_on": "2026-10-15", "end_on": "", "anchor": "calendar", "quantity": "1"}
     shown = staff.post(url("assign", customer.pk), fields)
     effect = shown.context["effect"]
     assert (effect.first_period, effect.partial) == ("15–31 October 2026", True)
@@ -98,6 +98,7 @@ def test_assigning_shows_the_effect_first_and_writes_nothing_then(staff: Client)
         ({"start_on": "2027-01-01", "end_on": "2026-12-01"}, "end_on", "after the start"),
         ({"plan": "999"}, "plan", "valid choice"),
         ({"anchor": "moon"}, "anchor", "valid choice"),
+        ({"quantity": "0"}, "quantity", "greater than or equal to 1"),
     ],
 )
 @pytest.mark.parametrize("step", [{}, {"_confirm": "1"}])
@@ -105,7 +106,13 @@ def test_a_bad_assignment_is_refused_at_the_field(
     staff: Client, changes: dict[str, str], field: str, words: str, step: dict[str, str]
 ) -> None:
     existing = make_subscription()
-    fields = {"plan": str(existing.plan_id), "start_on": "2026-11-01", "end_on": "", "anchor": "calendar"}
+    fields = {
+        "plan": str(existing.plan_id),
+        "start_on": "2026-11-01",
+        "end_on": "",
+        "anchor": "calendar",
+        "quantity": "1",
+    }
     answer = staff.post(url("assign", existing.customer_id), fields | changes | step)
     assert words in str(answer.context["form"].errors[field])
     assert Subscription.objects.count() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -271,3 +272,11 @@ def test_terms_for_the_whole_invoice_are_checked_at_their_fields(staff: Client) 
     staff.post(reverse("admin:billing_plan_add"), fields | {"minimum_amount": "50"})
     plan = Plan.objects.get()
     assert (plan.usage_period, str(plan.minimum_amount)) == ("monthly", "50")
+
+
+def test_the_price_preview_of_a_custom_unit_is_in_the_currency(staff: Client) -> None:
+    make_meter()
+    plan = make_plan(custom_unit="credit", custom_unit_value=Decimal("0.01"))
+    page = reverse("admin:billing_plan_price", args=[plan.pk])
+    priced = staff.get(page, {"rate": plan.rates.get().pk, "quantity": "120"}).context["priced"]
+    assert priced.amount == "$2.40"  # 120 tickets at 2 credits of $0.01
