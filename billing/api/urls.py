@@ -6,6 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from billing.api.invoices import InvoiceViewSet
+from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
 from billing.api.reconciliation import ReconciliationView
@@ -19,5 +20,8 @@ router.register("invoices", InvoiceViewSet)
 urlpatterns = [
     path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),
     path("reconciliation/", ReconciliationView.as_view(), name="reconciliation"),
+    path("plans/<str:code>/compare/", PlanCompareView.as_view(), name="plan-compare"),
+    path("plans/<str:code>/move/", PlanMoveView.as_view(), name="plan-move"),
+    path("plans/<str:code>/simulate/", PlanSimulateView.as_view(), name="plan-simulate"),
     *router.urls,
 ]
