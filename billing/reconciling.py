@@ -13,10 +13,10 @@ from datetime import date, datetime
 from functools import lru_cache
 from itertools import pairwise
 
-from billing.models import InvoiceLine, InvoiceStatus, LineKind, MeterCoverage
+from billing.models import InvoiceLine, InvoiceStatus, LineKind, MeterCoverage, ReconciliationRun
 from customers.models import Customer
 from metering.models import Event, Meter
-from metering.periods import start_of_day
+from metering.periods import month_period, start_of_day
 from metering.reconciling import (
     Intake,
     Mismatch,
@@ -60,6 +60,11 @@ class Reconciliation:
         return sum(int(getattr(each, name)) for each in self.standings)
 
     @property
+    def taken_back(self) -> int:
+        """How many events were voided after an invoice counted them."""
+        return self.standing("voided_after_billing")
+
+    @property
     def difference(self) -> int:
         return (
             self.mismatched_rows
@@ -88,6 +93,22 @@ def reconcile(
     return Reconciliation(
         start, end, customer, tuple(arrivals), mismatched, tuple(mismatches), tuple(standings)
     )
+
+
+def reconcile_month(day: date, *, now: datetime) -> Reconciliation:
+    """Reconcile the calendar month of a day, in UTC, over all customers, and keep how it came out for the alarm."""
+    period = month_period(day.year, day.month, "UTC")
+    found = reconcile(period.start, period.end)
+    outcome = {"ran_at": now, "difference": found.difference}
+    if not found.difference:
+        outcome["clean_at"] = now
+    ReconciliationRun.objects.update_or_create(start=period.start, end=period.end, defaults=outcome)
+    return found
+
+
+def alarms() -> list[ReconciliationRun]:
+    """Give the months whose last reconciliation found a difference, the newest first."""
+    return list(ReconciliationRun.objects.exclude(difference=0).order_by("-start"))
 
 
 def events_of(

@@ -37,6 +37,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "metering_eventconflict_changelist",
                     "metering.view_eventconflict",
                 ),
+                _item(
+                    "Reconciliation",
+                    "balance",
+                    "billing_reconciliationrun_changelist",
+                    "billing.view_invoice",
+                ),
             ],
         },
         {

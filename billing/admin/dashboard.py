@@ -17,6 +17,7 @@ from django.utils import timezone
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.models import Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.reconciling import alarms
 from customers.models import ApiKey, Customer
 from customers.staff_pages import bar_chart
 from metering.admin.meters import curl_line
@@ -131,6 +132,7 @@ def overview(*, now: datetime) -> dict[str, Any]:
         "month": month(now.date()),
         "waiting": f"{waiting:,}+" if waiting == WAITING_AT_MOST else f"{waiting:,}",
         "is_waiting": waiting > 0,
+        "alarms": alarms(),
         "conflicts": EventConflict.objects.count(),
         "drafts": drafts["count"],
         "without_plan": Customer.objects.filter(archived_at=None, subscriptions=None).count(),

@@ -10,6 +10,7 @@ from billing.models.invoices import (
     LineKind,
 )
 from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
+from billing.models.reconciliations import ReconciliationRun
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "PlanStatus",
     "Rate",
     "RateKind",
+    "ReconciliationRun",
     "Subscription",
 ]

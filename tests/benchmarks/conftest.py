@@ -48,5 +48,7 @@ def database(django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def month(database: None) -> None:
-    """The month of events."""
+    """The month of events, as autovacuum leaves it."""
     make_dataset()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE)")

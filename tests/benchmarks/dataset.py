@@ -94,6 +94,3 @@ def make_dataset() -> None:
             cursor.execute(MAKE_EVENTS, shape | {"first": first, "last": min(first + part, EVENTS) - 1})
             print(f"  {min(first + part, EVENTS):,}", flush=True)
         cursor.execute("INSERT INTO metering_eventledger VALUES (true, %s)", [EVENTS // BATCH])
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM (ANALYZE) metering_event")
-        cursor.execute("ANALYZE")
