@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import serializers
 
 from metering.api.spans import INTERVALS
+from metering.cloud_events import MAX_SOURCE, UsageData
 from metering.incoming import MAX_DIMENSIONS, MAX_KEY, MAX_TEXT
 from metering.ingesting import ResultStatus
 
@@ -60,15 +61,27 @@ EVENTS_BODY: dict[str, Any] = {
 CLOUD_EVENT: dict[str, Any] = {
     "type": "object",
     "required": ["specversion", "id", "source", "type"],
-    "description": "A CloudEvent 1.0.",
+    "description": "A CloudEvent 1.0. Extension attributes are allowed and not kept. A single one that is not stored, "
+    "also in binary mode (ce- headers), is answered with 400.",
     "properties": {
         "specversion": {"type": "string", "enum": ["1.0"]},
-        "id": NAME,
-        "source": NAME,
+        "id": NAME | {"description": "The key."},
+        "source": NAME | {"maxLength": MAX_SOURCE, "description": "Where the key is unique."},
         "type": NAME | {"description": "The code of a meter."},
-        "subject": NAME,
-        "time": {"type": "string", "format": "date-time"},
-        "data": {"type": "object"},
+        "subject": NAME
+        | {"description": "The customer; what the event is about where data names a customer."},
+        "time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Left out: when it came here first.",
+        },
+        "data": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                name: EVENT_SCHEMA["properties"][name] for name in sorted(UsageData.__struct_fields__)
+            },
+        },
     },
 }
 EVENTS_REQUEST: dict[str, Any] = {
