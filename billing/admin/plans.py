@@ -17,6 +17,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.choices import currency_choices
+from billing.admin.plan_changes import ChangePages
 from billing.admin.price_form import PriceForm
 from billing.admin.rates import KIND_TITLES, RatePages
 from billing.errors import BillingError
@@ -62,7 +63,7 @@ class PlanForm(forms.ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
+class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
     form = PlanForm
     shows_log = True
     purpose = (
@@ -175,7 +176,7 @@ class PlanAdmin(RatePages, SimpleHistoryAdmin, StaffAdmin):
             path("<int:pk>/price/", wrap(self.price_view), name="billing_plan_price"),
             path("<int:pk>/discard/", wrap(self.discard_view), name="billing_plan_discard"),
         ]
-        return [*own, *self.rate_urls(), *super().get_urls()]
+        return [*own, *self.rate_urls(), *self.change_urls(), *super().get_urls()]
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what freezes, then freeze it."""
