@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from time import perf_counter
 from uuid import uuid4
 
-from django.db import connection
+from django.db import connection, transaction
 
 from metering.aggregation import total_windows
 from metering.folding import fold_usage, rebuild_usage
@@ -146,11 +146,13 @@ def _write(batches: list[list[IncomingEvent]]) -> None:
 
 
 def _remove_live_events() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute("SET LOCAL session_replication_role = replica")
+    """Leave the month as it was: batches can only be deleted with their triggers off."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL reckoner.prune = 'on'")
         cursor.execute("DELETE FROM metering_event WHERE source = 'bench-live'")
+        cursor.execute("ALTER TABLE metering_eventbatch DISABLE TRIGGER USER")
         cursor.execute("DELETE FROM metering_eventbatch WHERE source = 'bench-live'")
+        cursor.execute("ALTER TABLE metering_eventbatch ENABLE TRIGGER USER")
         cursor.execute("DELETE FROM metering_usagebyday WHERE starts_at >= %s", [END])
         cursor.execute(
             "UPDATE metering_eventledger SET last_position = (SELECT max(position) FROM metering_eventbatch)"
@@ -158,4 +160,3 @@ def _remove_live_events() -> None:
         cursor.execute(
             "UPDATE metering_rollup SET folded_position = (SELECT last_position FROM metering_eventledger)"
         )
-        cursor.execute("COMMIT")
