@@ -58,6 +58,8 @@ def pages() -> dict[str, str]:
         "billing_plan_activate": (draft.pk,), "billing_plan_discard": (draft.pk,), "billing_plan_price": (plan.pk,),
         "billing_plan_rate": (draft.pk, rate.pk), "billing_plan_rate_add": (draft.pk,),
         "billing_plan_rate_remove": (draft.pk, rate.pk), "billing_plan_version": (plan.pk,),
+        "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
+        "billing_reconciliationrun_changelist": (),
         "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
         "customers_apikey_revoke": (key.prefix,),
         "customers_customer_changelist": (), "customers_customer_add": (), "customers_customer_change": (customer.pk,),
@@ -88,6 +90,7 @@ WRITES = {
 ONLY_SHOWS = {
     "index", "auth_group_changelist", "auth_user_changelist", "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
+    "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
     "customers_customer_preview",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
@@ -103,7 +106,8 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
     )
     tested_apart = {
         "auth_user_change", "auth_user_password_change", "billing_invoice_add", "billing_invoice_events_csv",
-        "metering_event_add", "metering_eventconflict_add",
+        "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
+        "metering_eventconflict_add",
     }  # fmt: skip
     patterns = [*admin.site.urls[0], *(p for r in admin.site.urls[0] for p in getattr(r, "url_patterns", []))]
     names = {pattern.name for pattern in patterns if getattr(pattern, "name", None)}
@@ -173,7 +177,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
-        "Events", "Unmatched events", "Conflicts", "Staff users", "Groups",
+        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Staff users", "Groups",
     ]  # fmt: skip
 
 
