@@ -111,6 +111,6 @@ def test_libraries_show_no_tables_of_their_own(staff: Client) -> None:
         for model in app["models"]
     }
     assert labels == {
-        "ApiKey", "Customer", "Event", "EventConflict", "Group", "Invoice", "Meter", "Plan", "ReconciliationRun", "User",
-        "Workload",
+        "ApiKey", "Customer", "Event", "EventConflict", "Group", "Invoice", "Meter", "Plan", "ReconciliationRun",
+        "User", "Workload",
     }  # fmt: skip
