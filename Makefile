@@ -19,7 +19,9 @@ $(INSTALLED): requirements.lock
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "$(PYTHON) has no venv module. On Debian: apt-get install python3-venv." >&2; exit 1; }
 	@test -x $(VENV)/python || "$(PYTHON)" -m venv .venv
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# The lock names everything, so nothing is resolved: pip would look at newer versions of extras and refuse them.
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(VENV)/python -m pip check --disable-pip-version-check
 	@$(VENV)/python -m config.libraries
 	@touch $(INSTALLED)
 
