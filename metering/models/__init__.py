@@ -1,0 +1,44 @@
+"""HOW MUCH is used: meters, events and the batches they arrived in, workloads."""
+
+from metering.meter_types import MeterType
+from metering.models.archives import EventArchive
+from metering.models.batches import BatchKind, EventBatch, EventLedger
+from metering.models.corrections import CorrectionKind, EventCorrection
+from metering.models.events import Event, EventConflict
+from metering.models.fields import QuantityField
+from metering.models.meters import (
+    MAX_DIGITS,
+    MAX_TIMEOUT_HOURS,
+    TOO_LARGE,
+    Meter,
+    MeterStatus,
+    validate_dimension,
+    validate_filters,
+)
+from metering.models.usage import Rollup, RollupZone, UsageByDay
+from metering.models.workloads import Workload, WorkloadName
+
+__all__ = [
+    "MAX_DIGITS",
+    "MAX_TIMEOUT_HOURS",
+    "TOO_LARGE",
+    "BatchKind",
+    "CorrectionKind",
+    "Event",
+    "EventArchive",
+    "EventBatch",
+    "EventConflict",
+    "EventCorrection",
+    "EventLedger",
+    "Meter",
+    "MeterStatus",
+    "MeterType",
+    "QuantityField",
+    "Rollup",
+    "RollupZone",
+    "UsageByDay",
+    "Workload",
+    "WorkloadName",
+    "validate_dimension",
+    "validate_filters",
+]

@@ -1,0 +1,265 @@
+"""What is counted: meters and their definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.lookups import Exact
+
+from customers.codes import validate_code
+from customers.history import HistoricalRecords
+from metering.meter_types import ONLY_ON, REFUSES_NEGATIVE, MeterType, MeterWindow, Rounding
+from metering.models.fields import QuantityField
+
+# More decimals than an event's value may have would round nothing.
+MAX_DIGITS = 18
+
+
+MAX_TIMEOUT_HOURS = 87_600
+
+
+# PostgreSQL holds NaN to be greater than every number, so an upper bound refuses it too.
+TOO_LARGE = Decimal(10) ** 20
+
+
+validate_dimension = RegexValidator(
+    r"^[A-Za-z_][A-Za-z0-9_.-]{0,62}$",
+    "Dimension names are letters, digits and _ . -, beginning with a letter or _.",
+    code="invalid_dimension",
+)
+
+
+def validate_filters(filters: object) -> None:
+    """Refuse filters that are not dimension names with a list of allowed values each."""
+    example = 'Write names with lists of values: {"channel": ["email", "chat"]}.'
+    if not isinstance(filters, dict):
+        raise ValidationError(f"Filters are an object. {example}", code="invalid_filters")
+    for name, values in filters.items():
+        validate_dimension(name)
+        if not isinstance(values, list) or not values or not all(isinstance(each, str) for each in values):
+            raise ValidationError(
+                f"The filter on {name} needs a list of at least one text. {example}", code="invalid_filters"
+            )
+
+
+class MeterStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    ACTIVE = "active", "Active"
+    DEPRECATED = "deprecated", "Deprecated"
+
+
+class Meter(models.Model):
+    """What is counted, for example "Tickets Resolved".
+
+    `type` and the fields in DEFINITION_FIELDS say how events become a quantity. They stay as they are once
+    events or an agreed price depend on them (see metering.defining).
+    """
+
+    code = models.CharField(
+        max_length=200,
+        unique=True,
+        validators=[validate_code],
+        help_text="The name events use. Made from the label when left empty. It cannot be changed later.",
+    )
+    label = models.CharField(max_length=200, help_text="The name people read, also on invoices.")
+    type = models.CharField(max_length=16, choices=MeterType.choices, default=MeterType.COUNT)
+    unit = models.CharField(
+        max_length=40,
+        blank=True,
+        help_text="What one of it is called on invoices, for example “ticket”.",
+    )
+    dimensions = ArrayField(
+        models.CharField(max_length=63, validators=[validate_dimension]),
+        default=list,
+        blank=True,
+        help_text="Properties of events to group or price by, separated by commas: channel, region.",
+    )
+    description = models.TextField(
+        blank=True, help_text="What counts and what does not, for your colleagues."
+    )
+    value_dimension = models.CharField(
+        max_length=63,
+        blank=True,
+        validators=[validate_dimension],
+        help_text="Unique only: the dimension whose different values are counted; empty counts subjects.",
+    )
+    percentile = QuantityField(
+        max_digits=38,
+        decimal_places=18,
+        null=True,
+        blank=True,
+        help_text="Percentile only: 95 gives the value that 95 % of the events do not exceed.",
+    )
+    window = models.CharField(
+        max_length=4,
+        choices=MeterWindow.choices,
+        blank=True,
+        help_text="Maximum only: the peak of each hour or day added up, instead of one for the whole period.",
+    )
+    timeout_hours = QuantityField(
+        max_digits=38,
+        decimal_places=18,
+        null=True,
+        blank=True,
+        help_text="Weighted sum only: a level ends when no event comes for so long; empty: it stays.",
+    )
+    filters = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_filters],
+        help_text='Only events with these values count: {"channel": ["email", "chat"]}. Empty: all count.',
+    )
+    factor = QuantityField(
+        max_digits=38,
+        decimal_places=18,
+        default=Decimal(1),
+        help_text="The quantity of a period is multiplied by this: 0.01 makes dollars of cents.",
+    )
+    divisor = QuantityField(
+        max_digits=38,
+        decimal_places=18,
+        default=Decimal(1),
+        help_text="The quantity of a period is divided by this: 3600 makes hours of seconds.",
+    )
+    rounding_function = models.CharField(
+        "rounding",
+        max_length=8,
+        choices=Rounding.choices,
+        blank=True,
+        help_text="How the quantity of a period is rounded, once. Empty: it keeps all its digits.",
+    )
+    rounding_digits = models.SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(-MAX_DIGITS), MaxValueValidator(MAX_DIGITS)],
+        help_text="Decimals to round to; -2 rounds to hundreds.",
+    )
+    allow_negative = models.BooleanField(
+        "negative values",
+        null=True,
+        blank=True,
+        help_text="Whether events may carry negative values. Unknown: not on a count, else yes.",
+    )
+    status = models.CharField(max_length=16, choices=MeterStatus.choices, default=MeterStatus.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+    history = HistoricalRecords()
+
+    # How events become a quantity. An invoice line keeps a copy: see definition().
+    DEFINITION_FIELDS: ClassVar = (
+        "type",
+        "value_dimension",
+        "percentile",
+        "window",
+        "timeout_hours",
+        "filters",
+        "factor",
+        "divisor",
+        "rounding_function",
+        "rounding_digits",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["label"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~models.Q(code=""), name="meter_code_not_empty"),
+            models.CheckConstraint(condition=models.Q(type__in=MeterType.values), name="meter_type_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=MeterStatus.values), name="meter_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(value_dimension="") | models.Q(type="unique"),
+                name="meter_value_dimension_only_on_unique",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    type="percentile", percentile__isnull=False, percentile__gt=0, percentile__lte=100
+                )
+                | (~models.Q(type="percentile") & models.Q(percentile=None)),
+                name="meter_percentile_exactly_on_percentile",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(window="") | models.Q(type="max", window__in=MeterWindow.values),
+                name="meter_window_only_on_max",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(timeout_hours=None)
+                | models.Q(type="weighted_sum", timeout_hours__gt=0, timeout_hours__lte=MAX_TIMEOUT_HOURS),
+                name="meter_timeout_only_on_weighted_sum",
+            ),
+            models.CheckConstraint(
+                condition=Exact(models.Func("filters", function="jsonb_typeof"), models.Value("object")),
+                name="meter_filters_object",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(factor__gt=0, divisor__gt=0, factor__lt=TOO_LARGE, divisor__lt=TOO_LARGE),
+                name="meter_conversion_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rounding_function__in=["", *Rounding.values]), name="meter_rounding_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rounding_digits__range=(-MAX_DIGITS, MAX_DIGITS)),
+                name="meter_rounding_digits_bounded",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    def clean(self) -> None:
+        """Refuse a setting that the meter\'s type has no use for, and a change to a definition in use."""
+        problems = {
+            name: sentence
+            for name, (type_, sentence) in ONLY_ON.items()
+            if getattr(self, name) not in (None, "") and self.type != type_
+        }
+        if self.type == MeterType.PERCENTILE and not (self.percentile and 0 < self.percentile <= 100):
+            problems["percentile"] = "Give the percentile: more than 0 and at most 100, for example 95."
+        for name, bound in (
+            ("timeout_hours", MAX_TIMEOUT_HOURS),
+            ("factor", TOO_LARGE),
+            ("divisor", TOO_LARGE),
+        ):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < bound:
+                problems.setdefault(name, f"Give a number above 0 and below {bound}.")
+        if problems:
+            raise ValidationError(problems)
+        if self.pk is not None:
+            from metering.defining import check_changes
+
+            check_changes(self)
+
+    @property
+    def refuses_negative(self) -> bool:
+        if self.allow_negative is None:
+            return self.type in REFUSES_NEGATIVE
+        return not self.allow_negative
+
+    def definition(self) -> dict[str, object]:
+        """Give everything that turns events into a quantity, as JSON: what an invoice line keeps."""
+        return {
+            "code": self.code,
+            "label": self.label,
+            "unit": self.unit,
+            "dimensions": list(self.dimensions),
+            **{name: _as_json(getattr(self, name)) for name in self.DEFINITION_FIELDS},
+        }
+
+    @classmethod
+    def from_definition(cls, pk: int, definition: Mapping[str, Any]) -> Meter:
+        """Give the meter as a definition says it was, to measure again by it. It is not to be saved."""
+        fields = dict(definition)
+        for name in ("percentile", "timeout_hours", "factor", "divisor"):
+            if fields[name] is not None:
+                fields[name] = Decimal(fields[name])
+        return cls(pk=pk, **fields)
+
+
+def _as_json(setting: Any) -> object:
+    return f"{setting:f}" if isinstance(setting, Decimal) else setting
