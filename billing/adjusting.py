@@ -17,6 +17,7 @@ from django.db.models import Max, Q, QuerySet
 from billing.drafts import DraftLine, DuePeriod
 from billing.lines import MeasureKey, rate_measure, read_frozen
 from billing.models import (
+    BILLED,
     AdjustmentScan,
     AdjustmentWaiver,
     ChangedLine,
@@ -42,7 +43,8 @@ INSERT INTO billing_changedline (line_id, position, found_at)
 SELECT line.id, max(change.position), %s
 FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
      AS change (customer_id, meter_id, first, last, position)
-JOIN billing_invoice invoice ON invoice.customer_id = change.customer_id AND invoice.status IN ('issued', 'paid')
+JOIN billing_invoice invoice ON invoice.customer_id = change.customer_id
+     AND invoice.status IN ('issued', 'paid', 'written_off')
      AND invoice.ends_at > change.first AND invoice.watermark < change.position
 JOIN billing_invoiceline line ON line.invoice_id = invoice.id AND line.kind = 'usage'
      AND line.meter_id = change.meter_id
@@ -109,7 +111,7 @@ def changed_line_ids(customer_ids: Collection[int]) -> set[int]:
             kind=LineKind.USAGE,
             meter=change.meter_id,
             invoice__customer=change.customer_id,
-            invoice__status__in=LIVE,
+            invoice__status__in=BILLED,
             invoice__ends_at__gt=change.first_occurred_at,
         )
         found |= set(lines.values_list("id", flat=True))
@@ -165,7 +167,7 @@ def place_adjustments(
     customers = {each.subscription.customer_id for each in due}
     for row in Subscription.objects.filter(customer__in=customers).select_related("plan"):
         subscriptions.setdefault(row.customer_id, []).append(row)
-    first: dict[tuple[int, str], tuple[date, int]] = {}
+    first: dict[tuple[int | None, str], tuple[date, int]] = {}
     placed: dict[int, list[Adjustment]] = {}
     for adjustment in adjustments:
         invoice = adjustment.line.invoice
@@ -201,7 +203,8 @@ def without_home(ended: Iterable[Subscription], month_first: date, month_followi
     homeless = {
         line.invoice.subscription_id
         for line in lines
-        if home_of(line, subscriptions[line.invoice.customer_id]) is None
+        if line.invoice.subscription_id is not None
+        and home_of(line, subscriptions[line.invoice.customer_id]) is None
     }
     return [
         DuePeriod(by_id[pk], Period(month_first, month_following, by_id[pk].timezone), InvoiceKind.ADJUSTMENT)
@@ -258,11 +261,8 @@ def settle_changes(examined: Mapping[int, int]) -> None:
         )
 
 
-LIVE = (InvoiceStatus.ISSUED, InvoiceStatus.PAID)
-
-
 def _issued() -> QuerySet[Invoice]:
-    return Invoice.objects.filter(status__in=LIVE)
+    return Invoice.objects.filter(status__in=BILLED)
 
 
 def _flag(changes: Sequence[UsageChange], *, now: datetime) -> None:

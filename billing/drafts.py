@@ -13,8 +13,8 @@ from billing.rating import Step
 from metering.models import Meter
 from metering.periods import Period
 
-# Subscription, first day of the period, kind.
-InvoiceKey = tuple[int, date, str]
+# Subscription (None on a one-off invoice), first day of the period, kind.
+InvoiceKey = tuple[int | None, date, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class DraftLine:
 class InvoiceDraft:
     """An invoice drawn up and not stored: everything that issuing would freeze. Amounts are in major units.
 
-    `examined` are the changed lines of closed periods that it settles, also those whose difference is zero.
+    `total` is `subtotal - discount + tax`. `examined` are the changed lines of closed periods that it settles, also
+    those whose difference is zero.
     """
 
     due: DuePeriod
@@ -73,6 +74,14 @@ class InvoiceDraft:
     watermark: int
     examined: tuple[int, ...]
     drawn_up_at: datetime
+    discount: Decimal = Decimal(0)
+    tax_included: Decimal = Decimal(0)
+    credits_applied: Decimal = Decimal(0)
+
+    @property
+    def amount_due(self) -> Decimal:
+        """What is to pay once it is issued."""
+        return self.total - self.credits_applied
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ def _invoices(
     rows = (
         Invoice.objects.filter(period_end__gt=first, period_end__lte=last, currency=plan.currency)
         .exclude(status__in=[InvoiceStatus.DRAFT, InvoiceStatus.VOID])
+        .exclude(subscription=None)
         .select_related("customer", "subscription__plan", "subscription__customer")
         .prefetch_related("lines")
         .order_by("customer__code", "subscription_id", "period_start")
@@ -179,7 +180,9 @@ def _compare(result: Simulation, invoices: Sequence[Invoice], *, now: datetime) 
 
 def _due(run: Sequence[Invoice], plan: Plan) -> Iterable[_Due]:
     """Give the periods of the plan in the days of invoices that touch, each with the events they counted."""
-    subscription = _as_if(run[0].subscription, plan)
+    billed = run[0].subscription
+    assert billed is not None  # one-off invoices are left out
+    subscription = _as_if(billed, plan)
     first, last = run[0].period_start, run[-1].period_end
     for whole in periods_between(
         first, last, anchor=anchor_of(subscription), interval=plan.invoice_interval, zone=run[0].zone

@@ -46,8 +46,9 @@ def verify_invoice(invoice: Invoice) -> Iterator[Difference]:
             yield from _verify_line(invoice, line)
     if subtotal != invoice.subtotal:
         yield Difference(number, None, "the subtotal", invoice.subtotal, subtotal)
-    if invoice.subtotal + invoice.tax != invoice.total:
-        yield Difference(number, None, "the total", invoice.total, invoice.subtotal + invoice.tax)
+    total = invoice.subtotal - invoice.discount + invoice.tax
+    if total != invoice.total:
+        yield Difference(number, None, "the total", invoice.total, total)
 
 
 def invoices_to_verify(*, month_prefix: str | None, customer_codes: Iterable[str]) -> Iterator[Invoice]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
-from billing.models import Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.models import BILLED, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
 from billing.reconciling import alarms
 from customers.models import ApiKey, Customer
 from customers.staff_pages import bar_chart
@@ -29,7 +29,6 @@ from metering.unmatched import WAITING_AT_MOST, count_waiting
 MONTHS = 6
 METERS_SHOWN = 4
 INVOICES_SHOWN = 8
-BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID)
 
 
 @dataclass(frozen=True, slots=True)

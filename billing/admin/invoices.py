@@ -37,12 +37,14 @@ STATUS_COLOURS = {
     InvoiceStatus.ISSUED: "info",
     InvoiceStatus.PAID: "success",
     InvoiceStatus.VOID: "danger",
+    InvoiceStatus.WRITTEN_OFF: "danger",
 }
 EVENTS_SHOWN = 50
 MONTHS_LISTED = 36
 CSV_COLUMNS = (
     "number", "status", "customer_code", "customer", "period_start", "period_end", "currency",
-    "subtotal", "tax", "total", "amount_paid", "issued_at", "due_on",
+    "subtotal", "discount", "tax", "total", "credits_applied", "amount_paid", "amount_credited",
+    "amount_written_off", "issued_at", "due_on",
 )  # fmt: skip
 EVENT_COLUMNS = ("key", "occurred_at", "value", "subject", "workload", "dimensions", "received_at")
 
@@ -226,8 +228,10 @@ def _events(line: InvoiceLine, *, newest_first: bool) -> QuerySet[Event]:
 def _invoice_row(invoice: Invoice) -> list[object]:
     return [
         invoice.number or "", invoice.status, invoice.customer.code, invoice.recipient.get("name", ""),
-        invoice.period_start, invoice.period_end, invoice.currency, invoice.subtotal, invoice.tax, invoice.total,
-        invoice.amount_paid, invoice.issued_at.isoformat() if invoice.issued_at else "", invoice.due_on or "",
+        invoice.period_start, invoice.period_end, invoice.currency, invoice.subtotal, invoice.discount, invoice.tax,
+        invoice.total, invoice.credits_applied, invoice.amount_paid, invoice.amount_credited,
+        invoice.amount_written_off,
+        invoice.issued_at.isoformat() if invoice.issued_at else "", invoice.due_on or "",
     ]  # fmt: skip
 
 

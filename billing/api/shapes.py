@@ -37,9 +37,14 @@ INVOICE = {
     "period_end": "2026-11-01",
     "timezone": "America/New_York",
     "subtotal": "240.00",
+    "discount": "0.00",
     "tax": "0.00",
+    "tax_included": "0.00",
     "total": "240.00",
+    "credits_applied": "0.00",
     "amount_paid": "0.00",
+    "amount_credited": "0.00",
+    "amount_written_off": "0.00",
     "amount_due": "240.00",
     "issued_at": "2026-11-03T05:00:00Z",
     "due_on": "2026-11-17",
@@ -151,7 +156,7 @@ class InvoiceShape(serializers.Serializer[Any]):
     number = serializers.CharField(allow_null=True, help_text="Null until it is issued.")
     status = serializers.ChoiceField(choices=INVOICE_STATUSES)
     customer = serializers.CharField()
-    subscription = serializers.IntegerField()
+    subscription = serializers.IntegerField(allow_null=True, help_text="Null on a one-off invoice.")
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
     currency = serializers.CharField()
@@ -159,9 +164,14 @@ class InvoiceShape(serializers.Serializer[Any]):
     period_end = serializers.DateField(help_text="The day after the last.")
     timezone = serializers.CharField()
     subtotal = serializers.CharField()
-    tax = serializers.CharField()
-    total = serializers.CharField()
+    discount = serializers.CharField(help_text="Taken off by coupons.")
+    tax = serializers.CharField(help_text="Added on top.")
+    tax_included = serializers.CharField(help_text="Contained in prices that include tax.")
+    total = serializers.CharField(help_text="subtotal - discount + tax")
+    credits_applied = serializers.CharField(help_text="Paid from credits when it was issued.")
     amount_paid = serializers.CharField()
+    amount_credited = serializers.CharField(help_text="Taken off by credit notes.")
+    amount_written_off = serializers.CharField()
     amount_due = serializers.CharField()
     issued_at = serializers.DateTimeField(allow_null=True)
     due_on = serializers.DateField(allow_null=True)

@@ -2,6 +2,7 @@
 
 from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine
 from billing.models.invoices import (
+    BILLED,
     Invoice,
     InvoiceKind,
     InvoiceLine,
@@ -14,6 +15,7 @@ from billing.models.reconciliations import ReconciliationRun
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
 
 __all__ = [
+    "BILLED",
     "AdjustmentScan",
     "AdjustmentWaiver",
     "AnchorRule",

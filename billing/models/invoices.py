@@ -28,11 +28,17 @@ class InvoiceStatus(models.TextChoices):
     ISSUED = "issued", "Issued"
     PAID = "paid", "Paid"
     VOID = "void", "Void"
+    WRITTEN_OFF = "written_off", "Written off"
+
+
+# Issued and not taken back: what these say was billed.
+BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID, InvoiceStatus.WRITTEN_OFF)
 
 
 class InvoiceKind(models.TextChoices):
     PERIODIC = "periodic", "Periodic"
     ADJUSTMENT = "adjustment", "Adjustment"
+    ONE_OFF = "one_off", "One-off"
 
 
 class LineKind(models.TextChoices):
@@ -59,10 +65,20 @@ class InvoiceSeries(models.Model):
 
 
 class Invoice(models.Model):
-    """One customer's invoice for one billing period: a draft until it is issued, frozen from then on."""
+    """One customer's invoice for one billing period: a draft until it is issued, frozen from then on.
+
+    `total` is `subtotal - discount + tax`; `tax_included` is the tax contained in prices that include it, and part of
+    the total already. What is paid, credited or written off comes later and is all that may still change.
+    """
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="invoices")
-    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="invoices")
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="invoices",
+        help_text="None on a one-off invoice, which belongs to no plan.",
+    )
     kind = models.CharField(max_length=16, choices=InvoiceKind.choices, default=InvoiceKind.PERIODIC)
     status = models.CharField(max_length=16, choices=InvoiceStatus.choices, default=InvoiceStatus.DRAFT)
     series = models.ForeignKey(InvoiceSeries, on_delete=models.PROTECT, null=True, related_name="+")
@@ -74,10 +90,15 @@ class Invoice(models.Model):
     starts_at = models.DateTimeField(help_text="The first instant of the period.")
     ends_at = models.DateTimeField(help_text="The first instant after the period.")
     currency = models.CharField(max_length=3)
-    subtotal = AmountField()
-    tax = AmountField()
+    subtotal = AmountField(help_text="The sum of the lines.")
+    discount = AmountField(default=0, help_text="What coupons take off the lines.")
+    tax = AmountField(help_text="Added on top of the lines.")
+    tax_included = AmountField(default=0, help_text="Contained in the lines where prices include tax.")
     total = AmountField()
+    credits_applied = AmountField(default=0, help_text="Paid from credits when it was issued.")
     amount_paid = AmountField(default=0)
+    amount_credited = AmountField(default=0, help_text="Taken off by credit notes.")
+    amount_written_off = AmountField(default=0)
     issuer = models.JSONField(help_text="Who bills, as printed: frozen when drawn up.")
     recipient = models.JSONField(help_text="Who is billed, as printed: frozen when drawn up.")
     plan_name = models.CharField(max_length=200)
@@ -128,8 +149,18 @@ class Invoice(models.Model):
                 name="invoice_period_not_empty",
             ),
             models.CheckConstraint(
-                condition=Q(total=F("subtotal") + F("tax")),
-                name="invoice_total_is_subtotal_and_tax",
+                condition=Q(total=F("subtotal") - F("discount") + F("tax")),
+                name="invoice_total_is_sum_of_parts",
+            ),
+            models.CheckConstraint(
+                condition=Q(discount__gte=0, amount_credited__gte=0, amount_written_off__gte=0)
+                & (Q(credits_applied=0) | Q(credits_applied__gt=0, credits_applied__lte=F("total"))),
+                name="invoice_reductions_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="one_off", subscription=None)
+                | (~Q(kind="one_off") & Q(subscription__isnull=False)),
+                name="invoice_subscription_unless_one_off",
             ),
         ]
         indexes: ClassVar = [
@@ -143,7 +174,14 @@ class Invoice(models.Model):
 
     @property
     def amount_due(self) -> Any:
-        return self.total - self.amount_paid
+        """What is still to pay; negative where the customer has paid or been credited too much."""
+        return (
+            self.total
+            - self.credits_applied
+            - self.amount_paid
+            - self.amount_credited
+            - self.amount_written_off
+        )
 
 
 class InvoiceLine(models.Model):
