@@ -25,6 +25,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def start_demo(data_dir: Path, port: int) -> subprocess.Popen[str]:
     left_out = ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "ALLOWED_HOSTS", "SECRET_KEY")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
@@ -36,6 +40,7 @@ def start_demo(data_dir: Path, port: int) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_ignore_interrupts,  # noqa: PLW1509  as a shell does for what it starts in the background
     )
 
 

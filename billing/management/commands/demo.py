@@ -41,6 +41,8 @@ class Command(BaseCommand):
             raise CommandError(
                 "The demonstration has a known login, so it runs only while ALLOWED_HOSTS names this machine alone."
             )
+        # A shell that starts us in the background has SIGINT ignored, and Ctrl-C must stop everything all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         base_url = f"http://127.0.0.1:{settings.PORT}"
         self._refuse_taken_port()
