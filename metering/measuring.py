@@ -109,18 +109,25 @@ def measure_series(
     customer_id: int | None = None,
     group_by: Sequence[str] = (),
     filters: Mapping[str, Sequence[str]] | None = None,
+    top: int | None = None,
 ) -> list[Series]:
     """Measure one meter over time, cut at the local boundaries of `interval`; without one, totals only.
 
     `group_by` names `customer`, `workload`, `subject` or declared dimensions. The total is taken over all
-    events, never over the points, and rounded by the meter; points are not rounded. Without groups there is
-    always one series.
+    events, never over the points, and rounded by the meter; points are not rounded. The largest totals come
+    first, those alone up to `top`. Without groups there is always one series.
     """
     names = [_qualified(meter, name) for name in group_by]
     allowed = {_qualified(meter, name): values for name, values in (filters or {}).items()}
     whole = total_windows(
         [(start, end)], meter=meter, zone=zone, customer_id=customer_id, group_by=names, filters=allowed
     )
+    totals = {_by_group(total): quantity_of(meter, total) for total in whole}
+    if not group_by:
+        totals.setdefault((), Decimal(0))
+    shown = sorted(totals.items(), key=lambda each: (-each[1], each[0]))[:top]
+    if len(shown) < len(totals):  # read no events of groups that are left out, as far as names alone tell
+        allowed |= {name: sorted({group[place] for group, _ in shown}) for place, name in enumerate(names)}
     cuts = windows(start, end, interval=interval, zone=zone) if interval else []
     if len(cuts) > MAX_WINDOWS:
         raise InvalidWindow(
@@ -132,9 +139,6 @@ def measure_series(
             cuts, meter=meter, zone=zone, customer_id=customer_id, group_by=names, filters=allowed
         ):
             values[_by_group(total), total.slot] = converted(meter, total.amount, over=total.over)
-    totals = {_by_group(total): quantity_of(meter, total) for total in whole}
-    if not group_by:
-        totals.setdefault((), Decimal(0))
     return [
         Series(
             dict(zip(group_by, group, strict=True)),
@@ -143,7 +147,7 @@ def measure_series(
                 Point(first, values.get((group, slot), Decimal(0))) for slot, (first, _) in enumerate(cuts)
             ),
         )
-        for group, quantity in sorted(totals.items(), key=lambda each: (-each[1], each[0]))
+        for group, quantity in shown
     ]
 
 

@@ -21,3 +21,13 @@ class LenientNegotiation(DefaultContentNegotiation):
         except NotAcceptable:
             return choices[0], choices[0].media_type
         return chosen[0], chosen[1]
+
+
+class OwnFormat(LenientNegotiation):
+    """For a route whose parameter `format` is its own: it chooses no renderer."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type

@@ -30,6 +30,11 @@ from metering.releasing import release_unmatched
 
 CHART_DAYS = 30
 LATEST = 10
+STATUS_HELP = (
+    "A draft counts nothing: its events wait, and count once it is active. A deprecated meter goes on counting, and "
+    "takes no new prices."
+)
+LOOKED_AT = 500  # events whose dimensions are looked through for undeclared names
 STATUS_COLOURS = {MeterStatus.ACTIVE: "success", MeterStatus.DRAFT: "info", MeterStatus.DEPRECATED: "warning"}
 
 
@@ -76,6 +81,8 @@ class MeterForm(forms.ModelForm):
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_label"
+        if "status" in self.fields:
+            self.fields["status"].help_text = STATUS_HELP
         for name, (type_, _) in ONLY_ON.items():
             if name in self.fields:
                 self.fields[name].widget.attrs["data-row-for"] = f"type: {type_.value}"
@@ -184,14 +191,16 @@ def usage_panel(meter: Meter, *, now: datetime) -> dict[str, Any]:
     latest: QuerySet[Event] = (
         Event.objects.filter(meter=meter, received_at__gte=start)
         .select_related("customer", "workload")
-        .order_by("-received_at", "-id")[:LATEST]
+        .order_by("-received_at", "-id")[:LOOKED_AT]
     )
+    seen = {name for event in latest for name in event.dimensions or {}}
     return {
         "usage_total": series.total,
         "usage_chart": bar_chart(
             ((f"{point.start:%-d %b}", point.value) for point in series.points), label=meter.label
         ),
-        "latest_events": list(latest),
+        "latest_events": list(latest)[:LATEST],
+        "undeclared": sorted(seen - {*meter.dimensions, meter.value_dimension, *meter.filters}),
         "curl": curl_line(meter.code, now=now),
     }
 

@@ -59,6 +59,7 @@ class HistoryShape(serializers.Serializer[Any]):
 
 class EventWithHistoryShape(serializers.Serializer[Any]):
     key = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # the name in the answer
     status = serializers.ChoiceField(choices=STATES)
     meter = serializers.CharField()
     customer = serializers.CharField()

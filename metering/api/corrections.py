@@ -7,8 +7,9 @@ from typing import Any
 
 from django.http import Http404
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,7 +17,7 @@ from rest_framework.views import APIView
 from customers.api.parsing import is_storable
 from customers.api.permissions import HasScope
 from customers.api.strictness import StrictParameters
-from customers.models import Scope
+from customers.models import ApiKey, Scope
 from metering.api.correction_shapes import (
     AMEND_BODY,
     AMEND_EXAMPLE,
@@ -46,27 +47,56 @@ CORRECTION_SCOPES = {
 }
 
 
+SOURCE = OpenApiParameter(
+    "source",
+    OpenApiTypes.STR,
+    description="The source the event came from; the API key's own when left out. For CloudEvents, their `source`.",
+)
+
+
 class _OneEvent(StrictParameters, APIView):
-    """A key sees and corrects the events of its own source."""
+    """An event is named by its key and source: the API key's own source, unless the request names another."""
 
     permission_classes = [HasScope]
     required_scopes = CORRECTION_SCOPES
     schema_tag = "Events and usage"
+    parameters = frozenset({"source"})
 
     def event(self, request: Request, key: str) -> Event:
         holder: Any = request.auth
+        source = request.query_params.get("source", holder.source)
         if not is_storable(key):
             raise Http404("There is no such event.")
+        if request.method != "GET":
+            _refuse_foreign(holder, source)
         try:
-            return find_event(key, source=holder.source)
+            return find_event(key, source=source)
         except UnknownEvent as unknown:
-            raise Http404(unknown.message) from unknown
+            raise Http404(
+                f"The source “{source}” sent no event with the key “{key}”. Name another with ?source=; "
+                "CloudEvents have a source of their own."
+            ) from unknown
+
+
+def _refuse_foreign(holder: Any, source: str) -> None:
+    """Let no key correct what another key's integration sent, unless it may manage everything.
+
+    Sources of CloudEvents belong to no key: whoever may send under them may correct them.
+    """
+    if source == holder.source or Scope.MANAGE.value in holder.scopes:
+        return
+    if ApiKey.objects.filter(source=source).exists():
+        raise PermissionDenied(
+            f"“{source}” is the source of another API key. Use that key, or one with the scope manage."
+        )
 
 
 class EventView(_OneEvent):
     """Answers one event with its history: when it came, was matched, refused a conflict, was voided or amended."""
 
-    @extend_schema(operation_id="event", summary="Read an event", responses=EventWithHistoryShape)
+    @extend_schema(
+        operation_id="event", summary="Read an event", parameters=[SOURCE], responses=EventWithHistoryShape
+    )
     def get(self, request: Request, key: str) -> Response:
         event = self.event(request, key)
         history = [
@@ -83,6 +113,7 @@ class VoidView(_OneEvent):
     @extend_schema(
         operation_id="void_event",
         summary="Void an event",
+        parameters=[SOURCE],
         request={"application/json": VOID_BODY},
         responses={200: CorrectionShape},
         examples=[VOID_EXAMPLE],
@@ -101,6 +132,7 @@ class AmendView(_OneEvent):
     @extend_schema(
         operation_id="amend_event",
         summary="Amend an event",
+        parameters=[SOURCE],
         request={"application/json": AMEND_BODY},
         responses={200: AmendmentShape},
         examples=[AMEND_EXAMPLE],
@@ -149,6 +181,7 @@ def _event_body(event: Event) -> dict[str, Any]:
         status = "unmatched" if event.meter_id is None or event.customer_id is None else "accepted"
     return {
         "key": content.key,
+        "source": event.source,
         "status": status,
         "meter": content.meter,
         "customer": content.customer,

@@ -187,6 +187,7 @@ class UsageShape(serializers.Serializer[Any]):
     interval = serializers.ChoiceField(choices=INTERVALS, allow_null=True)
     timezone = serializers.CharField()
     groups = GroupShape(many=True)
+    left_out = serializers.IntegerField(help_text="How many groups `top` left out.")
 
     def get_fields(self) -> dict[str, Any]:
         """Add `from`, which Python does not take as a name."""
@@ -209,6 +210,8 @@ USAGE_PARAMETERS = [
     _parameter(
         "filter.NAME", "Only events with this value of NAME, a name as in group_by; repeatable.", many=True
     ),
+    _parameter("top", "Only so many groups, the largest: 1 to 1,000. Needs `group_by`."),
+    _parameter("format", "`csv` gives a table: a row for each group and point.", enum=["json", "csv"]),
     _parameter("timezone", "Where days begin, such as Europe/Berlin. Left out: the customer's zone, or UTC."),
 ]
 USAGE_EXAMPLE = OpenApiExample(
@@ -228,6 +231,7 @@ USAGE_EXAMPLE = OpenApiExample(
                 "points": [{"start": "2026-10-01T00:00:00Z", "value": "120"}],
             }
         ],
+        "left_out": 0,
     },
     response_only=True,
 )

@@ -8,13 +8,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from django.http import HttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from customers.api.negotiation import OwnFormat
 from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import check_parameters
 from customers.errors import UnknownCustomer
@@ -22,14 +25,19 @@ from customers.models import Customer
 from metering.api.shapes import USAGE_EXAMPLE, USAGE_PARAMETERS, UsageShape
 from metering.api.spans import INTERVALS, LENGTHS, read_moment, read_zone, running_month
 from metering.api.texts import decimal_text, instant_text
+from metering.api.usage_table import usage_table
 from metering.errors import InvalidWindow, UndeclaredDimension, UnknownMeter
 from metering.measuring import ALWAYS_GROUPABLE, MAX_WINDOWS, Series, measure_series
 from metering.models import Meter
 from metering.periods import Interval
 
-PARAMETERS = frozenset({"meter", "customer", "from", "to", "interval", "group_by", "timezone"})
+PARAMETERS = frozenset(
+    {"meter", "customer", "from", "to", "interval", "group_by", "timezone", "top", "format"}
+)
+FORMATS = ("json", "csv")
 FILTER = "filter."
 MAX_GROUPS_BY = 5
+MAX_TOP = 1_000
 MAX_VALUES = 250_000
 
 
@@ -38,16 +46,17 @@ class UsageView(APIView):
 
     permission_classes = [HasScope]
     required_scopes = READ_SCOPES
+    content_negotiation_class = OwnFormat
     schema_tag = "Events and usage"
 
     @extend_schema(
         operation_id="usage",
         summary="Usage of a meter",
         parameters=USAGE_PARAMETERS,
-        responses=UsageShape,
+        responses={(200, "application/json"): UsageShape, (200, "text/csv"): OpenApiTypes.STR},
         examples=[USAGE_EXAMPLE],
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response | HttpResponse:
         asked = request.query_params
         filters = [name for name in asked if name.startswith(FILTER) and len(name) > len(FILTER)]
         check_parameters(request, {*PARAMETERS, *filters}, repeatable={"group_by", *filters})
@@ -61,6 +70,8 @@ class UsageView(APIView):
         _refuse_too_many_points(start, end, interval)
         _check_filters(meter, filters)
         group_by = _group_by(asked.getlist("group_by"))
+        top = _top(asked.get("top"), group_by)
+        as_table = _wants_table(request)
         measured = partial(
             measure_series,
             meter,
@@ -71,10 +82,13 @@ class UsageView(APIView):
             group_by=group_by,
             filters={name.removeprefix(FILTER): asked.getlist(name) for name in filters},
         )
-        if group_by and interval is not None:  # each group has all the points: count the groups first
-            _refuse_too_many_groups(len(measured(interval=None)), start, end, interval)
-        series = measured(interval=interval)
-        _refuse_too_many_groups(len(series), start, end, interval)
+        series = measured(interval=None)
+        left_out = max(0, len(series) - top) if top else 0
+        # Each group has all the points, so the groups are counted before any point is measured.
+        _refuse_too_many_groups(len(series) - left_out, start, end, interval)
+        series = measured(interval=interval, top=top) if interval else series[:top]
+        if as_table:
+            return usage_table(meter, series, group_by=group_by, interval=interval)
         return Response(
             {
                 "meter": meter.code,
@@ -85,8 +99,30 @@ class UsageView(APIView):
                 "interval": interval,
                 "timezone": zone,
                 "groups": [_group(each) for each in series],
+                "left_out": left_out,
             }
         )
+
+
+def _wants_table(request: Request) -> bool:
+    """Tell whether CSV is asked for: by `format`, else by an Accept header that names it and not JSON."""
+    wanted = request.query_params.get("format")
+    if wanted is None:
+        accepted = str(request.headers.get("Accept", "")).lower()
+        return "text/csv" in accepted and "json" not in accepted
+    if wanted not in FORMATS:
+        raise ValidationError({"format": [f"Expected one of: {', '.join(FORMATS)}."]})
+    return wanted == "csv"
+
+
+def _top(text: str | None, group_by: Sequence[str]) -> int | None:
+    if text is None:
+        return None
+    if not group_by:
+        raise ValidationError({"top": ["It chooses the largest groups: say group_by too."]})
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_TOP):
+        raise ValidationError({"top": [f"Expected a number from 1 to {MAX_TOP:,}."]})
+    return int(text)
 
 
 def _meter(code: str) -> Meter:

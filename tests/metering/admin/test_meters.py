@@ -117,3 +117,12 @@ def test_meters_are_never_deleted_here(staff: Client) -> None:
         == 403
     )
     assert Meter.objects.exists()
+
+
+def test_a_meters_page_names_the_dimensions_that_arrive_undeclared(staff: Client) -> None:
+    meter = make_meter(dimensions=["channel"])
+    make_customer()
+    send(event("a", dimensions={"channel": "email", "region": "eu"}))
+    with time_machine.travel(NOW):
+        page = text_of(staff.get(reverse("admin:metering_meter_change", args=[meter.pk])))
+    assert "Recent events also carry region, which the meter does not declare" in page

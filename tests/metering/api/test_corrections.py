@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -83,3 +84,36 @@ def test_a_key_corrects_events_of_its_own_source_only(integrator: Integrator, me
     assert integrator.get("events/evt-0/")[0] == 404
     assert integrator.get("events/%00/")[0] in (400, 404)
     assert Integrator("read").post("events/evt-0/void/", {"reason": "r"})[0] == 403
+
+
+def test_an_event_of_another_source_is_named_by_its_source(integrator: Integrator, meter: Meter) -> None:
+    send(event("evt-0"))  # the same key from two sources is two events
+    sent = {
+        "specversion": "1.0",
+        "id": "evt-0",
+        "source": "/helpdesk",
+        "type": "tickets_resolved",
+        "subject": "acme",
+        "time": "2026-10-03T10:00:00Z",
+    }
+    ingest = Integrator("ingest")
+    assert ingest.send("events/", json.dumps(sent), "application/cloudevents+json")[0] == 200
+    assert count(meter) == 2
+    assert integrator.get("events/evt-0/", source="/helpdesk")[1]["source"] == "/helpdesk"
+    status, answer = ingest.post("events/evt-0/void/?source=/helpdesk", {"reason": "test ticket"})
+    assert (status, answer["status"]) == (200, "voided")
+    assert integrator.get("events/evt-0/")[1]["status"] == "accepted"
+    assert count(meter) == 1
+    status, answer = integrator.post("events/evt-0/amend/?source=/desk", {"reason": "r", "value": "2"})
+    assert (status, "?source=" in answer["error"]["message"]) == (404, True)
+    assert integrator.get("events/evt-0/", sauce="x")[0] == 400
+
+
+def test_a_key_that_only_ingests_corrects_nothing_of_another_keys_source(meter: Meter, fresh: None) -> None:
+    Integrator("ingest", source="crm")
+    send(event("evt-0"), source="crm")
+    status, answer = Integrator("ingest").post("events/evt-0/void/?source=crm", {"reason": "r"})
+    assert status == 403
+    assert "“crm” is the source of another API key" in answer["error"]["message"]
+    assert count(meter) == 1
+    assert Integrator("manage").post("events/evt-0/void/?source=crm", {"reason": "r"})[0] == 200

@@ -97,9 +97,71 @@ def test_filters_keep_events_with_one_of_the_values(integrator: Integrator) -> N
     assert integrator.get("usage/", **(OCTOBER | {"filter.customer": "acme"}))[1]["groups"][0]["total"] == "3"
 
 
+def test_the_largest_groups_alone_with_their_points_and_how_many_were_left_out(
+    integrator: Integrator,
+) -> None:
+    channels = ("email", "chat", "chat", "phone", "phone", "phone")
+    send(
+        *(
+            event(f"evt-{n}", dimensions={"channel": channel}, occurred_at=f"2026-10-0{n + 1}T00:00:00Z")
+            for n, channel in enumerate(channels)
+        )
+    )
+    asked = OCTOBER | {"to": "2026-10-07", "group_by": "channel", "top": "2"}
+    _, answer = integrator.get("usage/", **asked)
+    assert [(each["group"]["channel"], each["total"]) for each in answer["groups"]] == [
+        ("phone", "3"),
+        ("chat", "2"),
+    ]
+    assert answer["left_out"] == 1
+    _, daily = integrator.get("usage/", **(asked | {"interval": "day"}))
+    assert [[point["value"] for point in each["points"]] for each in daily["groups"]] == [
+        ["0", "0", "0", "1", "1", "1"],
+        ["0", "1", "1", "0", "0", "0"],
+    ]
+    assert integrator.get("usage/", **(asked | {"top": "3"}))[1]["left_out"] == 0
+
+
+def test_top_of_several_names_keeps_pairs_not_each_name(integrator: Integrator) -> None:
+    pairs = [("email", "eu")] * 3 + [("chat", "us")] * 2 + [("email", "us")]
+    send(
+        *(event(f"evt-{n}", dimensions={"channel": c, "region": r}) for n, (c, r) in enumerate(pairs)),
+    )
+    asked = OCTOBER | {"group_by": ["channel", "region"], "top": "2", "interval": "month"}
+    _, answer = integrator.get("usage/", **asked)
+    assert [tuple(each["group"].values()) for each in answer["groups"]] == [("email", "eu"), ("chat", "us")]
+
+
+def test_usage_is_a_table_when_csv_is_asked_for(integrator: Integrator) -> None:
+    send(
+        event("a", dimensions={"channel": "=cmd()"}),
+        event("b", dimensions={"channel": "chat, long"}, value="2.50"),
+        event("c"),
+    )
+    asked = OCTOBER | {"group_by": "channel"}
+    status, table = integrator.get("usage/", format="csv", **asked)
+    assert (status, table.decode()) == (200, 'channel,total\r\n"chat, long",2.5\r\n,1\r\n\'=cmd(),1\r\n')
+    points = asked | {"from": "2026-10-02", "to": "2026-10-04", "interval": "day", "top": "1"}
+    assert integrator.get("usage/", format="csv", **points)[1].decode().splitlines() == [
+        "channel,start,value",
+        '"chat, long",2026-10-02T00:00:00Z,0',
+        '"chat, long",2026-10-03T00:00:00Z,2.5',
+    ]
+    answer = integrator.client.get("/api/v1/usage/", OCTOBER, headers={"Accept": "text/csv"})
+    assert answer.content == b"total\r\n4.5\r\n"
+    assert 'filename="usage-tickets_resolved.csv"' in answer["Content-Disposition"]
+    status, error = integrator.get("usage/", format="csv", meter="calls")
+    assert (status, list(error["error"]["fields"])) == (400, ["meter"])
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"top": "3"}, "top"),
+        ({"top": "0", "group_by": "channel"}, "top"),
+        ({"top": "1001", "group_by": "channel"}, "top"),
+        ({"top": "two", "group_by": "channel"}, "top"),
+        ({"format": "xml"}, "format"),
         ({"meter": ""}, "meter"),
         ({"meter": "calls"}, "meter"),
         ({"customer": "nobody"}, "customer"),
