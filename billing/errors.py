@@ -60,6 +60,12 @@ class PeriodNotOver(BillingError):
     code = "period_not_over"
 
 
+class KeptChanging(BillingError):
+    """Somebody changed a customer's plans or invoices again and again while they were invoiced."""
+
+    code = "kept_changing"
+
+
 class InvoiceIssued(BillingError):
     code = "invoice_issued"
 

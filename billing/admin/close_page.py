@@ -9,7 +9,8 @@ from django import forms
 from django.conf import settings
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from billing.closing import CloseReport, Month, close_period, uninvoiced_before
+from billing.close_reports import ChunkResult, CloseReport
+from billing.closing import Month, close_period, uninvoiced_before
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import PeriodNotOver
 from billing.formatting import money
@@ -52,11 +53,17 @@ class CloseForm(forms.Form):
             return Month.parse(self.cleaned_data["month"])
         return Month.parse(self.initial["month"])
 
-    def close(self, *, now: datetime, dry_run: bool = False) -> CloseReport:
-        """Close the chosen month. Raises PeriodNotOver."""
+    def close(self, *, now: datetime, dry_run: bool = False) -> tuple[CloseReport, list[dict[str, Any]]]:
+        """Close the chosen month; give the report and the first rows of what was drawn up. Raises PeriodNotOver."""
         at_once = self.is_bound and not dry_run and self.cleaned_data["issue_now"]
         grace_days = 0 if at_once else settings.GRACE_DAYS
-        return close_period(self.chosen, now=now, grace_days=grace_days, dry_run=dry_run)
+        rows: list[dict[str, Any]] = []
+
+        def keep(chunk: ChunkResult, report: CloseReport) -> None:
+            rows.extend(_row(draft) for draft in chunk.drafts[: ROWS_SHOWN - len(rows)])
+
+        report = close_period(self.chosen, now=now, grace_days=grace_days, dry_run=dry_run, on_chunk=keep)
+        return report, rows
 
 
 def months_over(now: datetime) -> list[Month]:
@@ -75,31 +82,31 @@ def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
     month = form.chosen
     context: dict[str, Any] = {"form": form, "month": month, "grace_days": settings.GRACE_DAYS}
     try:
-        report = form.close(now=now, dry_run=True)
+        report, rows = form.close(now=now, dry_run=True)
     except PeriodNotOver as refused:
         return context | {"refused": refused.message}
     earlier = uninvoiced_before(month)
     return context | {
         "report": report,
         "totals": _totals(report),
-        "rows": [_row(draft) for draft in report.invoices[:ROWS_SHOWN]],
-        "more": max(len(report.invoices) - ROWS_SHOWN, 0),
-        "failures": [_failure(due, error.message) for due, error in report.failures],
+        "rows": rows,
+        "more": report.issued + report.drafted - len(rows),
+        "failures": report.failures,
         "earlier": len(earlier),
         "earlier_months": _months(earlier),
         "no_subscriptions": not Subscription.objects.exists(),
     }
 
 
-def result_page(report: CloseReport, *, now: datetime) -> dict[str, Any]:
+def result_page(report: CloseReport, rows: list[dict[str, Any]], *, now: datetime) -> dict[str, Any]:
     """Give what a close did."""
     return {
         "report": report,
         "month": report.month,
         "totals": _totals(report),
-        "rows": [_row(draft) for draft in report.invoices[:ROWS_SHOWN]],
-        "more": max(len(report.invoices) - ROWS_SHOWN, 0),
-        "failures": [_failure(due, error.message) for due, error in report.failures],
+        "rows": rows,
+        "more": report.issued + report.drafted - len(rows),
+        "failures": report.failures,
         "issue_on": month_period(report.month.year, report.month.month, "UTC").end_on,
         "grace_days": settings.GRACE_DAYS,
     }
@@ -120,18 +127,8 @@ def _row(draft: InvoiceDraft) -> dict[str, Any]:
     }
 
 
-def _failure(due: DuePeriod, message: str) -> dict[str, Any]:
-    return {"customer": due.subscription.customer, "message": message}
-
-
 def _months(earlier: list[DuePeriod]) -> list[Month]:
     """Give the months in which uninvoiced periods end, the oldest first."""
     last_days = [due.period.end_on for due in earlier]
     # A period that ends before the first of a month belongs to the month before.
-    return sorted(
-        {Month(day.year, day.month) if day.day > 1 else _before(day.year, day.month) for day in last_days}
-    )
-
-
-def _before(year: int, month: int) -> Month:
-    return Month(year, month - 1) if month > 1 else Month(year - 1, 12)
+    return sorted({Month.of(day) if day.day > 1 else Month.of(day).previous for day in last_days})

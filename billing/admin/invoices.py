@@ -152,13 +152,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
             require(request, "billing.close_month")
             if form.is_valid():
                 try:
-                    report = form.close(now=now)
+                    report, rows = form.close(now=now)
                 except BillingError as refused:
                     messages.error(request, refused.message)
                     return redirect("admin:billing_invoice_close")
                 return self.page(
                     request, "admin/billing/invoice/closed.html", title=f"{report.month.name} is closed",
-                    **result_page(report, now=now),
+                    **result_page(report, rows, now=now),
                 )  # fmt: skip
         return self.page(
             request, "admin/billing/invoice/close.html", title="Close a month", **close_page(form, now=now)

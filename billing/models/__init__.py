@@ -1,6 +1,7 @@
 """WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
 
 from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine
+from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.invoices import (
     BILLED,
     Invoice,
@@ -21,6 +22,9 @@ __all__ = [
     "AnchorRule",
     "BillingPeriod",
     "ChangedLine",
+    "CloseEntrance",
+    "CloseRun",
+    "CloseState",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",
@@ -28,6 +32,7 @@ __all__ = [
     "InvoiceStatus",
     "LineKind",
     "MeterCoverage",
+    "ParkedCustomer",
     "Plan",
     "PlanExample",
     "PlanStatus",

@@ -146,7 +146,7 @@ def test_a_customer_that_cannot_be_rated_never_costs_the_others() -> None:
         event("b", customer="bad", dimensions={"kind": "fax"}),
     )
     report = close()
-    assert [due.subscription.customer.code for due, _ in report.failures] == ["bad"]
+    assert [failure.customer.code for failure in report.failures] == ["bad"]
     assert Invoice.objects.get().customer == good
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn
 
-from billing.closing import CloseReport, Month, close_period, uninvoiced_before
+from billing.close_reports import ChunkResult, CloseReport
+from billing.closing import Month, OnChunk, close_period, uninvoiced_before
 from billing.errors import BillingError
+from billing.pace import Pace
 from customers.models import Customer
+
+# Where there is no terminal, a line of progress as often as this.
+LINE_SECONDS = 10
 
 
 def month(text: str) -> Month:
@@ -31,7 +33,10 @@ def month(text: str) -> Month:
 
 
 class Command(BaseCommand):
-    help = "Invoice every billing period that ends in a month. Safe to run again, and twice at once."
+    help = (
+        "Invoice every billing period that ends in a month. Safe to run again, and many times at once: closers share "
+        "the work. Exit status 0: nobody is left; 1: a customer could not be billed and is parked, or nothing was done."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -63,36 +68,52 @@ class Command(BaseCommand):
             report = self._close(options)
         except BillingError as refused:
             raise CommandError(refused.message) from refused
-        for due, failure in report.failures:
-            self.stderr.write(f"NOT BILLED {due.subscription.customer.code}: {failure.message}")
-        if options["dry_run"]:
-            self._list(report)
+        for failure in report.failures:
+            self.stderr.write(f"NOT BILLED {failure.customer.code}: {failure.message}")
         self._warn_of_earlier(report.month, codes)
         self.stdout.write(totals_line(report))
         if report.failures:
             sys.exit(1)
 
     def _close(self, options: dict[str, Any]) -> CloseReport:
-        console = Console(file=sys.stderr)
-        columns = (
-            TextColumn("Closing {task.fields[month]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-            task = progress.add_task("close", total=None, month=str(options["month"]))
+        with self._progress(options["month"]) as show:
+
+            def on_chunk(chunk: ChunkResult, report: CloseReport) -> None:
+                if report.dry_run:
+                    self._list(chunk)
+                show(chunk, report)
+
             return close_period(
                 options["month"],
                 now=timezone.now(),
                 grace_days=0 if options["issue_now"] else settings.GRACE_DAYS,
                 customer_codes=options["customer"],
                 dry_run=options["dry_run"],
-                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+                on_chunk=on_chunk,
             )
 
-    def _list(self, report: CloseReport) -> None:
-        for draft in report.invoices:
+    @contextmanager
+    def _progress(self, closed: Month) -> Iterator[OnChunk]:
+        """Show how far it is, how fast, and how long it will take: a bar on a terminal, else a line now and then."""
+        started = said = time.monotonic()
+        console = Console(file=sys.stderr)
+        columns = (TextColumn(f"Closing {closed}"), BarColumn(), TextColumn("{task.fields[pace]}"))
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+            task = progress.add_task("close", total=None, pace="")
+
+            def show(chunk: ChunkResult, report: CloseReport) -> None:
+                nonlocal said
+                now = time.monotonic()
+                pace = Pace(report.done, report.total, now - started)
+                progress.update(task, completed=report.done, total=report.total, pace=str(pace))
+                if not console.is_terminal and now - said >= LINE_SECONDS:
+                    said = now
+                    self.stderr.write(f"Closing {closed}: {pace}")
+
+            yield show
+
+    def _list(self, chunk: ChunkResult) -> None:
+        for draft in chunk.drafts:
             period = draft.due.period
             self.stdout.write(
                 f"{draft.due.subscription.customer.code}  {draft.due.subscription.plan.name}  "

@@ -201,7 +201,7 @@ def test_the_close_warns_of_earlier_months_and_of_who_cannot_be_billed(staff: Cl
         2,
         ["2026-08", "2026-09"],
     )
-    assert [failure["customer"].code for failure in page.context["failures"]] == ["globex"]
+    assert [failure.customer.code for failure in page.context["failures"]] == ["globex"]
     closed = staff.post(url("close"), {"month": "2026-10", "sure": "on"})
     assert (closed.context["report"].issued, len(closed.context["failures"])) == (1, 1)
 

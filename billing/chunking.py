@@ -1,0 +1,242 @@
+"""Closing one chunk of customers: drawn up first, up to a watermark, then stored in one transaction.
+
+What another closer stored meanwhile is left alone. A chunk that an error stops is halved until the customer that causes
+it stands alone: that one is parked, the others are billed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+
+from billing.adjusting import (
+    changed_line_ids,
+    flagged_line_ids,
+    scanned_up_to,
+    settle_changes,
+    without_home,
+)
+from billing.close_reports import ChunkResult, Failure
+from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
+from billing.errors import BillingError, KeptChanging
+from billing.invoicing import draw_up, periods_ending_in
+from billing.issuing import issue, issue_after, store_drafts
+from billing.models import Invoice, InvoiceStatus, Subscription
+from billing.months import Month
+from billing.parking import clear, park
+from metering.ledger import place_batches
+
+# Constraints that refuse what another closer stored meanwhile.
+RACES = ("invoice_one_live_per_period", "invoiceline_adjusted_once")
+# PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
+GAVE_WAY = ("40P01", "40001")
+TRIES = 10
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a month is closed. `grace_days` 0 issues at once; `dry_run` writes nothing."""
+
+    month: Month
+    now: datetime
+    grace_days: int
+    dry_run: bool
+
+
+def close_chunk(subscription_ids: Sequence[int], terms: Terms) -> ChunkResult:
+    """Bill some customers, each whole or not at all. The subscriptions of one customer must not be in two chunks.
+
+    Raises OperationalError when the database itself is not there; an error of one customer parks that one.
+    """
+    try:
+        return _close_together(subscription_ids, terms)
+    except (OperationalError, InterfaceError):
+        raise
+    except (
+        Exception
+    ) as problem:  # whatever it is, it is one customer's until the chunk is that customer alone
+        halves = _halves(subscription_ids)
+        if len(halves) == 1:
+            return _parked(subscription_ids, terms, problem)
+        log.warning("A chunk of %d subscriptions is halved: %s", len(subscription_ids), problem)
+        whole = ChunkResult()
+        for half in halves:
+            whole.add(close_chunk(half, terms))
+        return whole
+
+
+def _halves(subscription_ids: Sequence[int]) -> list[list[int]]:
+    """Give two halves of a chunk, customers kept whole; one when it is a single customer."""
+    by_customer: dict[int, list[int]] = {}
+    rows = Subscription.objects.filter(id__in=subscription_ids).order_by("customer_id", "id")
+    for customer, pk in rows.values_list("customer_id", "id"):
+        by_customer.setdefault(customer, []).append(pk)
+    groups = list(by_customer.values())
+    middle = len(groups) // 2
+    halves = [list(chain.from_iterable(part)) for part in (groups[:middle], groups[middle:])]
+    return [half for half in halves if half]
+
+
+def _parked(subscription_ids: Sequence[int], terms: Terms, problem: Exception) -> ChunkResult:
+    subscription = Subscription.objects.select_related("customer").filter(id__in=subscription_ids)[0]
+    customer = subscription.customer
+    if isinstance(problem, BillingError):
+        failure = Failure(customer, problem.code, problem.message)
+    elif isinstance(problem, DatabaseError):
+        said = str(problem).partition("\n")[0]
+        failure = Failure(customer, "database_refused", f"{customer.name}: the database refused it: {said}")
+        log.error("%s was not billed.", customer, exc_info=problem)
+    else:
+        said = f"{type(problem).__name__}: {problem}"
+        failure = Failure(customer, "program_error", f"{customer.name}: the program failed ({said}).")
+        log.error("%s was not billed.", customer, exc_info=problem)
+    if not terms.dry_run:
+        park([failure], terms.month, now=terms.now)
+    return ChunkResult(failures=[failure])
+
+
+def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
+    month, now = terms.month, terms.now
+    for _ in range(TRIES):
+        subscriptions = list(
+            Subscription.objects.filter(id__in=ids)
+            .select_related("customer", "plan")
+            .order_by("customer_id", "id")
+        )
+        ending = [
+            due
+            for subscription in subscriptions
+            for due in periods_ending_in(subscription, first=month.first, last=month.following)
+        ]
+        over = [due for due in ending if due.period.is_over(now)]
+        not_over = len(ending) - len(over)
+        over += [
+            due
+            for due in without_home(subscriptions, month.first, month.following)
+            if due.period.is_over(now)
+        ]
+        found = _live_invoices(over)
+        pending = [due for due in over if _is_open(found.get(due.key))]
+        customers = {due.subscription.customer_id for due in pending}
+        drawn = draw_up(
+            pending,
+            now=now,
+            watermark=None if terms.dry_run else place_batches(),
+            changed_lines=changed_line_ids(customers) if terms.dry_run else flagged_line_ids(customers),
+            replaced=[invoice.pk for invoice in found.values() if invoice.status == InvoiceStatus.DRAFT],
+        )
+        failures = _first_per_customer(drawn.failures)
+        failed = {failure.customer.pk for failure in failures}
+        drafts = [draft for draft in drawn.drafts if draft.due.subscription.customer_id not in failed]
+        try:
+            stored = [] if terms.dry_run else _store(subscriptions, found, drafts, terms)
+        except OperationalError as refused:
+            if getattr(refused.__cause__, "sqlstate", None) not in GAVE_WAY:
+                raise
+            continue
+        if stored is None:
+            continue  # somebody changed these subscriptions or their invoices meanwhile: look again
+        if not terms.dry_run:
+            park(failures, month, now=now)
+            clear({due.subscription.customer_id for due in over} - failed, month, now=now)
+        result = _counted(drafts, stored, terms)
+        result.failures += failures
+        result.unchanged += len(over) - len(pending)
+        result.not_over += not_over
+        return result
+    raise KeptChanging("Its plans or invoices kept changing while it was invoiced. Close the month again.")
+
+
+def _first_per_customer(failures: Sequence[tuple[DuePeriod, BillingError]]) -> list[Failure]:
+    first: dict[int, Failure] = {}
+    for due, problem in failures:
+        customer = due.subscription.customer
+        first.setdefault(customer.pk, Failure(customer, problem.code, problem.message))
+    return list(first.values())
+
+
+def _store(
+    subscriptions: Sequence[Subscription],
+    found: dict[InvoiceKey, Invoice],
+    drafts: Sequence[InvoiceDraft],
+    terms: Terms,
+) -> list[Invoice] | None:
+    """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up."""
+    if not drafts:
+        return []
+    now, grace_days = terms.now, terms.grace_days
+    ids = [subscription.pk for subscription in subscriptions]
+    try:
+        with transaction.atomic():
+            locked = Subscription.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id")
+            agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
+            if scanned_up_to() > min(draft.watermark for draft in drafts):
+                return None
+            live = _live_invoices([draft.due for draft in drafts], lock=True)
+            if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
+                _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
+            ):
+                return None
+            invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
+            ripe = [invoice for invoice in invoices if invoice.issue_after <= now or not grace_days]
+            issue(ripe, now=now)
+            issued = {invoice.pk for invoice in ripe}
+            settle_changes(
+                {
+                    line: draft.watermark
+                    for invoice, draft in zip(invoices, drafts, strict=True)
+                    if invoice.pk in issued
+                    for line in draft.examined
+                }
+            )
+    except IntegrityError as refused:
+        if not any(name in str(refused) for name in RACES):
+            raise
+        return None
+    return invoices
+
+
+def _counted(drafts: list[InvoiceDraft], stored: Sequence[Invoice], terms: Terms) -> ChunkResult:
+    if terms.dry_run:
+        grace = terms.grace_days
+        issued = sum(1 for draft in drafts if not grace or issue_after(draft, grace_days=grace) <= terms.now)
+    else:
+        issued = sum(1 for invoice in stored if invoice.status == InvoiceStatus.ISSUED)
+    return ChunkResult(drafts=drafts, issued=issued, drafted=len(drafts) - issued)
+
+
+def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
+    rows = Invoice.objects.filter(subscription__in={each.subscription.pk for each in due}).exclude(
+        status=InvoiceStatus.VOID
+    )
+    if due:
+        rows = rows.filter(period_start__gte=min(each.period.start_on for each in due))
+    if lock:
+        rows = rows.select_for_update().order_by("id")
+    return {(row.subscription_id, row.period_start, row.kind): row for row in rows}
+
+
+def _is_open(invoice: Invoice | None) -> bool:
+    return invoice is None or invoice.status == InvoiceStatus.DRAFT
+
+
+def _state(invoice: Invoice | None) -> object:
+    return None if invoice is None else (invoice.pk, invoice.status, invoice.drawn_up_at)
+
+
+def _agreement(subscription: Subscription) -> object:
+    return (
+        subscription.plan_id,
+        subscription.start_on,
+        subscription.end_on,
+        subscription.anchor,
+        subscription.anchored_on,
+        subscription.quantity,
+        subscription.overrides,
+    )

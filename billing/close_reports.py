@@ -1,0 +1,73 @@
+"""What a close did: counts and totals of the whole; drafts only of one chunk at a time, so that memory stays flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from billing.drafts import InvoiceDraft
+from billing.months import Month
+from customers.models import Customer
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A customer that could not be billed. `code` is stable, `message` says why and what to do."""
+
+    customer: Customer
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class ChunkResult:
+    """What came of one chunk of customers. `drafts` are those drawn up, stored unless it was a dry run."""
+
+    drafts: list[InvoiceDraft] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    issued: int = 0
+    drafted: int = 0
+    unchanged: int = 0
+    not_over: int = 0
+
+    def add(self, other: ChunkResult) -> None:
+        self.drafts += other.drafts
+        self.failures += other.failures
+        self.issued += other.issued
+        self.drafted += other.drafted
+        self.unchanged += other.unchanged
+        self.not_over += other.not_over
+
+
+@dataclass(slots=True)
+class CloseReport:
+    """What a close did, or with `dry_run` would do, without the drafts. Totals are in major units, by currency.
+
+    `done` of `total` subscriptions were looked at so far.
+    """
+
+    month: Month
+    dry_run: bool
+    total: int = 0
+    done: int = 0
+    issued: int = 0
+    drafted: int = 0
+    unchanged: int = 0
+    not_over: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def found_nothing_over(self) -> bool:
+        """Tell whether the month is not over for any customer that has a plan."""
+        return bool(self.not_over) and not (self.issued or self.drafted or self.unchanged or self.failures)
+
+    def add(self, chunk: ChunkResult, *, subscriptions: int) -> None:
+        self.done += subscriptions
+        self.issued += chunk.issued
+        self.drafted += chunk.drafted
+        self.unchanged += chunk.unchanged
+        self.not_over += chunk.not_over
+        self.failures += chunk.failures
+        for draft in chunk.drafts:
+            self.totals[draft.currency] = self.totals.get(draft.currency, Decimal(0)) + draft.total
