@@ -70,6 +70,20 @@ class InvoiceIssued(BillingError):
     code = "invoice_issued"
 
 
+class InvalidCostRate(BillingError):
+    code = "invalid_cost_rate"
+
+
+class CostRateOverlap(BillingError):
+    code = "cost_rate_overlap"
+
+
+class CostsUnclear(BillingError):
+    """Costs were asked for in a way that has no one answer, such as several currencies at once."""
+
+    code = "costs_unclear"
+
+
 class RatingFailed(BillingError):
     """A customer's usage could not be rated; the others are billed."""
 

@@ -31,6 +31,7 @@ GENERAL = "_"  # the key in `fields` for what concerns no single field
 CONFLICTS = frozenset(
     {
         "already_exists",
+        "cost_rate_overlap",
         "customer_fixed",
         "event_voided",
         "meter_frozen",

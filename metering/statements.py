@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from metering.meter_types import MeterType, Need, need_of
@@ -73,8 +73,8 @@ def statements_for(
 
 
 def group_expression(name: str) -> Sql:
-    """Give the text of a group: `customer`, `workload`, `subject` or `dimension:NAME`; '' where an event has
-    none.
+    """Give a group: `customer`, `workload`, `subject`, `source` or `dimension:NAME` as text, '' where an event has
+    none; `customer_id` and `workload_id` as they are stored.
     """
     kind, _, dimension = name.partition(":")
     if kind == "dimension":
@@ -101,6 +101,9 @@ FIXED_GROUPS = {
     "customer": Sql("coalesce(c.code, '')"),
     "workload": Sql("coalesce(w.name, '')"),
     "subject": Sql("coalesce(e.subject, '')"),
+    "source": Sql("e.source"),
+    "customer_id": Sql("e.customer_id"),
+    "workload_id": Sql("e.workload_id"),
 }
 
 # What sets apart the time a level is held from the time it is measured over.
@@ -226,6 +229,37 @@ def _events(meter: Meter, source: Source) -> Sql:
         + " WHERE "
         + source.conditions
         + counted_events(meter)
+    )
+
+
+def statement_for_sums(
+    meters: Sequence[Meter],
+    edges: Sequence[datetime],
+    group_by: Sequence[str],
+    *,
+    customer_ids: Sequence[int] | None,
+) -> Sql:
+    """Give one statement for all of some counts and sums, so that the events are read once whatever their number.
+
+    Its rows are (meter, slot, groups ..., amount, events); slot n is the time from the n-th edge to the next.
+    """
+    place = (
+        Sql("0") if len(edges) == 2 else Sql("width_bucket(e.occurred_at, %s::timestamptz[]) - 1", [edges])
+    )
+    sums = [meter.pk for meter in meters if meter.type == MeterType.SUM]
+    return (
+        Sql("SELECT e.meter_id, ")
+        + place
+        + _listed(group_expression(name) for name in group_by)
+        + Sql(
+            ", sum(coalesce(e.value, 1)), count(*) FROM metering_event e WHERE e.meter_id = ANY(%s)"
+            " AND e.occurred_at >= %s AND e.occurred_at < %s"
+            " AND e.voided_batch_id IS NULL AND e.customer_id IS NOT NULL",
+            [[meter.pk for meter in meters], edges[0], edges[-1]],
+        )
+        + (Sql(" AND (e.value IS NOT NULL OR e.meter_id <> ALL(%s))", [sums]) if sums else NOTHING)
+        + (Sql(" AND e.customer_id = ANY(%s)", [list(customer_ids)]) if customer_ids is not None else NOTHING)
+        + _group_by(2, len(group_by), with_total=False)
     )
 
 

@@ -2,6 +2,7 @@
 
 from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
+from billing.models.costs import CostRate, CostRateKind
 from billing.models.invoices import (
     BILLED,
     Invoice,
@@ -25,6 +26,8 @@ __all__ = [
     "CloseEntrance",
     "CloseRun",
     "CloseState",
+    "CostRate",
+    "CostRateKind",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",

@@ -16,7 +16,7 @@ from metering.models.meters import (
     validate_filters,
 )
 from metering.models.usage import Rollup, RollupZone, UsageByDay
-from metering.models.workloads import Workload, WorkloadName
+from metering.models.workloads import Workload, WorkloadName, WorkloadRule
 
 __all__ = [
     "MAX_DIGITS",
@@ -39,6 +39,7 @@ __all__ = [
     "UsageByDay",
     "Workload",
     "WorkloadName",
+    "WorkloadRule",
     "validate_dimension",
     "validate_filters",
 ]
