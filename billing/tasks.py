@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
+from billing.close_runs import ask_for_close, run_close
+from billing.models import CloseEntrance, CloseRun, CloseState
+from billing.months import Month
 from billing.reconciling import reconcile_month
 
 
@@ -18,3 +22,37 @@ def reconcile_months(timestamp: int) -> None:
     today = now.astimezone(UTC).date()
     reconcile_month(today.replace(day=1) - timedelta(days=1), now=now)
     reconcile_month(today, now=now)
+
+
+@app.task(name="close_month")
+def close_month(run_id: int) -> None:
+    """Run a close that was asked for in the admin or by the schedule."""
+    run_close(CloseRun.objects.get(pk=run_id))
+
+
+def close_in_background(run: CloseRun) -> None:
+    """Give a recorded close to the worker, in the transaction of the caller."""
+    close_month.defer(run_id=run.pk)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queueing_lock="resume_closes", pass_context=False)
+def resume_closes(timestamp: int) -> None:
+    """Go on with closes whose worker was stopped in the middle."""
+    now = timezone.now()
+    for run in CloseRun.objects.filter(state=CloseState.RUNNING).exclude(entrance=CloseEntrance.COMMAND):
+        if run.is_silent(now):
+            run_close(run)
+
+
+@app.task(queueing_lock="close_last_month", pass_context=False)
+def close_last_month(timestamp: int) -> None:
+    """Close the month before, each day at CLOSE_DAILY_AT: drafts whose grace days are over are issued."""
+    now = timezone.now()
+    month = Month.of(now.astimezone(UTC).date()).previous
+    run_close(ask_for_close(month, grace_days=settings.GRACE_DAYS, entrance=CloseEntrance.SCHEDULE, now=now))
+
+
+if settings.CLOSE_DAILY_AT is not None:
+    hour, minute = settings.CLOSE_DAILY_AT
+    app.periodic(cron=f"{minute} {hour} * * *")(close_last_month)

@@ -24,6 +24,20 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "title": "Closing",
+            "separator": True,
+            "items": [
+                _item("Closes", "event_available", "billing_closerun_changelist", "billing.view_closerun"),
+                _item(
+                    "Not billed",
+                    "error",
+                    "billing_parkedcustomer_changelist",
+                    "billing.view_parkedcustomer",
+                )
+                | _parked(request),
+            ],
+        },
+        {
             "title": "Data",
             "separator": True,
             "items": [
@@ -81,6 +95,15 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         return {}
     badge = f"{waiting}+" if waiting == WAITING_AT_MOST else waiting
     return {"badge": badge, "badge_variant": "warning"}
+
+
+def _parked(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm("billing.view_parkedcustomer"):
+        return {}
+    from billing.models import ParkedCustomer
+
+    waiting = ParkedCustomer.objects.filter(cleared_at=None).count()
+    return {"badge": waiting, "badge_variant": "danger"} if waiting else {}
 
 
 UNFOLD: dict[str, Any] = {

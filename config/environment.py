@@ -21,6 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
+CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
 
 
@@ -55,6 +56,16 @@ def yes_or_no(name: str, *, default: bool) -> bool:
     if configured not in YES | NO:
         raise EnvironmentRefused(f"{name} is {configured!r}: set it to true or false, or unset it.")
     return configured in YES
+
+
+def time_of_day(name: str) -> tuple[int, int] | None:
+    """An hour and minute such as 04:30; None when it is not set."""
+    configured = os.environ.get(name, "").strip()
+    if not configured:
+        return None
+    if not CLOCK.fullmatch(configured):
+        raise EnvironmentRefused(f"{name} is {configured!r}: set it to a time such as 04:30, or unset it.")
+    return int(configured[:2]), int(configured[3:])
 
 
 def request_rate(name: str) -> str:

@@ -13,8 +13,10 @@ APPS = ("auth", "customers", "metering", "billing")
 LOOK = (
     "auth.view_group",
     "auth.view_user",
+    "billing.view_closerun",
     "billing.view_invoice",
     "billing.view_invoiceline",
+    "billing.view_parkedcustomer",
     "billing.view_plan",
     "billing.view_rate",
     "billing.view_subscription",

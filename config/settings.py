@@ -12,7 +12,7 @@ import environ
 
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
-from config.environment import BASE_DIR, request_rate, whole_number, yes_or_no
+from config.environment import BASE_DIR, request_rate, time_of_day, whole_number, yes_or_no
 
 env = environ.Env()
 
@@ -37,6 +37,7 @@ EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=730)
 EVENT_BATCH_MAX = 10_000
 EVENT_BODY_MAX_BYTES = 10 * 1024 * 1024
 GRACE_DAYS = whole_number("GRACE_DAYS", default=2)
+CLOSE_DAILY_AT = time_of_day("CLOSE_DAILY_AT")
 PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
 # Who bills, as printed on invoices and frozen on each.
 ISSUER = {

@@ -10,16 +10,19 @@ from django.conf import settings
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from billing.close_reports import ChunkResult, CloseReport
-from billing.closing import Month, close_period, uninvoiced_before
+from billing.closing import Month, close_period, count_subscriptions, uninvoiced_before
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import PeriodNotOver
 from billing.formatting import money
 from billing.formatting import period as days_words
-from billing.models import Subscription
-from metering.periods import month_period
+from billing.models import CloseRun, Subscription
 
 MONTHS_OFFERED = 24
 ROWS_SHOWN = 200
+# A dry run of so many subscriptions is computed while the page loads; of more by the worker.
+SHOWN_AT_ONCE = 2_000
+# So many are closed before the page answers; the worker closes more, with its progress shown.
+CLOSED_AT_ONCE = 500
 
 
 class CloseForm(forms.Form):
@@ -42,8 +45,10 @@ class CloseForm(forms.Form):
     def __init__(self, data: Any = None, *, now: datetime, shown: str = "") -> None:
         """`shown` is the month to show before anything was sent; one that cannot be chosen gives the last month."""
         months = months_over(now)
+        looks = data is not None and "look" in data
         known = shown if shown in map(str, months) else str(months[0])
         super().__init__(data, initial={"month": known})
+        self.fields["sure"].required = not looks
         choice: Any = self.fields["month"]
         choice.choices = [(str(month), month.name) for month in months]
 
@@ -53,17 +58,9 @@ class CloseForm(forms.Form):
             return Month.parse(self.cleaned_data["month"])
         return Month.parse(self.initial["month"])
 
-    def close(self, *, now: datetime, dry_run: bool = False) -> tuple[CloseReport, list[dict[str, Any]]]:
-        """Close the chosen month; give the report and the first rows of what was drawn up. Raises PeriodNotOver."""
-        at_once = self.is_bound and not dry_run and self.cleaned_data["issue_now"]
-        grace_days = 0 if at_once else settings.GRACE_DAYS
-        rows: list[dict[str, Any]] = []
-
-        def keep(chunk: ChunkResult, report: CloseReport) -> None:
-            rows.extend(_row(draft) for draft in chunk.drafts[: ROWS_SHOWN - len(rows)])
-
-        report = close_period(self.chosen, now=now, grace_days=grace_days, dry_run=dry_run, on_chunk=keep)
-        return report, rows
+    @property
+    def grace_days(self) -> int:
+        return 0 if self.is_bound and self.cleaned_data["issue_now"] else settings.GRACE_DAYS
 
 
 def months_over(now: datetime) -> list[Month]:
@@ -80,35 +77,35 @@ def months_over(now: datetime) -> list[Month]:
 def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
     """Give the dry run of the chosen month and what a person should know before closing it."""
     month = form.chosen
-    context: dict[str, Any] = {"form": form, "month": month, "grace_days": settings.GRACE_DAYS}
+    earlier = uninvoiced_before(month)
+    subscriptions = count_subscriptions(month)
+    context: dict[str, Any] = {
+        "form": form,
+        "month": month,
+        "grace_days": settings.GRACE_DAYS,
+        "subscriptions": subscriptions,
+        "earlier": len(earlier),
+        "earlier_months": _months(earlier),
+        "no_subscriptions": not subscriptions and not Subscription.objects.exists(),
+        "running": CloseRun.objects.filter(month=month.first, finished_at=None, dry_run=False).first(),
+    }
+    if subscriptions > SHOWN_AT_ONCE:
+        return context | {"many": True}
+    rows: list[dict[str, Any]] = []
+
+    def keep(chunk: ChunkResult, report: CloseReport) -> None:
+        rows.extend(_row(draft) for draft in chunk.drafts[: ROWS_SHOWN - len(rows)])
+
     try:
-        report, rows = form.close(now=now, dry_run=True)
+        report = close_period(month, now=now, grace_days=settings.GRACE_DAYS, dry_run=True, on_chunk=keep)
     except PeriodNotOver as refused:
         return context | {"refused": refused.message}
-    earlier = uninvoiced_before(month)
     return context | {
         "report": report,
         "totals": _totals(report),
         "rows": rows,
         "more": report.issued + report.drafted - len(rows),
         "failures": report.failures,
-        "earlier": len(earlier),
-        "earlier_months": _months(earlier),
-        "no_subscriptions": not Subscription.objects.exists(),
-    }
-
-
-def result_page(report: CloseReport, rows: list[dict[str, Any]], *, now: datetime) -> dict[str, Any]:
-    """Give what a close did."""
-    return {
-        "report": report,
-        "month": report.month,
-        "totals": _totals(report),
-        "rows": rows,
-        "more": report.issued + report.drafted - len(rows),
-        "failures": report.failures,
-        "issue_on": month_period(report.month.year, report.month.month, "UTC").end_on,
-        "grace_days": settings.GRACE_DAYS,
     }
 
 

@@ -18,11 +18,11 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.decorators import display
 
-from billing.admin.close_page import CloseForm, close_page, result_page
+from billing.admin.close_page import CloseForm, close_page
+from billing.admin.closes import start_close
 from billing.admin.statement import invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
-from billing.errors import BillingError
 from billing.formatting import day, money
 from billing.formatting import period as days_words
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
@@ -144,22 +144,14 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def close_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what closing a month would make; with POST and the permission, make it."""
+        """Show what closing a month would make; with POST and the permission, make it or let the worker make it."""
         require(request, "billing.view_invoice")
         now = timezone.now()
         form = CloseForm(request.POST or None, now=now, shown=request.GET.get("month", ""))
         if request.method == "POST":
             require(request, "billing.close_month")
             if form.is_valid():
-                try:
-                    report, rows = form.close(now=now)
-                except BillingError as refused:
-                    messages.error(request, refused.message)
-                    return redirect("admin:billing_invoice_close")
-                return self.page(
-                    request, "admin/billing/invoice/closed.html", title=f"{report.month.name} is closed",
-                    **result_page(report, rows, now=now),
-                )  # fmt: skip
+                return redirect("admin:billing_closerun_change", start_close(request, form, now=now).pk)
         return self.page(
             request, "admin/billing/invoice/close.html", title="Close a month", **close_page(form, now=now)
         )

@@ -34,6 +34,7 @@ class CloseRun(models.Model):
     month = models.DateField(help_text="Its first day.")
     dry_run = models.BooleanField(default=False, help_text="Looks only, and writes no invoice.")
     grace_days = models.PositiveIntegerField(help_text="0 issued at once.")
+    customer_codes = models.JSONField(default=list, help_text="Only these customers; empty: all.")
     entrance = models.CharField(max_length=16, choices=CloseEntrance.choices)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.models import Invoice, Plan, Subscription
+from billing.models import CloseRun, Invoice, ParkedCustomer, Plan, Subscription
 from billing.pricing import create_version
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
@@ -48,10 +49,23 @@ def pages() -> dict[str, str]:
     ApiKey.objects.assign_key(key)
     key.save()
     group = Group.objects.get_or_create(name="Read only")[0]
+    run = CloseRun.objects.create(
+        month=date(2026, 10, 1), grace_days=0, entrance="command", state="done", asked_at=NOW, finished_at=NOW
+    )
+    parked = ParkedCustomer.objects.create(
+        customer=customer,
+        month=date(2026, 9, 1),
+        code="rating_failed",
+        reason="No price.",
+        parked_at=NOW,
+        tried_at=NOW,
+    )
     counted = Event.objects.all()[0]
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
+        "billing_closerun_changelist": (), "billing_closerun_change": (run.pk,),
+        "billing_parkedcustomer_changelist": (), "billing_parkedcustomer_change": (parked.pk,),
         "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
         "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
         "billing_plan_changelist": (), "billing_plan_add": (), "billing_plan_change": (draft.pk,),
@@ -88,7 +102,8 @@ WRITES = {
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
-    "index", "auth_group_changelist", "auth_user_changelist", "billing_invoice_changelist", "billing_invoice_events",
+    "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
+    "billing_parkedcustomer_changelist", "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
@@ -105,7 +120,8 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "|^(app_list|autocomplete|jsi18n|log.*|password_.*|search|view_on_site)$"
     )
     tested_apart = {
-        "auth_user_change", "auth_user_password_change", "billing_invoice_add", "billing_invoice_events_csv",
+        "auth_user_change", "auth_user_password_change", "billing_closerun_add", "billing_invoice_add",
+        "billing_invoice_events_csv", "billing_parkedcustomer_add",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
         "metering_eventconflict_add",
     }  # fmt: skip
@@ -177,6 +193,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
+        "Closes", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Staff users", "Groups",
     ]  # fmt: skip
 

@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from billing.close_reports import ChunkResult, CloseReport
+from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, OnChunk, close_period, uninvoiced_before
 from billing.errors import BillingError
+from billing.models import CloseEntrance
 from billing.pace import Pace
 from customers.models import Customer
 
@@ -83,14 +85,25 @@ class Command(BaseCommand):
                     self._list(chunk)
                 show(chunk, report)
 
-            return close_period(
-                options["month"],
-                now=timezone.now(),
-                grace_days=0 if options["issue_now"] else settings.GRACE_DAYS,
-                customer_codes=options["customer"],
-                dry_run=options["dry_run"],
-                on_chunk=on_chunk,
+            now, closed, codes = timezone.now(), options["month"], options["customer"]
+            grace_days = 0 if options["issue_now"] else settings.GRACE_DAYS
+            if options["dry_run"]:
+                return close_period(
+                    closed,
+                    now=now,
+                    grace_days=grace_days,
+                    customer_codes=codes,
+                    dry_run=True,
+                    on_chunk=on_chunk,
+                )
+            entrance = CloseEntrance.COMMAND
+            run = ask_for_close(
+                closed, grace_days=grace_days, entrance=entrance, now=now, customer_codes=codes
             )
+            report = run_close(run, on_chunk=on_chunk)
+            if report is None:
+                raise CommandError(run.refusal)
+            return report
 
     @contextmanager
     def _progress(self, closed: Month) -> Iterator[OnChunk]:

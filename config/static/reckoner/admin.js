@@ -116,6 +116,27 @@ function busyForms() {
   }
 }
 
+/* A part with data-live="seconds" is fetched again until the server stops marking it; the title comes along. */
+function liveParts() {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const refresh = async () => {
+      let fresh = null;
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        if (answer.ok) fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      } catch { /* The network is away for a moment: the next try follows. */ }
+      for (const id of fresh ? [part.id, "close-title"] : []) {
+        const here = document.getElementById(id);
+        const there = fresh.getElementById(id);
+        if (here && there) here.replaceChildren(...there.childNodes);
+      }
+      if (fresh && !fresh.getElementById(part.id)?.dataset.live) delete part.dataset.live;
+      else setTimeout(refresh, Number(part.dataset.live) * 1000);
+    };
+    setTimeout(refresh, Number(part.dataset.live) * 1000);
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   suggestCodes();
   labelCells();
@@ -125,4 +146,5 @@ document.addEventListener("DOMContentLoaded", () => {
   tierTables();
   autoSubmit();
   busyForms();
+  liveParts();
 });

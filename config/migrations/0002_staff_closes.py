@@ -1,0 +1,25 @@
+"""What the groups may do with closes and customers that could not be billed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management import create_permissions
+from django.db import migrations
+
+from config.roles import APPS, grant
+
+
+def grant_again(apps: Any, schema_editor: Any) -> None:
+    # Django makes permissions after all migrations; the groups need them now.
+    for label in APPS:
+        app = apps.get_app_config(label)
+        app.models_module = True
+        create_permissions(app, apps=apps, verbosity=0)
+        app.models_module = None
+    grant(apps.get_model("auth", "Group").objects, apps.get_model("auth", "Permission").objects)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("config", "0001_staff_groups"), ("billing", "0006_closes")]
+    operations = [migrations.RunPython(grant_again, migrations.RunPython.noop)]
