@@ -31,6 +31,7 @@ from billing.models import (
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits
+from billing.settling import reopen_voided
 from metering.aggregation import Span
 from metering.changes import UsageChange, usage_changes
 from metering.ledger import place_batches
@@ -87,6 +88,7 @@ def scan_changes(*, now: datetime) -> int:
         last_end = _issued().aggregate(last=Max("ends_at"))["last"]
         if last_end is not None and until > scan.position:
             _flag(usage_changes(after=scan.position, until=until, before=last_end), now=now)
+        reopen_voided(position=until, now=now)
         scan.position = until
         scan.save(update_fields=["position"])
     return until
@@ -248,19 +250,6 @@ def scanned_up_to() -> int:
     return int(row[0]) if row else 0
 
 
-def settle_changes(examined: Mapping[int, int]) -> None:
-    """Drop the flags of lines that an issued invoice settles, up to its watermark (by line)."""
-    if not examined:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM billing_changedline change"
-            " USING unnest(%s::bigint[], %s::bigint[]) AS done (line_id, position)"
-            " WHERE change.line_id = done.line_id AND change.position <= done.position",
-            [list(examined), list(examined.values())],
-        )
-
-
 def _issued() -> QuerySet[Invoice]:
     return Invoice.objects.filter(status__in=BILLED)
 
@@ -283,18 +272,26 @@ def _flag(changes: Sequence[UsageChange], *, now: datetime) -> None:
 
 
 def _settled(lines: Sequence[InvoiceLine], *, without_drafts: Collection[int]) -> dict[int, Settled]:
-    sums = {line.pk: Settled(line.quantity, line.amount, 1) for line in lines}
+    """Give what stands of each line so far; of a line whose invoice is void, what adjusted it is all that does."""
+    void = {line.pk for line in lines if line.invoice.status == InvoiceStatus.VOID}
+    sums = {
+        line.pk: Settled(ZERO, ZERO, 1) if line.pk in void else Settled(line.quantity, line.amount, 1)
+        for line in lines
+    }
     earlier = InvoiceLine.objects.filter(adjusts__in=lines).exclude(invoice__in=without_drafts)
     for of, n, quantity, amount, status in earlier.values_list(
         "adjusts_id", "adjustment_n", "quantity", "amount", "invoice__status"
     ):
         assert n is not None  # held by invoiceline_adjustment_names_line
-        void = status == InvoiceStatus.VOID
-        sums[of] = _added(sums[of], n, ZERO if void else quantity, ZERO if void else amount)
+        taken_back = status == InvoiceStatus.VOID
+        sums[of] = _added(sums[of], n, ZERO if taken_back else quantity, ZERO if taken_back else amount)
     for of, n, quantity, amount in AdjustmentWaiver.objects.filter(line__in=lines).values_list(
         "line_id", "adjustment_n", "quantity", "amount"
     ):
-        sums[of] = _added(sums[of], n, quantity, amount)
+        waived_nothing = of in void
+        sums[of] = _added(
+            sums[of], n, ZERO if waived_nothing else quantity, ZERO if waived_nothing else amount
+        )
     return sums
 
 
@@ -323,6 +320,8 @@ def _measures(
 
 
 def _adjustment(line: InvoiceLine, settled: Settled, terms: UsageRate, measured: Measure) -> Adjustment:
+    if line.invoice.status == InvoiceStatus.VOID:
+        return Adjustment(line, settled, ZERO, ZERO)
     rated = rate_measure(terms, measured)
     amount = round_amount(rated.amount, currency_digits(line.invoice.currency))
     return Adjustment(line, settled, measured.quantity, amount)

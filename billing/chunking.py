@@ -18,7 +18,6 @@ from billing.adjusting import (
     changed_line_ids,
     flagged_line_ids,
     scanned_up_to,
-    settle_changes,
     without_home,
 )
 from billing.close_reports import ChunkResult, Failure
@@ -29,6 +28,7 @@ from billing.issuing import issue, issue_after, store_drafts
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.months import Month
 from billing.parking import clear, park
+from billing.settling import Settlement, settle_changes
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.
@@ -188,12 +188,12 @@ def _store(
             issue(ripe, now=now)
             issued = {invoice.pk for invoice in ripe}
             settle_changes(
-                {
-                    line: draft.watermark
+                [
+                    Settlement(line, invoice.pk, draft.watermark)
                     for invoice, draft in zip(invoices, drafts, strict=True)
                     if invoice.pk in issued
                     for line in draft.examined
-                }
+                ]
             )
     except IntegrityError as refused:
         if not any(name in str(refused) for name in RACES):

@@ -1,8 +1,9 @@
 """Reconciliation: what arrived = what became of it, and what was accepted = billed + not yet billed + free + voided.
 
-An event is billed when it lies in the period and meter of an issued invoice's usage line of its customer and was placed
-at or below that invoice's watermark; free of charge when no subscription prices its meter on its day; voided when a
-correction took it back; else not yet billed. Draft and void invoices bill nothing.
+An event is billed when it lies in the period and meter of an issued invoice's usage line of its customer, and was
+placed up to that invoice's watermark, or up to that of an invoice which settled the line later (billing.settling). It
+is free of charge when no subscription prices its meter on its day, or staff waived what it would cost; voided when a
+correction took it back; else not yet billed. Draft and void invoices bill and settle nothing.
 """
 
 from __future__ import annotations
@@ -10,28 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
-from itertools import pairwise
 
-from billing.models import InvoiceLine, InvoiceStatus, LineKind, MeterCoverage, ReconciliationRun
+from billing.models import ReconciliationRun
+from billing.segments import segments_between
 from customers.models import Customer
+from metering.arrivals import Intake, Mismatch, count_arrivals, count_arrivals_of, find_mismatches
 from metering.models import Event, Meter
-from metering.periods import month_period, start_of_day
-from metering.reconciling import (
-    Intake,
-    Mismatch,
-    Segment,
-    Standing,
-    Standings,
-    count_arrivals,
-    count_arrivals_of,
-    count_standings,
-    events_standing,
-    find_mismatches,
-)
-
-NOT_BILLING = (InvoiceStatus.DRAFT, InvoiceStatus.VOID)
-Pair = tuple[int, int]
+from metering.periods import month_period
+from metering.standings import Standing, Standings, count_standings, events_standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,90 +119,6 @@ def events_of(
         after=None if after is None else (after.occurred_at, after.pk),
         limit=limit,
     )
-
-
-def segments_between(
-    start: datetime, end: datetime, *, customer: Customer | None = None, meter: Meter | None = None
-) -> list[Segment]:
-    """Give the priced times of every customer and meter inside `[start, end)`, cut where their invoices change."""
-    priced: dict[Pair, list[tuple[datetime, datetime]]] = {}
-    billed: dict[Pair, dict[int, tuple[datetime, datetime, int]]] = {}
-    for pair, first, last in _coverages(customer, meter):
-        if first < end and last > start:
-            priced.setdefault(pair, []).append((max(first, start), min(last, end)))
-    for pair, invoice, first, last, watermark in _billed_lines(customer, meter, start, end):
-        if first < end and last > start:
-            billed.setdefault(pair, {})[invoice] = (max(first, start), min(last, end), watermark)
-    return [
-        segment
-        for pair in sorted(priced.keys() | billed.keys())
-        for segment in _cut(pair, priced.get(pair, []), list(billed.get(pair, {}).values()))
-    ]
-
-
-def _cut(
-    pair: Pair, priced: list[tuple[datetime, datetime]], billed: list[tuple[datetime, datetime, int]]
-) -> Iterable[Segment]:
-    """Cut overlapping times into segments that touch and never overlap."""
-    spans = [*priced, *((first, last) for first, last, _ in billed)]
-    edges = sorted({edge for span in spans for edge in span})
-    for first, last in pairwise(edges):
-        marks = sorted((mark for start, end, mark in billed if start <= first and last <= end), reverse=True)
-        if marks or any(start <= first and last <= end for start, end in priced):
-            yield Segment(
-                *pair, first, last, marks[0] if marks else None, marks[1] if len(marks) > 1 else None
-            )
-
-
-def _coverages(customer: Customer | None, meter: Meter | None) -> Iterable[tuple[Pair, datetime, datetime]]:
-    rows = MeterCoverage.objects.values_list("customer_id", "meter_id", "during", "subscription__timezone")
-    if customer is not None:
-        rows = rows.filter(customer=customer)
-    if meter is not None:
-        rows = rows.filter(meter=meter)
-    for customer_id, meter_id, during, zone in rows.iterator():
-        if during.isempty:
-            continue
-        last = _FAR if during.upper is None else _midnight(during.upper, zone)
-        yield (customer_id, meter_id), _midnight(during.lower, zone), last
-
-
-def _billed_lines(
-    customer: Customer | None, meter: Meter | None, start: datetime, end: datetime
-) -> Iterable[tuple[Pair, int, datetime, datetime, int]]:
-    """Give customer and meter, invoice, first and last instant and watermark of each usage line that bills.
-
-    Two rates of one plan for one meter are two lines of one invoice: the events are billed once.
-    """
-    rows = (
-        InvoiceLine.objects.filter(
-            kind=LineKind.USAGE, period_end__gte=start.date(), period_start__lte=end.date()
-        )
-        .exclude(invoice__status__in=NOT_BILLING)
-        .values_list(
-            "invoice__customer_id",
-            "meter_id",
-            "invoice_id",
-            "period_start",
-            "period_end",
-            "invoice__zone",
-            "invoice__watermark",
-        )
-    )
-    if customer is not None:
-        rows = rows.filter(invoice__customer=customer)
-    if meter is not None:
-        rows = rows.filter(meter=meter)
-    for customer_id, meter_id, invoice, first, last, zone, watermark in rows.iterator():
-        yield (customer_id, meter_id), invoice, _midnight(first, zone), _midnight(last, zone), watermark
-
-
-@lru_cache(maxsize=10_000)
-def _midnight(day: date, zone: str) -> datetime:
-    return start_of_day(day, zone)
-
-
-_FAR = start_of_day(date(9999, 1, 1), "UTC")
 
 
 def _together(arrivals: Iterable[Intake], *, known: bool) -> Intake:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from billing.models import Invoice, InvoiceStatus
-from billing.reconciling import segments_between
+from billing.segments import segments_between
 from metering.pruning import count_waiting_before
-from metering.reconciling import count_standings
+from metering.standings import count_standings
 
 NAMED = 3
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

@@ -23,7 +23,7 @@ from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.models import Event, Meter
 from metering.periods import month_period
-from metering.reconciling import Standing
+from metering.standings import Standing
 
 MONTHS_OFFERED = 14
 EVENTS_SHOWN = 50

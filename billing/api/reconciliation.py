@@ -20,9 +20,10 @@ from customers.errors import UnknownCustomer
 from customers.models import Customer
 from metering.api.spans import read_moment, running_month
 from metering.api.texts import instant_text
+from metering.arrivals import Intake
 from metering.errors import InvalidWindow
 from metering.models import Meter
-from metering.reconciling import Intake, Standings
+from metering.standings import Standings
 
 OUTCOMES = ("received", "accepted", "duplicates", "conflicts", "unmatched", "rejected", "released")
 STANDINGS = (
@@ -31,6 +32,7 @@ STANDINGS = (
     "not_yet_billed",
     "free",
     "voided",
+    "waived",
     "voided_after_billing",
     "billed_twice",
 )
@@ -61,6 +63,7 @@ class StandingsShape(serializers.Serializer[Any]):
     not_yet_billed = serializers.IntegerField()
     free = serializers.IntegerField()
     voided = serializers.IntegerField()
+    waived = serializers.IntegerField(help_text="Of the free; staff decided not to bill them.")
     voided_after_billing = serializers.IntegerField(
         help_text="Of the voided; a later invoice takes them back."
     )

@@ -1,6 +1,6 @@
 """WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
 
-from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine
+from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine, LineSettlement
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
 from billing.models.invoices import (
@@ -34,6 +34,7 @@ __all__ = [
     "InvoiceSeries",
     "InvoiceStatus",
     "LineKind",
+    "LineSettlement",
     "MeterCoverage",
     "ParkedCustomer",
     "Plan",

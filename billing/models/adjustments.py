@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
-from billing.models.invoices import AmountField, InvoiceLine
+from billing.models.invoices import AmountField, Invoice, InvoiceLine
 from metering.models import QuantityField
 
 
@@ -41,11 +41,31 @@ class ChangedLine(models.Model):
         return str(self.line)
 
 
+class LineSettlement(models.Model):
+    """An issued invoice took in all that changed of an earlier line up to `position`, also where that cost nothing.
+
+    Void again, the invoice settled nothing.
+    """
+
+    line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="settlements")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="settlements")
+    position = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["line", "invoice"], name="linesettlement_once_per_invoice")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.line} up to {self.position}"
+
+
 class AdjustmentWaiver(models.Model):
     """A difference that staff decided not to bill or pay back, with the reason. It counts as settled."""
 
     line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="waivers")
     adjustment_n = models.PositiveIntegerField()
+    position = models.BigIntegerField(help_text="Events of batches up to this position were looked at.")
     quantity = QuantityField(max_digits=38, decimal_places=18)
     amount = AmountField()
     reason = models.CharField(max_length=400)

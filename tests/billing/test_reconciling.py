@@ -10,8 +10,8 @@ from billing.models import Invoice
 from billing.reconciling import Reconciliation, events_of, reconcile
 from customers.models import Customer
 from metering.models import Event, EventBatch, Meter
-from metering.reconciling import Standing
 from metering.releasing import release_unmatched
+from metering.standings import Standing
 from tests.factories import (
     NOW,
     event,

@@ -26,7 +26,7 @@ def test_a_month_in_one_answer(integrator: Integrator) -> None:
     assert status == 200
     assert answer["difference"] == 0
     assert answer["standings"] == {
-        "accepted": 4, "billed": 3, "not_yet_billed": 1, "free": 0, "voided": 0, "voided_after_billing": 0,
+        "accepted": 4, "billed": 3, "not_yet_billed": 1, "free": 0, "voided": 0, "waived": 0, "voided_after_billing": 0,
         "billed_twice": 0, "difference": 0,
     }  # fmt: skip
     assert [(each["meter"], each["billed"]) for each in answer["meters"]] == [("tickets_resolved", 3)]

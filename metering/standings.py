@@ -1,0 +1,221 @@
+"""Where each accepted event stands: billed, not yet billed, free of charge or voided, to the event.
+
+Counted by the time events occurred, as invoices count. Which times have a price and what was billed comes from billing
+as segments; whether an event is among what a segment speaks of depends on when it was placed in the batch ledger.
+"""
+
+# ruff: noqa: S608  the text of a statement stands in this module; whatever comes from outside is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from metering.models import Event, Meter
+from metering.statements import counted_events
+
+# Before the first position of the ledger, and after the last: a batch that has none yet stands there.
+FIRST_POSITION, LAST_POSITION = -1, 2**63 - 1
+
+
+class Standing(StrEnum):
+    """What became of an accepted event. Exactly one holds at any time."""
+
+    BILLED = "billed"
+    NOT_YET_BILLED = "not_yet_billed"
+    FREE = "free"
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A time `[first, last)` of a customer and meter that has a price, and a stretch of the ledger `(after, upto]`.
+
+    `standing` holds for the events of that time that were placed in that stretch; FREE is what staff waived.
+    An event that was voided in a stretch that is not yet billed has still to be taken back. `invoices` is how many
+    invoices billed the events: more than one must never be.
+    """
+
+    customer_id: int
+    meter_id: int
+    first: datetime
+    last: datetime
+    standing: Standing = Standing.NOT_YET_BILLED
+    after: int = FIRST_POSITION
+    upto: int = LAST_POSITION
+    invoices: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """How many accepted events of a meter stand where. `difference` is not 0 when one is missing or billed twice.
+
+    `waived` are among the free: staff decided not to bill them. `voided_after_billing` are among the voided: an invoice
+    counted them, and a later one has to take them back.
+    """
+
+    meter_id: int
+    customer_id: int | None
+    accepted: int
+    billed: int
+    not_yet_billed: int
+    free: int
+    voided: int
+    waived: int
+    voided_after_billing: int
+    billed_twice: int
+
+    @property
+    def difference(self) -> int:
+        stands = self.billed + self.not_yet_billed + self.free + self.voided
+        return abs(self.accepted - stands) + self.billed_twice
+
+
+# Batches placed after the lowest watermark, or not placed. The others are below all of them.
+LATE = """
+(SELECT id, coalesce(position, 9223372036854775807) AS position FROM metering_eventbatch
+ WHERE (position IS NULL OR position > %(lowest)s) AND first_occurred_at < %(end)s AND last_occurred_at >= %(start)s)
+"""
+WHICH = """
+e.meter_id IS NOT NULL AND e.customer_id IS NOT NULL AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
+AND (%(customer)s::bigint IS NULL OR e.customer_id = %(customer)s)
+"""
+SEGMENTS = """
+WITH segment AS MATERIALIZED (
+    SELECT * FROM unnest(%(customers)s::bigint[], %(meters)s::bigint[], %(firsts)s::timestamptz[],
+                         %(lasts)s::timestamptz[], %(afters)s::bigint[], %(uptos)s::bigint[], %(standings)s::text[],
+                         %(invoices)s::int[])
+        AS segment (customer_id, meter_id, first, last, after, upto, standing, invoices)
+)
+"""
+EVENTS = f"""
+FROM metering_event e
+LEFT JOIN {LATE} own ON own.id = e.batch_id
+LEFT JOIN {LATE} released ON released.id = e.released_batch_id
+LEFT JOIN {LATE} voided ON voided.id = e.voided_batch_id
+LEFT JOIN segment ON segment.customer_id = e.customer_id AND segment.meter_id = e.meter_id
+    AND e.occurred_at >= segment.first AND e.occurred_at < segment.last
+    AND greatest(coalesce(own.position, 0), coalesce(released.position, 0)) > segment.after
+    AND greatest(coalesce(own.position, 0), coalesce(released.position, 0)) <= segment.upto
+LEFT JOIN segment leaving ON e.voided_batch_id IS NOT NULL
+    AND leaving.customer_id = e.customer_id AND leaving.meter_id = e.meter_id
+    AND e.occurred_at >= leaving.first AND e.occurred_at < leaving.last
+    AND coalesce(voided.position, 0) > leaving.after AND coalesce(voided.position, 0) <= leaving.upto,
+LATERAL (SELECT CASE WHEN {{counts}} THEN coalesce(segment.standing, 'unpriced') ELSE 'left_out' END AS standing) event
+WHERE {WHICH}
+"""
+STANDS = {
+    Standing.BILLED: "e.voided_batch_id IS NULL AND event.standing = 'billed'",
+    Standing.NOT_YET_BILLED: "e.voided_batch_id IS NULL AND event.standing = 'not_yet_billed'",
+    Standing.FREE: "e.voided_batch_id IS NULL AND event.standing IN ('free', 'unpriced', 'left_out')",
+    Standing.VOIDED: "e.voided_batch_id IS NOT NULL",
+}
+WAIVED = "e.voided_batch_id IS NULL AND event.standing = 'free'"
+# Placed where it was settled, and voided where nothing is settled.
+TO_TAKE_BACK = """
+e.voided_batch_id IS NOT NULL AND event.standing IN ('billed', 'free') AND leaving.standing = 'not_yet_billed'
+"""
+TWICE = "e.voided_batch_id IS NULL AND event.standing = 'billed' AND segment.invoices > 1"
+
+
+def count_standings(
+    segments: Sequence[Segment],
+    *,
+    start: datetime,
+    end: datetime,
+    customer_id: int | None = None,
+    by_customer: bool = False,
+) -> list[Standings]:
+    """Count the accepted events that occurred in `[start, end)` by where they stand, for each meter.
+
+    `segments` say what has a price and what is billed; those of one customer and meter do not overlap. One statement,
+    so of one moment; it counts the accepted events by themselves as well. An event that its meter's filters leave out
+    is free of charge.
+    """
+    text, shape = _events(segments, start=start, end=end, customer_id=customer_id)
+    customer = "e.customer_id" if by_customer else "0::bigint"
+    kinds = [*(STANDS[standing] for standing in Standing), WAIVED, TO_TAKE_BACK, TWICE]
+    counts = ", ".join(f"count(*) FILTER (WHERE {kind}) AS n{place}" for place, kind in enumerate(kinds))
+    shown = ", ".join(f"coalesce(n{place}, 0)" for place in range(len(kinds)))
+    statement = f"""
+        {SEGMENTS}, standing AS (
+            SELECT e.meter_id, {customer} AS customer_id, {counts} {text} GROUP BY 1, 2
+        ), accepted AS (
+            SELECT e.meter_id, {customer} AS customer_id, count(*) AS events
+            FROM metering_event e WHERE {WHICH} GROUP BY 1, 2
+        )
+        SELECT meter_id, nullif(customer_id, 0), coalesce(events, 0), {shown}
+        FROM accepted FULL JOIN standing USING (meter_id, customer_id) ORDER BY meter_id, customer_id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, shape)
+        return [Standings(*row) for row in cursor.fetchall()]
+
+
+def events_standing(
+    segments: Sequence[Segment],
+    standing: Standing,
+    *,
+    meter: Meter,
+    start: datetime,
+    end: datetime,
+    customer_id: int | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 100,
+) -> list[Event]:
+    """Give the events behind one of the counts, oldest first, a page at a time.
+
+    `after` is the time and id of the last event seen; None begins at the first.
+    """
+    text, shape = _events(segments, start=start, end=end, customer_id=customer_id)
+    statement = f"""
+        {SEGMENTS} SELECT e.id {text} AND e.meter_id = %(meter)s AND {STANDS[standing]}
+          AND (%(after_time)s::timestamptz IS NULL
+               OR (e.occurred_at, e.id) > (%(after_time)s::timestamptz, %(after_id)s::uuid))
+        ORDER BY e.occurred_at, e.id LIMIT %(limit)s
+    """
+    after_time, after_id = after or (None, None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement,
+            shape | {"meter": meter.pk, "after_time": after_time, "after_id": after_id, "limit": limit},
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    return list(
+        Event.objects.filter(pk__in=ids).select_related("meter", "customer").order_by("occurred_at", "id")
+    )
+
+
+def _events(
+    segments: Sequence[Segment], *, start: datetime, end: datetime, customer_id: int | None
+) -> tuple[str, dict[str, Any]]:
+    """Give FROM and WHERE of the accepted events, each with its segment, and the parameters."""
+    marks = [mark for each in segments for mark in (each.after, each.upto)]
+    shape: dict[str, Any] = {
+        "start": start,
+        "end": end,
+        "customer": customer_id,
+        "lowest": min((mark for mark in marks if mark != FIRST_POSITION), default=LAST_POSITION),
+        "customers": [each.customer_id for each in segments],
+        "meters": [each.meter_id for each in segments],
+        "firsts": [each.first for each in segments],
+        "lasts": [each.last for each in segments],
+        "afters": [each.after for each in segments],
+        "uptos": [each.upto for each in segments],
+        "standings": [each.standing.value for each in segments],
+        "invoices": [each.invoices for each in segments],
+    }
+    counts = ["true"]
+    for meter in Meter.objects.exclude(filters={}):
+        counted = counted_events(meter)
+        names = [f"filter_{meter.pk}_{place}" for place in range(len(counted.parameters))]
+        condition = counted.text % tuple(f"%({name})s" for name in names)
+        counts.append(f"(e.meter_id <> {meter.pk:d} OR (true{condition}))")
+        shape |= dict(zip(names, counted.parameters, strict=True))
+    return EVENTS.format(counts=" AND ".join(counts)), shape
