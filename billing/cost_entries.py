@@ -25,7 +25,7 @@ from metering.models import Meter, MeterStatus
 DEFAULT_CURRENCY = "USD"
 NO_RATE = "There is no cost rate for this meter."
 STORED = {"customer": "customer_id", "workload": "workload_id", "subject": "subject"}
-NOT_EVENTS = ("meter", "day")
+NOT_EVENTS = ("meter", "day", "month")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def cost_entries(
 ) -> Costed:
     """Cost everything that was used in `[start, end)`, cut as finely as `group_by` asks.
 
-    `group_by` names `workload`, `meter`, `customer`, `subject`, `day` or dimensions. `customer_ids` gives only the part
-    of some customers, which is the same as in the whole. One query measures all sums, one each other meter.
+    `group_by` names `workload`, `meter`, `customer`, `subject`, `day`, `month` or dimensions. `customer_ids` gives only
+    the part of some customers, which is the same as in the whole. One query measures all sums, one each other meter.
     """
     meters = {meter.pk: meter for meter in Meter.objects.exclude(status=MeterStatus.DRAFT)}
     live = list(CostRate.objects.filter(withdrawn_at=None).select_related("meter", "workload"))

@@ -20,7 +20,7 @@ from metering.quantities import divide
 
 __all__ = ["CostGroup", "CostReport", "Unknown", "costs", "currency_of_costs", "exact_decimal", "group_costs"]
 
-GROUPS = ("workload", "meter", "customer", "subject", "day")
+GROUPS = ("workload", "meter", "customer", "subject", "day", "month")
 MAX_GROUPS_BY = 3
 Values = tuple[str, ...]
 
@@ -78,8 +78,8 @@ def costs(
 ) -> CostReport:
     """Give what the usage in `[start, end)` cost, by up to three groups; without any, in total.
 
-    `group_by` names `workload`, `meter`, `customer`, `subject`, `day` (in UTC) or dimensions that a meter declares.
-    Raises CostsUnclear for another name, or where costs are in several currencies and none is named.
+    `group_by` names `workload`, `meter`, `customer`, `subject`, `day` or `month` (in UTC), or dimensions that a meter
+    declares. Raises CostsUnclear for another name, or where costs are in several currencies and none is named.
     """
     check_groups(group_by)
     return group_costs(
@@ -160,6 +160,8 @@ def group_reader(
                 return customers.get(entry.values.get("customer_id"), "")
             case "day":
                 return f"{entry.at.astimezone(UTC):%Y-%m-%d}"
+            case "month":
+                return f"{entry.at.astimezone(UTC):%Y-%m}"
             case "subject":
                 return str(entry.values.get("subject") or "")
         return str(entry.values.get(f"dimension:{name}") or "")

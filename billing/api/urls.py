@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from billing.api.cost_rates import CostRateViewSet
+from billing.api.costs import CostsView, MarginsView
 from billing.api.invoices import InvoiceViewSet
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
 from billing.api.plans import PlanViewSet
@@ -16,9 +18,12 @@ router = SimpleRouter()
 router.register("plans", PlanViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
+router.register("cost-rates", CostRateViewSet)
 
 urlpatterns = [
     path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),
+    path("costs/", CostsView.as_view(), name="costs"),
+    path("margins/", MarginsView.as_view(), name="margins"),
     path("reconciliation/", ReconciliationView.as_view(), name="reconciliation"),
     path("plans/<str:code>/compare/", PlanCompareView.as_view(), name="plan-compare"),
     path("plans/<str:code>/move/", PlanMoveView.as_view(), name="plan-move"),

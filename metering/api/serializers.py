@@ -12,6 +12,7 @@ from metering.api.fields import FiltersField, QuantityTextField, RoundingField
 from metering.defining import change_meter, create_meter
 from metering.incoming import MAX_DIMENSIONS
 from metering.models import Meter, MeterStatus, Workload, validate_filters
+from metering.models.workloads import MAX_TAGS
 
 
 def help_of(name: str) -> str:
@@ -89,10 +90,16 @@ class WorkloadSerializer(CodedSerializer):
         allow_null=True,
         help_text="The code of the workload it is part of.",
     )
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        required=False,
+        max_length=MAX_TAGS,
+        help_text="Words to find it by, such as production or gpu.",
+    )
 
     class Meta:
         model = Workload
-        fields = ["code", "name", "parent", "created_at"]
+        fields = ["code", "name", "parent", "owner", "tags", "created_at"]
         read_only_fields = ["created_at"]
 
     def validate_parent(self, parent: Workload | None) -> Workload | None:
