@@ -48,12 +48,22 @@ JOIN billing_invoice invoice ON invoice.customer_id = change.customer_id
      AND invoice.status IN ('issued', 'paid', 'written_off')
      AND invoice.ends_at > change.first AND invoice.watermark < change.position
 JOIN billing_invoiceline line ON line.invoice_id = invoice.id AND line.kind = 'usage'
-     AND line.meter_id = change.meter_id
 JOIN metering_meter meter ON meter.id = line.meter_id
-WHERE invoice.starts_at <= change.last OR meter.type = 'weighted_sum'
+     AND (meter.id = change.meter_id OR meter.evidence_meter_id = change.meter_id)
+WHERE invoice.starts_at <= change.last OR meter.type = 'weighted_sum' OR meter.once_per_subject <> 'never'
+   OR meter.verification_hours IS NOT NULL OR meter.evidence_meter_id IS NOT NULL
 GROUP BY line.id
 ON CONFLICT (line_id) DO UPDATE SET position = greatest(billing_changedline.position, excluded.position)
 """
+
+
+# Meters on which earlier events matter to later periods.
+CARRIES = (
+    Q(meter__type="weighted_sum")
+    | ~Q(meter__once_per_subject="never")
+    | Q(meter__verification_hours__isnull=False)
+    | Q(meter__evidence_meter__isnull=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +119,9 @@ def changed_line_ids(customer_ids: Collection[int]) -> set[int]:
     scanned = AdjustmentScan.objects.values_list("position", flat=True).first() or 0
     for change in usage_changes(after=scanned, until=None, before=last_end, customer_ids=customer_ids):
         lines = InvoiceLine.objects.filter(
-            Q(invoice__starts_at__lte=change.last_occurred_at) | Q(meter__type="weighted_sum"),
+            Q(invoice__starts_at__lte=change.last_occurred_at) | CARRIES,
+            Q(meter=change.meter_id) | Q(meter__evidence_meter=change.meter_id),
             kind=LineKind.USAGE,
-            meter=change.meter_id,
             invoice__customer=change.customer_id,
             invoice__status__in=BILLED,
             invoice__ends_at__gt=change.first_occurred_at,

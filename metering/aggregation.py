@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
@@ -24,6 +25,7 @@ from metering.statements import (
     Source,
     Sql,
     conditions_on,
+    outcome_ids,
     statement_for_sums,
     statements_for,
 )
@@ -82,7 +84,7 @@ def total_spans(
         return []
     if meter.window and any(span.zone is None for span in spans):
         raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
-    sources = _as_of(as_of, spans, carries=meter.type == MeterType.WEIGHTED_SUM)
+    sources = _as_of(as_of, spans, carries=carries_over(meter))
     names = [f"dimension:{name}" for name in group_by]
     branches = [
         statements_for(meter, source, names, with_total=True, with_values=with_values) for source in sources
@@ -127,6 +129,7 @@ def total_windows(
             " LEFT JOIN metering_workloadname w ON w.id = e.workload_id"
         ),
         conditions=conditions + conditions_on(filters or {}),
+        related=conditions,
         one_customer=customer_id is not None,
     )
     return [
@@ -215,6 +218,9 @@ def events_behind(
     A level that is carried into the span is not among them: its events are older.
     """
     meter = Meter.objects.get(pk=meter_id)
+    if meter.is_outcome:
+        span = Span(0, customer_id, start, end)
+        return _outcomes_behind(meter, span, as_of=as_of).order_by("occurred_at", "id")
     events = Event.objects.filter(
         meter_id=meter_id,
         customer_id=customer_id,
@@ -234,6 +240,17 @@ def events_behind(
         .exclude(released_batch_id__isnull=False, released_batch_id__in=late)
         .filter(Q(voided_batch_id=None) | Q(voided_batch_id__in=late))
     )
+
+
+def carries_over(meter: Meter) -> bool:
+    """Whether events of any earlier time may matter to a span: to a level, or to what an outcome is worth."""
+    return meter.type == MeterType.WEIGHTED_SUM or meter.is_outcome
+
+
+def _outcomes_behind(meter: Meter, span: Span, *, as_of: int | None) -> QuerySet[Event]:
+    branches = [outcome_ids(meter, source) for source in _as_of(as_of, [span], carries=True)]
+    ids = sum((" UNION ALL " + branch for branch in branches[1:]), branches[0])
+    return Event.objects.filter(pk__in=RawSQL(ids.text, ids.parameters))  # noqa: S611  text of metering.statements
 
 
 def _counted(events: QuerySet[Event], meter: Meter) -> QuerySet[Event]:
@@ -270,7 +287,7 @@ def _as_of(position: int | None, spans: Sequence[Span], *, carries: bool) -> lis
             """
             WITH late AS MATERIALIZED (
                 SELECT id FROM metering_eventbatch
-                WHERE (position IS NULL OR position > %s) AND first_occurred_at < %s
+                WHERE (position IS NULL OR position > %s) AND (first_occurred_at < %s OR has_signals)
             """,
             [position, max(span.end for span in spans)],
         )
@@ -304,6 +321,8 @@ def _source(spans: Sequence[Span], conditions: Sql, *, with_clause: Sql = NOTHIN
         ),
         joins=" AND e.customer_id = span.customer_id",
         conditions=conditions,
+        related=conditions
+        + Sql(" AND e.customer_id = ANY(%s::bigint[])", [sorted({span.customer_id for span in spans})]),
         one_customer=True,
     )
 

@@ -32,6 +32,7 @@ class KnownMeter:
     need: Need
     value_dimension: str
     refuses_negative: bool
+    is_outcome: bool = False
 
 
 class Remembered(Generic[T]):
@@ -65,11 +66,20 @@ def _meters(codes: list[str]) -> dict[str, KnownMeter]:
     return {
         meter.code: KnownMeter(
             meter.pk,
-            need_of(meter.type, meter.value_dimension),
+            need_of(meter.type, meter.value_dimension, meter.once_per_subject),
             meter.value_dimension,
             meter.refuses_negative,
+            meter.is_outcome,
         )
-        for meter in rows.only("code", "type", "value_dimension", "allow_negative")
+        for meter in rows.only(
+            "code",
+            "type",
+            "value_dimension",
+            "allow_negative",
+            "once_per_subject",
+            "verification_hours",
+            "evidence_meter",
+        )
     }
 
 

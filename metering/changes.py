@@ -14,29 +14,40 @@ CHANGED = """
 WITH late AS MATERIALIZED (
     SELECT id, kind, received_at, position FROM metering_eventbatch
     WHERE ((position > %(after)s AND position <= %(until)s) OR (%(unplaced)s AND position IS NULL))
-      AND first_occurred_at < %(before)s
+      AND (first_occurred_at < %(before)s OR has_signals)
 ), touched AS (
-    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
     FROM late, LATERAL (
-        SELECT customer_id, meter_id, occurred_at FROM metering_event
+        SELECT customer_id, meter_id, occurred_at, signal, target_id, subject FROM metering_event
         WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
     ) e WHERE late.kind = 'received'
     UNION ALL
-    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
     FROM late JOIN metering_event e ON e.released_batch_id = late.id WHERE late.kind = 'released'
     UNION ALL
-    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
     FROM late JOIN metering_event e ON e.voided_batch_id = late.id WHERE late.kind = 'corrected'
     UNION ALL
-    SELECT e.customer_id, e.meter_id, e.occurred_at, late.position
+    SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
     FROM late, LATERAL (
-        SELECT customer_id, meter_id, occurred_at FROM metering_event
+        SELECT customer_id, meter_id, occurred_at, signal, target_id, subject FROM metering_event
         WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
     ) e WHERE late.kind = 'corrected'
+), changed AS (
+    SELECT customer_id, meter_id, occurred_at, occurred_at AS first, position FROM touched WHERE signal IS NULL
+    UNION ALL
+    -- A reversal or confirmation changes what the outcome it is about was worth, however long ago that was.
+    SELECT customer_id, meter_id, occurred_at, (
+        SELECT min(outcome.occurred_at) FROM metering_event outcome
+        WHERE outcome.customer_id = touched.customer_id AND outcome.meter_id = touched.meter_id
+          AND outcome.signal IS NULL
+          AND CASE WHEN touched.target_id IS NOT NULL THEN outcome.id = touched.target_id
+                   ELSE outcome.subject = touched.subject END
+    ), position FROM touched WHERE signal IS NOT NULL
 )
-SELECT customer_id, meter_id, min(occurred_at), max(occurred_at), max(position)
-FROM touched
-WHERE customer_id IS NOT NULL AND meter_id IS NOT NULL AND occurred_at < %(before)s
+SELECT customer_id, meter_id, min(first), max(occurred_at), max(position)
+FROM changed
+WHERE customer_id IS NOT NULL AND meter_id IS NOT NULL AND first < %(before)s
       AND (%(customers)s::bigint[] IS NULL OR customer_id = ANY(%(customers)s::bigint[]))
 GROUP BY customer_id, meter_id
 """
@@ -46,7 +57,8 @@ GROUP BY customer_id, meter_id
 class UsageChange:
     """Events of one customer and meter that were stored, released or voided after a position.
 
-    `position` is the last of them; None where a batch has none yet.
+    `first_occurred_at` is of the outcome where a reversal or confirmation arrived. `position` is the last of them; None
+    where a batch has none yet.
     """
 
     customer_id: int

@@ -77,6 +77,9 @@ def amend_event(
     """
     reason = _checked_reason(reason)
     _refuse_if_voided(event)
+    if event.signal is not None:
+        message = f"An event that {event.signal} an outcome cannot be amended. Void it and send another."
+        raise CorrectionRefused(message, code="signal_not_amended")
     replacement = _replacement(event, changes)
     prepared = prepare_events(
         [replacement],
@@ -149,6 +152,7 @@ def _correct(
         stored=1,
         first_occurred_at=event.occurred_at,
         last_occurred_at=event.occurred_at,
+        has_signals=event.signal is not None,
     )
     Event.objects.filter(pk=event.pk).update(voided_batch_id=batch.pk)
     return EventCorrection.objects.create(

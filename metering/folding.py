@@ -130,7 +130,8 @@ FROM (
     SELECT e.meter_id, e.customer_id, e.occurred_at, e.events, cut.zone,
            CASE m.type WHEN 'count' THEN coalesce(e.value, 1) ELSE e.value END AS amount
     FROM delta e
-    JOIN metering_meter m ON m.id = e.meter_id AND m.type = ANY(%(additive)s)
+    JOIN metering_meter m ON m.id = e.meter_id AND m.type = ANY(%(additive)s) AND m.once_per_subject = 'never'
+        AND m.verification_hours IS NULL AND m.evidence_meter_id IS NULL
     JOIN metering_rollupzone cut ON cut.customer_id = e.customer_id
     WHERE e.occurred_at >= %(since)s AND """
 )

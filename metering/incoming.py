@@ -15,6 +15,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from metering.meter_types import Signal
+
 MAX_KEY = 255
 MAX_TEXT = 255
 MAX_DIMENSIONS = 50
@@ -29,10 +31,18 @@ DimensionValue = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
+class Target(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The outcome that a signal is about: the event of a key of the same source, or all outcomes of a subject."""
+
+    key: Key | None = None
+    subject: Name | None = None
+
+
 class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One event as an integration sends it. `value` is exact; None means that none was sent.
 
-    `dated` tells that the sender said when it happened; without that, `occurred_at` is when it came here first.
+    `reverses` and `confirms` make it a signal about an outcome, in place of a value. `dated` tells that the sender
+    said when it happened; without that, `occurred_at` is when it came here first.
     """
 
     dated: ClassVar[bool] = True
@@ -45,6 +55,17 @@ class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     subject: Name | None = None
     workload: Name | None = None
     dimensions: dict[DimensionName, DimensionValue] | None = None
+    reverses: Target | None = None
+    confirms: Target | None = None
+
+    @property
+    def signal(self) -> tuple[Signal, Target] | None:
+        """What the event says about an outcome, and about which; None when it is no signal."""
+        if self.reverses is not None:
+            return Signal.REVERSES, self.reverses
+        if self.confirms is not None:
+            return Signal.CONFIRMS, self.confirms
+        return None
 
 
 class UndatedEvent(IncomingEvent, frozen=True):
@@ -159,7 +180,34 @@ def check_event(event: IncomingEvent, *, now: datetime, bounds: TimeBounds) -> d
         if problem is not None:
             return Refusal("invalid_value", problem, "value", event.key)
     refusal = _dimensions_refusal(event) if event.dimensions else None
+    if refusal is None and (event.reverses is not None or event.confirms is not None):
+        refusal = _signal_refusal(event)
     return refusal or occurred_at
+
+
+def _signal_refusal(event: IncomingEvent) -> Refusal | None:
+    """Give the reason why a reversal or confirmation is none."""
+    if event.reverses is not None and event.confirms is not None:
+        message = "An event reverses or confirms an outcome, not both. Send two events."
+        return Refusal("invalid_confirms", message, "confirms", event.key)
+    assert event.signal is not None
+    name, target = event.signal
+    if event.value is not None:
+        message = f"An event that {name} an outcome carries no value. Leave it out."
+        return Refusal("invalid_value", message, "value", event.key)
+    if (target.key is None) == (target.subject is None):
+        message = (
+            f'{name}: name one outcome by {{"key": "evt-1"}}, or those of a {{"subject": "ticket-4711"}}.'
+        )
+        return Refusal(f"invalid_{name}", message, str(name), event.key)
+    if not is_storable(target.key or target.subject or ""):
+        return Refusal(
+            "invalid_text", f"{name} contains a character that cannot be stored.", str(name), event.key
+        )
+    if target.subject is not None and event.subject not in (None, target.subject):
+        message = f"subject is “{event.subject}”, but {name} names another. Leave one of them out."
+        return Refusal("invalid_subject", message, "subject", event.key)
+    return None
 
 
 def _dimensions_refusal(event: IncomingEvent) -> Refusal | None:

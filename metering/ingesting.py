@@ -132,7 +132,9 @@ def prepare_events(
 ) -> Prepared:
     """Check events and find the ids behind their codes. Outside a transaction: what it writes down is remembered."""
     sorting = _sort(events, source=source, now=now, bounds=bounds)
-    return Prepared(tuple(event.key for event in events), sorting, _match(sorting, now=now), source, now)
+    return Prepared(
+        tuple(event.key for event in events), sorting, _match(sorting, source=source, now=now), source, now
+    )
 
 
 def store_prepared(prepared: Prepared) -> BatchResult:
@@ -182,7 +184,7 @@ def _sort(
     return sorting
 
 
-def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
+def _match(sorting: _Sorting, *, source: str, now: datetime) -> list[Row]:
     """Make rows of the first offers, with ids for the codes that exist; drop what the meter refuses."""
     offers = sorting.first.values()
     meters = catalog.meters.find(offer.event.meter for offer in offers)
@@ -201,6 +203,7 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
             del sorting.first[offer.id]
             continue
         matched = meter is not None and customer_id is not None
+        signal, target_id, subject = signal_columns(event, source=source)
         rows.append(
             Row(
                 id=offer.id,
@@ -210,10 +213,12 @@ def _match(sorting: _Sorting, *, now: datetime) -> list[Row]:
                 workload_id=workloads[event.workload] if event.workload is not None else None,
                 value=event.value,
                 occurred_at=offer.occurred_at.isoformat(),
-                subject=event.subject,
+                subject=subject,
                 dimensions=encode_json(event.dimensions).decode() if event.dimensions else None,
                 meter_code=None if matched else event.meter,
                 customer_code=None if matched else event.customer,
+                signal=signal,
+                target_id=target_id,
             )
         )
     return rows
@@ -241,7 +246,7 @@ def _compare(sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime)
                 "The same key stands earlier in this batch in an event that was refused. Send this one again."
             )
             sorting.reject(offer.place, Refusal("key_repeated", message, "key", event.key))
-        elif difference := _difference(stored, offer):
+        elif difference := _difference(stored, offer, source=source):
             message = f"This key was used before for an event with another {', '.join(difference)}."
             sorting.results[offer.place] = EventResult(
                 offer.place,
@@ -264,15 +269,28 @@ def _compare(sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime)
     )
 
 
-def _difference(stored: Content, offer: _Offer) -> list[str]:
+def signal_columns(event: IncomingEvent, *, source: str) -> tuple[str | None, str | None, str | None]:
+    """Give signal, id of the target and subject as they are stored; a signal is about a key of its own source."""
+    signal = event.signal
+    if signal is None:
+        return None, None, event.subject
+    name, target = signal
+    target_id = None if target.key is None else event_id(source, target.key)
+    return str(name), target_id, event.subject or target.subject
+
+
+def _difference(stored: Content, offer: _Offer, *, source: str) -> list[str]:
     """Name the fields in which an offered event differs from what its key stands for."""
     event = offer.event
+    signal, target_id, subject = signal_columns(event, source=source)
     pairs = {
         "meter": (stored.meter, event.meter),
         "customer": (stored.customer, event.customer),
         "value": (stored.value, event.value),
         "occurred_at": (stored.occurred_at, offer.occurred_at if event.dated else stored.occurred_at),
-        "subject": (stored.subject, event.subject),
+        "subject": (stored.subject, subject),
+        "signal": (stored.signal, signal),
+        "target": (stored.target_id, target_id),
         "workload": (stored.workload, event.workload),
         "dimensions": (stored.dimensions or {}, event.dimensions or {}),
     }
@@ -284,6 +302,7 @@ def _difference(stored: Content, offer: _Offer) -> list[str]:
 
 def _conflict(offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime) -> EventConflict:
     event = offer.event
+    signal, target_id, subject = signal_columns(event, source=source)
     return EventConflict(
         event_id=offer.id,
         source=source,
@@ -295,8 +314,10 @@ def _conflict(offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime) ->
             "customer": event.customer,
             "value": None if event.value is None else str(event.value),
             "occurred_at": offer.occurred_at.isoformat(),
-            "subject": event.subject,
+            "subject": subject,
             "workload": event.workload,
             "dimensions": event.dimensions or {},
+            "signal": signal,
+            "target_id": target_id,
         },
     )

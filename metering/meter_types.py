@@ -40,6 +40,21 @@ class Rounding(models.TextChoices):
     DOWN = "down", "Down: only full units count"
 
 
+class OncePerSubject(models.TextChoices):
+    """How often the outcomes of one subject count."""
+
+    NEVER = "never", "Every outcome counts"
+    PERIOD = "period", "Once per subject and billing period"
+    EVER = "ever", "Once per subject, for ever"
+
+
+class Signal(models.TextChoices):
+    """What an event says about an outcome, in place of being one."""
+
+    REVERSES = "reverses", "Takes an outcome back"
+    CONFIRMS = "confirms", "Confirms an outcome: it settles at once"
+
+
 class Need(Enum):
     """What an event must carry to count on a meter."""
 
@@ -79,10 +94,12 @@ ONLY_ON: Mapping[str, tuple[MeterType, str]] = {
 }
 
 
-def need_of(type_: str, value_dimension: str) -> Need:
+def need_of(type_: str, value_dimension: str, once_per_subject: str = OncePerSubject.NEVER) -> Need:
     """Give what an event must carry to count on a meter of this type."""
     if type_ in NEEDS_VALUE:
         return Need.VALUE
+    if once_per_subject != OncePerSubject.NEVER:
+        return Need.SUBJECT
     if type_ == MeterType.UNIQUE:
         return Need.DIMENSION if value_dimension else Need.SUBJECT
     return Need.NOTHING

@@ -12,7 +12,10 @@ from metering.meter_types import NEEDS_VALUE, REFUSES_NEGATIVE
 # What a meter `m` takes of an event `e`: the rules of metering.meter_types. What it would refuse stays unmatched, where
 # staff can see it.
 FITS = """
-      (e.value >= 0 OR e.value IS NULL OR NOT (CASE WHEN m.allow_negative IS NULL
+      CASE WHEN e.signal IS NOT NULL
+           THEN m.once_per_subject <> 'never' OR m.verification_hours IS NOT NULL OR m.evidence_meter_id IS NOT NULL
+           ELSE m.once_per_subject = 'never' OR e.subject IS NOT NULL END
+      AND (e.value >= 0 OR e.value IS NULL OR NOT (CASE WHEN m.allow_negative IS NULL
                                                     THEN m.type = ANY(%(refuse_negative)s)
                                                     ELSE NOT m.allow_negative END))
       AND CASE WHEN m.type = ANY(%(need_value)s) THEN e.value IS NOT NULL
@@ -35,11 +38,12 @@ WITH found AS (
     UPDATE metering_event e
     SET meter_id = found.meter_id, customer_id = found.customer_id, released_batch_id = %(batch)s
     FROM found WHERE e.id = found.id AND (e.meter_id IS NULL OR e.customer_id IS NULL)
-    RETURNING e.occurred_at
+    RETURNING e.occurred_at, e.signal
 ), ledger AS (
     INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, duplicates, conflicts, unmatched,
-                                     rejected, first_occurred_at, last_occurred_at)
-    SELECT %(batch)s, 'released', '', %(now)s, count(*), 0, 0, 0, 0, 0, min(occurred_at), max(occurred_at)
+                                     rejected, first_occurred_at, last_occurred_at, has_signals)
+    SELECT %(batch)s, 'released', '', %(now)s, count(*), 0, 0, 0, 0, 0, min(occurred_at), max(occurred_at),
+           bool_or(signal IS NOT NULL)
     FROM released HAVING count(*) > 0
 )
 SELECT count(*) FROM released

@@ -11,6 +11,16 @@ from metering.meter_types import Need
 
 def requirement_refusal(meter: KnownMeter, event: IncomingEvent) -> Refusal | None:
     """Give the reason why an event cannot count on its meter; None when it can."""
+    signal = event.signal
+    if signal is not None:
+        if meter.is_outcome:
+            return None
+        name = str(signal[0])
+        message = (
+            f"The meter “{event.meter}” counts no outcomes, so nothing can be reversed or confirmed. "
+            "To take an event back, void it."
+        )
+        return Refusal("no_outcome_meter", message, name, event.key)
     value = event.value
     if value is None:
         if meter.need is Need.VALUE:
@@ -23,7 +33,8 @@ def requirement_refusal(meter: KnownMeter, event: IncomingEvent) -> Refusal | No
         )
         return Refusal("negative_value", message, "value", event.key)
     if meter.need is Need.SUBJECT and event.subject is None:
-        message = f"subject is missing: the meter “{event.meter}” counts different subjects. Name one."
+        counts = "each subject once" if meter.is_outcome else "different subjects"
+        message = f"subject is missing: the meter “{event.meter}” counts {counts}. Name one."
         return Refusal("subject_required", message, "subject", event.key)
     if meter.need is Need.DIMENSION and not (event.dimensions or {}).get(meter.value_dimension):
         name = meter.value_dimension

@@ -63,7 +63,7 @@ class DailyUsage:
 
 def is_rolled_up(meter: Meter) -> bool:
     """Say whether usage by day holds a meter: only sums can be added up from days."""
-    return meter.type in ADDITIVE
+    return meter.type in ADDITIVE and not meter.is_outcome
 
 
 def daily_usage(

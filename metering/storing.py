@@ -16,34 +16,41 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-INSERT = """
+_INSERT = """
 WITH stored AS (
     INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, workload_id, value, occurred_at,
-                                received_at, subject, dimensions, meter_code, customer_code)
+                                received_at, subject, dimensions, meter_code, customer_code{columns})
     SELECT id, %(source)s, key, %(batch)s, meter_id, customer_id, workload_id, value, occurred_at,
-           %(received_at)s, subject, dimensions, meter_code, customer_code
+           %(received_at)s, subject, dimensions, meter_code, customer_code{columns}
     FROM unnest(%(ids)s::text::uuid[], %(keys)s::text::text[], %(meters)s::text::bigint[],
                 %(customers)s::text::bigint[], %(workloads)s::text::bigint[], %(values)s::text::numeric[],
                 %(occurred)s::text::timestamptz[], %(subjects)s::text::text[], %(dimensions)s::text::jsonb[],
-                %(meter_codes)s::text::text[], %(customer_codes)s::text::text[])
+                %(meter_codes)s::text::text[], %(customer_codes)s::text::text[]{arrays})
         AS row (id, key, meter_id, customer_id, workload_id, value, occurred_at, subject, dimensions, meter_code,
-                customer_code)
+                customer_code{columns})
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, occurred_at, meter_id IS NOT NULL AND customer_id IS NOT NULL AS matched
+    RETURNING id, occurred_at, signal, meter_id IS NOT NULL AND customer_id IS NOT NULL AS matched
 ), ledger AS (
     INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, duplicates, conflicts,
-                                     unmatched, rejected, first_occurred_at, last_occurred_at)
+                                     unmatched, rejected, first_occurred_at, last_occurred_at, has_signals)
     SELECT %(batch)s, 'received', %(source)s, %(received_at)s, count(*), count(*) FILTER (WHERE matched), 0, 0,
-           count(*) FILTER (WHERE NOT matched), %(rejected)s, min(occurred_at), max(occurred_at)
+           count(*) FILTER (WHERE NOT matched), %(rejected)s, min(occurred_at), max(occurred_at), {has_signals}
     FROM stored
 )
-SELECT CASE WHEN count(*) < %(offered)s THEN coalesce(array_agg(id), '{}') END FROM stored
+SELECT CASE WHEN count(*) < %(offered)s THEN coalesce(array_agg(id), '{{}}') END FROM stored
 """
+INSERT = _INSERT.format(columns="", arrays="", has_signals="false")
+# Reversals and confirmations are few: a batch that has one takes two columns more.
+INSERT_WITH_SIGNALS = _INSERT.format(
+    columns=", signal, target_id",
+    arrays=", %(signals)s::text::text[], %(targets)s::text::uuid[]",
+    has_signals="coalesce(bool_or(signal IS NOT NULL), false)",
+)
 
 # As the content was sent: codes, not ids, because an event may have been matched since.
 SELECT_STORED = """
 SELECT e.id, e.source, e.key, coalesce(e.meter_code, m.code), coalesce(e.customer_code, c.code), w.name, e.value,
-       e.occurred_at, e.subject, e.dimensions::text
+       e.occurred_at, e.subject, e.dimensions::text, e.signal, e.target_id
 FROM metering_event e
 LEFT JOIN metering_meter m ON m.id = e.meter_id
 LEFT JOIN customers_customer c ON c.id = e.customer_id
@@ -74,6 +81,8 @@ class Row(NamedTuple):
     dimensions: str | None
     meter_code: str | None
     customer_code: str | None
+    signal: str | None = None
+    target_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,8 @@ class Content:
     occurred_at: datetime
     subject: str | None
     dimensions: dict[str, str] | None
+    signal: str | None
+    target_id: str | None
 
 
 def insert_batch(
@@ -107,7 +118,7 @@ def insert_batch(
     columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
     (
         ids, keys, meters, customers, workloads, values, occurred, subjects, dimensions, meter_codes,
-        customer_codes,
+        customer_codes, signals, targets,
     ) = columns  # fmt: skip
     parameters: dict[str, Any] = {
         "batch": batch,
@@ -127,8 +138,11 @@ def insert_batch(
         "meter_codes": _texts(meter_codes),
         "customer_codes": _texts(customer_codes),
     }
+    with_signals = any(signals)
+    if with_signals:
+        parameters |= {"signals": _texts(signals), "targets": _texts(targets)}
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, parameters)
+        cursor.execute(INSERT_WITH_SIGNALS if with_signals else INSERT, parameters)
         stored = cursor.fetchone()[0]
     return None if stored is None else {each.hex for each in stored}
 
@@ -149,6 +163,8 @@ def stored_contents(ids: Sequence[str]) -> dict[str, Content]:
             occurred_at=row[7],
             subject=row[8],
             dimensions=None if row[9] is None else json.loads(row[9]),
+            signal=row[10],
+            target_id=None if row[11] is None else row[11].hex,
         )
         for row in rows
     }

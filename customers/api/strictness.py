@@ -23,14 +23,9 @@ def unknown_fields(sent: Iterable[str], known: Iterable[str]) -> dict[str, list[
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses what it does not know.
-
-    `unchangeable` names fields that are set once. `neutral` maps fields of the contract that this version
-    does not have to the values that mean nothing; anything else is refused rather than ignored.
-    """
+    """Refuses what it does not know. `unchangeable` names fields that are set once."""
 
     unchangeable: ClassVar[frozenset[str]] = frozenset()
-    neutral: ClassVar[Mapping[str, tuple[object, ...]]] = {}
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
@@ -48,12 +43,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
         writable = {name for name, field in self.fields.items() if not field.read_only}
-        problems = {
-            name: ["Not available in this version. Leave it out."]
-            for name, values in self.neutral.items()
-            if name in data and data[name] not in values
-        }
-        problems |= unknown_fields(set(data) - self.neutral.keys(), writable)
+        problems = unknown_fields(set(data), writable)
         if self.instance is not None:
             current = self.to_representation(self.instance)
             problems |= {

@@ -39,6 +39,8 @@ STATUS_COLOURS = {MeterStatus.ACTIVE: "success", MeterStatus.DRAFT: "info", Mete
 
 
 NAMED = ("label", "code", "unit", "dimensions", "description")
+DEFINITION = tuple(name.removesuffix("_id") for name in Meter.DEFINITION_FIELDS)
+OUTCOMES = ("once_per_subject", "verification_hours", "evidence_meter")
 CONVERSION = ("filters", ("factor", "divisor"), ("rounding_function", "rounding_digits"))
 
 
@@ -74,7 +76,7 @@ class MeterForm(forms.ModelForm):
 
     class Meta:
         model = Meter
-        fields = (*NAMED, *Meter.DEFINITION_FIELDS, "allow_negative", "status")
+        fields = (*NAMED, *DEFINITION, "allow_negative", "status")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -132,6 +134,15 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
             ("Definition" if obj else None, {"fields": NAMED if obj is None else (*NAMED, "status")}),
             ("How events are counted", counting),
             (
+                "Outcomes: what counts as a result",
+                {
+                    "fields": OUTCOMES,
+                    "description": "For results such as resolved tickets: each subject once, only when it holds, "
+                    "only with evidence. Leave all empty to count every event.",
+                    "classes": [] if obj is not None and obj.is_outcome else ["collapse"],
+                },
+            ),
+            (
                 "Filter, conversion and rounding",
                 {"fields": (*CONVERSION, "allow_negative"), "classes": ["collapse"]},
             ),
@@ -140,7 +151,7 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> Any:
         if obj is None or obj.status == MeterStatus.DRAFT:
             return ()
-        return ("code", *Meter.DEFINITION_FIELDS) if frozen_reason(obj) else ("code",)
+        return ("code", *DEFINITION) if frozen_reason(obj) else ("code",)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Accept a code from a link, as the page of unmatched events gives."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import Any
 
 from django.utils import timezone
 from rest_framework import serializers
@@ -24,10 +25,6 @@ class MeterSerializer(CodedSerializer):
     """A meter with its whole definition; metering.defining says what may change and when."""
 
     code_source = "label"
-    neutral: ClassVar = {
-        "once_per_subject": (None, "never"),
-        "verification_hours": (None, 0, "0"),
-    }
     status = serializers.ChoiceField(
         choices=MeterStatus.choices,
         default=MeterStatus.ACTIVE,
@@ -35,6 +32,16 @@ class MeterSerializer(CodedSerializer):
     )
     percentile = QuantityTextField(required=False, allow_null=True, help_text=help_of("percentile"))
     timeout_hours = QuantityTextField(required=False, allow_null=True, help_text=help_of("timeout_hours"))
+    verification_hours = QuantityTextField(
+        required=False, allow_null=True, help_text=help_of("verification_hours")
+    )
+    evidence_meter: Any = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Meter.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text=help_of("evidence_meter"),
+    )
     filters = FiltersField(required=False, validators=[validate_filters], help_text=help_of("filters"))
     factor = QuantityTextField(required=False, help_text=help_of("factor"))
     divisor = QuantityTextField(required=False, help_text=help_of("divisor"))
@@ -57,6 +64,9 @@ class MeterSerializer(CodedSerializer):
             "factor",
             "divisor",
             "rounding",
+            "once_per_subject",
+            "verification_hours",
+            "evidence_meter",
             "allow_negative",
             "status",
             "created_at",
@@ -75,6 +85,9 @@ class MeterSerializer(CodedSerializer):
         if len(names) > MAX_DIMENSIONS:
             raise serializers.ValidationError(f"A meter declares {MAX_DIMENSIONS} dimensions at most.")
         return names
+
+    def validate_verification_hours(self, hours: Decimal | None) -> Decimal | None:
+        return hours or None  # no window and a window of no time are the same
 
     def validate_status(self, status: str) -> str:
         if self.instance is not None and status == MeterStatus.DRAFT != self.instance.status:

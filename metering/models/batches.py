@@ -51,6 +51,10 @@ class EventBatch(models.Model):
     rejected = models.IntegerField(default=0)
     first_occurred_at = models.DateTimeField(null=True)
     last_occurred_at = models.DateTimeField(null=True)
+    has_signals = models.BooleanField(
+        db_default=False,
+        help_text="Holds events that reverse or confirm outcomes, which may be of any earlier time.",
+    )
     position = models.BigIntegerField(null=True, unique=True)
 
     class Meta:

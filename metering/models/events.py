@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from customers.models import Customer
+from metering.meter_types import Signal
 from metering.models.fields import QuantityField
 from metering.models.meters import Meter
 from metering.models.workloads import WorkloadName
@@ -57,6 +58,15 @@ class Event(models.Model):
     dimensions = models.JSONField(null=True)
     meter_code = models.TextField(null=True)
     customer_code = models.TextField(null=True)
+    signal = models.CharField(
+        max_length=8,
+        choices=Signal.choices,
+        null=True,
+        help_text="Set where the event is no outcome itself but reverses or confirms one.",
+    )
+    target_id = models.UUIDField(
+        null=True, help_text="The outcome a signal is about; null: all of its subject."
+    )
     released_batch_id = models.UUIDField(null=True)
     voided_batch_id = models.UUIDField(null=True)
 
@@ -66,7 +76,15 @@ class Event(models.Model):
                 condition=models.Q(meter__isnull=False, customer__isnull=False)
                 | models.Q(meter_code__isnull=False, customer_code__isnull=False),
                 name="event_matched_or_named",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(signal=None, target_id=None)
+                | (
+                    models.Q(signal__in=Signal.values, value=None)
+                    & (models.Q(target_id__isnull=False) | models.Q(subject__isnull=False))
+                ),
+                name="event_signal_names_outcome",
+            ),
         ]
         indexes: ClassVar = [
             # Holds what counts and sums need, so that they never look at the rows themselves: docs/storage.md.
@@ -85,6 +103,11 @@ class Event(models.Model):
                 fields=["released_batch_id"],
                 condition=models.Q(released_batch_id__isnull=False),
                 name="event_released",
+            ),
+            models.Index(
+                fields=["meter", "customer"],
+                condition=models.Q(signal__isnull=False),
+                name="event_signals",
             ),
             models.Index(
                 fields=["voided_batch_id"],

@@ -14,7 +14,7 @@ from django.db.models.lookups import Exact
 
 from customers.codes import validate_code
 from customers.history import HistoricalRecords
-from metering.meter_types import ONLY_ON, REFUSES_NEGATIVE, MeterType, MeterWindow, Rounding
+from metering.meter_types import ONLY_ON, REFUSES_NEGATIVE, MeterType, MeterWindow, OncePerSubject, Rounding
 from metering.models.fields import QuantityField
 
 # More decimals than an event's value may have would round nothing.
@@ -139,6 +139,29 @@ class Meter(models.Model):
         validators=[MinValueValidator(-MAX_DIGITS), MaxValueValidator(MAX_DIGITS)],
         help_text="Decimals to round to; -2 rounds to hundreds.",
     )
+    once_per_subject = models.CharField(
+        max_length=8,
+        choices=OncePerSubject.choices,
+        default=OncePerSubject.NEVER,
+        help_text="Count only. A ticket that is resolved again counts once; events must name their subject.",
+    )
+    verification_hours = QuantityField(
+        max_digits=38,
+        decimal_places=18,
+        null=True,
+        blank=True,
+        help_text="Count only. An outcome counts so many hours after it happened, unless it was reversed before; "
+        "it belongs to the period in which it settles.",
+    )
+    evidence_meter = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Count only. An outcome counts only when an event of this meter exists for the same subject, no "
+        "later than it settles.",
+    )
     allow_negative = models.BooleanField(
         "negative values",
         null=True,
@@ -161,6 +184,9 @@ class Meter(models.Model):
         "divisor",
         "rounding_function",
         "rounding_digits",
+        "once_per_subject",
+        "verification_hours",
+        "evidence_meter_id",
     )
 
     class Meta:
@@ -192,6 +218,17 @@ class Meter(models.Model):
                 name="meter_timeout_only_on_weighted_sum",
             ),
             models.CheckConstraint(
+                condition=models.Q(once_per_subject="never", verification_hours=None, evidence_meter=None)
+                | (
+                    models.Q(type="count", once_per_subject__in=OncePerSubject.values)
+                    & (
+                        models.Q(verification_hours=None)
+                        | models.Q(verification_hours__gt=0, verification_hours__lte=MAX_TIMEOUT_HOURS)
+                    )
+                ),
+                name="meter_outcomes_are_counted",
+            ),
+            models.CheckConstraint(
                 condition=Exact(models.Func("filters", function="jsonb_typeof"), models.Value("object")),
                 name="meter_filters_object",
             ),
@@ -220,8 +257,17 @@ class Meter(models.Model):
         }
         if self.type == MeterType.PERCENTILE and not (self.percentile and 0 < self.percentile <= 100):
             problems["percentile"] = "Give the percentile: more than 0 and at most 100, for example 95."
+        if self.is_outcome and self.type != MeterType.COUNT:
+            for name in ("once_per_subject", "verification_hours", "evidence_meter"):
+                if getattr(self, name) not in (None, OncePerSubject.NEVER):
+                    problems[name] = "Only a count meter counts outcomes. Leave this empty."
+        if self.evidence_meter_id is not None and self.evidence_meter_id == self.pk:
+            problems["evidence_meter"] = (
+                "A meter is no evidence for itself. Choose the meter of the activity."
+            )
         for name, bound in (
             ("timeout_hours", MAX_TIMEOUT_HOURS),
+            ("verification_hours", MAX_TIMEOUT_HOURS),
             ("factor", TOO_LARGE),
             ("divisor", TOO_LARGE),
         ):
@@ -234,6 +280,15 @@ class Meter(models.Model):
             from metering.defining import check_changes
 
             check_changes(self)
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether events are outcomes, which may be repeated, unproven, or reversed, and then do not count."""
+        return (
+            self.once_per_subject != OncePerSubject.NEVER
+            or self.verification_hours is not None
+            or self.evidence_meter_id is not None
+        )
 
     @property
     def refuses_negative(self) -> bool:
@@ -255,7 +310,7 @@ class Meter(models.Model):
     def from_definition(cls, pk: int, definition: Mapping[str, Any]) -> Meter:
         """Give the meter as a definition says it was, to measure again by it. It is not to be saved."""
         fields = dict(definition)
-        for name in ("percentile", "timeout_hours", "factor", "divisor"):
+        for name in ("percentile", "timeout_hours", "factor", "divisor", "verification_hours"):
             if fields[name] is not None:
                 fields[name] = Decimal(fields[name])
         return cls(pk=pk, **fields)

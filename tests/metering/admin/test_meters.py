@@ -24,7 +24,12 @@ def staff() -> Client:
 
 def fields(**changes: Any) -> dict[str, Any]:
     named = {"label": "Tickets Resolved", "code": "", "type": "count", "unit": "ticket", "dimensions": ""}
-    return named | {"filters": "{}", "factor": "1", "divisor": "1", "rounding_digits": "0"} | changes
+    return (
+        named
+        | {"filters": "{}", "factor": "1", "divisor": "1", "rounding_digits": "0"}
+        | {"once_per_subject": "never"}
+        | changes
+    )
 
 
 def test_a_meter_gets_its_code_from_its_label(staff: Client) -> None:

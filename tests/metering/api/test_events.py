@@ -325,6 +325,7 @@ def test_a_gzip_bomb_is_too_large(integrator: Integrator) -> None:
         gzip.compress(b"[]") + gzip.compress(b"[]"),
         b"\x1f\x8b",
     ],
+    ids=["not packed", "cut off", "two members", "only the magic number"],
 )
 def test_a_broken_gzip_body_is_refused(integrator: Integrator, body: bytes) -> None:
     status, answer = integrator.send("events/", body, Content_Encoding="gzip")

@@ -335,16 +335,33 @@ def test_nothing_is_deleted_over_http(integrator: Integrator) -> None:
     assert integrator.client.delete("/api/v1/meters/tickets_resolved/").status_code == 405
 
 
+def test_an_outcome_meter_says_what_counts(integrator: Integrator) -> None:
+    integrator.post("meters/", METER | {"code": "calls"})
+    outcomes = {"once_per_subject": "ever", "verification_hours": "72", "evidence_meter": "calls"}
+    status, made = integrator.post("meters/", METER | outcomes)
+    assert status == 201
+    assert outcomes.items() <= made.items()
+
+
 @pytest.mark.parametrize(
     "field",
-    [{"once_per_subject": "ever"}, {"verification_hours": 24}],
+    [
+        {"once_per_subject": "always"},
+        {"once_per_subject": "ever", "type": "sum"},
+        {"verification_hours": "72", "type": "max"},
+        {"verification_hours": "-1"},
+        {"evidence_meter": "nothing"},
+    ],
 )
-def test_what_this_version_does_not_have_is_refused_not_ignored(
+def test_an_outcome_that_cannot_be_counted_is_refused_by_name(
     integrator: Integrator, field: dict[str, Any]
 ) -> None:
     status, answer = integrator.post("meters/", METER | field)
-    assert (status, list(answer["error"]["fields"])) == (400, list(field))
-    assert "Not available" in answer["error"]["message"]
+    assert (status, list(answer["error"]["fields"])) == (400, [next(iter(field))])
+    assert not Meter.objects.exists()
+
+
+def test_settings_that_mean_nothing_may_be_sent(integrator: Integrator) -> None:
     neutral = {"filters": None, "once_per_subject": "never", "verification_hours": 0, "rounding": {}}
     assert integrator.post("meters/", METER | neutral)[0] == 201
 
@@ -370,6 +387,9 @@ def test_a_meter_without_settings_shows_what_holds_then(integrator: Integrator) 
         "divisor": "1",
         "rounding": None,
         "allow_negative": None,
+        "once_per_subject": "never",
+        "verification_hours": None,
+        "evidence_meter": None,
     }
     made = integrator.post("meters/", METER)[1]
     assert settings.items() <= made.items()
