@@ -192,6 +192,7 @@ def total_cells(
         ),
         joins="",
         conditions=conditions,
+        related=conditions,
         one_customer=False,
     )
     place = len(group_by)

@@ -48,6 +48,7 @@ def is_plain_sum(meter: Meter) -> bool:
     return (
         meter.type in (MeterType.COUNT, MeterType.SUM)
         and not meter.filters
+        and not meter.is_outcome
         and not meter.window
         and not meter.rounding_function
     )
