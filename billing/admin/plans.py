@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from simple_history.admin import SimpleHistoryAdmin
@@ -18,7 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.choices import currency_choices
 from billing.admin.plan_changes import ChangePages
-from billing.admin.price_form import PriceForm
+from billing.admin.rate_preview import preview
 from billing.admin.rates import KIND_TITLES, RatePages
 from billing.errors import BillingError
 from billing.examples import work_examples
@@ -156,7 +157,7 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
             "plan": plan,
             "rates": [
                 {"rate": rate, "name": rate_name(rate), "words": rate_sentence(rate, plan),
-                 "kind": rate.get_kind_display(), "editable": may_write and not rate.terms.get("rows")}
+                 "kind": rate.get_kind_display(), "editable": may_write}
                 for rate in rates
             ],
             "kinds": KIND_TITLES.items(),
@@ -165,7 +166,7 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
             "customers": subscriptions.order_by("customer__name", "start_on")[:SHOWN_CUSTOMERS],
             "customer_total": subscriptions.count(),
             "versions": Plan.objects.filter(code=plan.code).exclude(pk=plan.pk).order_by("-version"),
-            "price_form": PriceForm(rates) if any(rate.kind == RateKind.USAGE for rate in rates) else None,
+            "can_price": any(rate.kind == RateKind.USAGE for rate in rates),
         }  # fmt: skip
 
     def get_urls(self) -> list[URLPattern]:
@@ -246,14 +247,17 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
         )
 
     def price_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show what a quantity costs, by the same function that invoices use."""
+        """Show what a quantity costs, by the same function that invoices use. `part` answers the preview alone."""
         require(request, "billing.view_plan")
         plan = get_object_or_404(Plan, pk=pk)
         rates = list(plan.rates.select_related("meter"))
-        form = PriceForm(rates, request.GET or None)
-        priced = form.price(plan) if form.is_valid() else None
+        wanted = request.GET.get("rate", "")
+        chosen = next((rate for rate in rates if str(rate.pk) == wanted), rates[0] if rates else None)
+        shown = None if chosen is None else preview(chosen, plan, request.GET)
+        if "part" in request.GET:
+            return TemplateResponse(request, "admin/billing/plan/rate_preview.html", {"preview": shown})
         return self.page(
-            request, "admin/billing/plan/price.html", title=f"Try a price of {plan}",
-            plan=plan, form=form, priced=priced,
+            request, "admin/billing/plan/price.html", title=f"Try a price of {plan}", plan=plan,
+            rates=[(rate.pk, rate_name(rate)) for rate in rates], chosen=chosen, preview=shown,
             purpose="Nothing is written. The amount comes from the function that makes invoices.",
         )  # fmt: skip

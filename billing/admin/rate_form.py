@@ -2,98 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django import forms
+from django.forms.utils import ErrorDict
 from django.http import QueryDict
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from billing.admin.price_tables import (
+    REST,
+    PriceRow,
+    TierRow,
+    filled,
+    posted_rows,
+    posted_tiers,
+    shown,
+    stored_rows,
+    stored_tiers,
+)
+from billing.admin.rate_fields import MODELS, SHOWN, TIERED, in_words
 from billing.errors import InvalidRate
 from billing.models import Plan, Rate, RateKind
 from billing.pricing import put_rate, read_rates
 from metering.models import Meter, MeterStatus
 
-MODELS = [
-    ("per_unit", "Per unit: one price for each"),
-    ("graduated", "Graduated: each tier has its own price, units are split over the tiers"),
-    ("volume", "Volume: the tier reached sets the price of all units"),
-    ("package", "Package: a price for each started package"),
-    ("stairstep", "Stairstep: one fixed amount per tier reached"),
-    ("percentage", "Percentage: a share of the amounts that events carry"),
-    ("graduated_percentage", "Graduated percentage: each tier of the amount has its own share"),
-    ("dynamic", "From the event: events carry the amount to charge"),
-]
-TIERED = ("graduated", "volume", "stairstep", "graduated_percentage")
-SHOWN: dict[str, tuple[str, ...]] = {
-    "unit_amount": ("per_unit",),
-    "per": ("per_unit", "graduated", "volume"),
-    "package_size": ("package",),
-    "package_amount": ("package",),
-    "percent": ("percentage",),
-    "fixed_amount": ("percentage",),
-    "free_events": ("percentage",),
-    "free_amount": ("percentage",),
-    "per_event_minimum": ("percentage",),
-    "per_event_maximum": ("percentage",),
-    "included_units": ("per_unit", "graduated", "volume", "package", "stairstep"),
-    "minimum_amount": tuple(name for name, _ in MODELS),
-    "maximum_amount": tuple(name for name, _ in MODELS),
-}
-# A tier's columns by model; the terms name them so.
-TIER_COLUMNS: dict[str, tuple[str, ...]] = {
-    "graduated": ("unit_amount", "flat_amount"),
-    "volume": ("unit_amount", "flat_amount"),
-    "stairstep": ("flat_amount",),
-    "graduated_percentage": ("percent", "flat_amount"),
-}
-TIER_FIELDS = ("up_to", "unit_amount", "percent", "flat_amount")
-NAMES = {
-    "unit_amount": "Unit price",
-    "up_to": "Up to",
-    "flat_amount": "Flat fee",
-    "included_units": "Included units",
-    "minimum_amount": "Minimum",
-    "maximum_amount": "Maximum",
-    "package_size": "Package size",
-    "package_amount": "Price per package",
-    "percent": "Percent",
-    "fixed_amount": "Fixed fee per event",
-    "free_events": "Free events",
-    "free_amount": "Free amount",
-    "per_event_minimum": "Minimum per event",
-    "per_event_maximum": "Maximum per event",
-    "amount": "Amount",
-    "label": "Text on the invoice",
-    "per": "Price is for",
-}
-_NAME = re.compile(rf"\b({'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
+PRICED, FREE, LISTED = "", "free", "listed"
 
 
-def _decimal(label: str, help_text: str = "", **kwargs: Any) -> forms.CharField:
+def _decimal(label: str, help_text: str = "", **attributes: str) -> forms.CharField:
     """A number as it was written: the rating core reads it exactly, and says what is wrong with it."""
-    widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off"})
-    return forms.CharField(
-        label=label, required=False, help_text=help_text, max_length=60, widget=widget, **kwargs
-    )
-
-
-@dataclass(slots=True)
-class TierRow:
-    """One row of the tier table as it was written, with the refusals of its cells by column."""
-
-    cells: dict[str, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+    widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off", **attributes})
+    return forms.CharField(label=label, required=False, help_text=help_text, max_length=60, widget=widget)
 
 
 class RateForm(forms.Form):
-    """One rate of a draft plan. The kind is given by the page."""
+    """One rate of a draft plan, or with `agreed` what one customer pays in its place.
+
+    The kind is given by the page. `quiet` shows what was posted without refusing anything, as after a choice that
+    changes the fields; `spare` leaves an empty row in every table for those who write without scripts.
+    """
 
     meter = forms.ModelChoiceField(
-        Meter.objects.none(), empty_label="Choose a meter", widget=UnfoldAdminSelectWidget,
-        help_text="What is counted.",
+        Meter.objects.none(), empty_label="Choose a meter", help_text="What is counted.",
+        widget=UnfoldAdminSelectWidget({"data-refresh": ""}),
     )  # fmt: skip
     model = forms.ChoiceField(
         label="Rate model",
@@ -103,8 +55,7 @@ class RateForm(forms.Form):
     )
     unit_amount = _decimal("Unit price", "For example 2.00")
     per = _decimal(
-        "Price is for",
-        "How many units the prices above are for, such as 1000000 for prices per million. Empty: 1.",
+        "Price is for", "So many units: 1000000 for prices per million. Empty: one.", list="per_choices"
     )
     package_size = _decimal("Package size", "Units in one package.")
     package_amount = _decimal("Price per package")
@@ -119,6 +70,32 @@ class RateForm(forms.Form):
     )
     minimum_amount = _decimal("Minimum", "The line is never less in a billing period.")
     maximum_amount = _decimal("Maximum", "The line is never more in a billing period.")
+    tiers_apply = forms.ChoiceField(
+        label="What belongs together",
+        choices=[
+            ("per_group", "Each group of values on its own"),
+            ("pooled", "All groups that use a row, added up"),
+        ],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Tiers, packages, included units, minimum and maximum of a row hold for this.",
+    )
+    unmatched = forms.ChoiceField(
+        label="Everything else",
+        choices=[
+            (PRICED, "Has the price of the last row"),
+            (FREE, "Is free"),
+            (LISTED, "Cannot be priced: the rows list every value"),
+        ],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Usage with values that no row names.",
+    )
+    row_limits = forms.BooleanField(
+        label="Rows have included units, a minimum or a maximum of their own",
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
     label = forms.CharField(
         label="Text on the invoice", max_length=200, required=False, widget=UnfoldAdminTextInputWidget
     )
@@ -131,33 +108,63 @@ class RateForm(forms.Form):
     prorated = forms.BooleanField(
         label="Charge a part of a period by days", required=False, initial=True, widget=UnfoldBooleanWidget
     )
+    per_seat = forms.BooleanField(
+        label="The amount is for each seat of a customer", required=False, widget=UnfoldBooleanWidget
+    )
 
+    ROW_OPTIONS = ("tiers_apply", "unmatched", "row_limits")
     FIELDS: dict[str, tuple[str, ...]] = {
-        RateKind.USAGE: ("meter", "model", *SHOWN, "label"),
-        RateKind.SUBSCRIPTION: ("label", "amount", "timing", "prorated"),
+        RateKind.USAGE: ("meter", "model", *SHOWN, *ROW_OPTIONS, "label"),
+        RateKind.SUBSCRIPTION: ("label", "amount", "per_seat", "timing", "prorated"),
         RateKind.ONE_TIME: ("label", "amount"),
     }
 
-    def __init__(self, data: Any = None, *, plan: Plan, kind: str, rate: Rate | None = None) -> None:
-        super().__init__(data, initial=_initial(rate))
-        self.plan, self.kind, self.rate = plan, kind, rate
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        *,
+        plan: Plan,
+        kind: str,
+        rate: Rate | None = None,
+        agreed: Mapping[str, Any] | None = None,
+        is_override: bool = False,
+        quiet: bool = False,
+        spare: bool = False,
+    ) -> None:
+        stored: Mapping[str, Any] = agreed or (rate.terms if rate else {})
+        super().__init__(data, initial=_initial(stored, rate))
+        self.plan, self.kind, self.rate, self.quiet = plan, kind, rate, quiet
+        self.row: Rate | None = None
         self.fields = {name: self.fields[name] for name in self.FIELDS[kind]}
         self.tier_errors: list[str] = []
-        self.tiers = self._tier_rows(rate)
+        self.tiers: list[TierRow] = []
+        self.rows: list[PriceRow] = []
+        self._sent_rows: list[PriceRow] = []
+        self.dimensions: list[str] = []
         if kind == RateKind.USAGE:
-            meters: Any = self.fields["meter"]
-            meters.queryset = Meter.objects.filter(status=MeterStatus.ACTIVE)
-            self.fields["label"].help_text = "The meter's label when left empty."
+            self._prepare_usage(stored, fixed=rate.meter if rate and is_override else None)
+            self._prepare_tables(stored, spare=spare)
         else:
             self.fields["label"].required = True
+        if is_override and kind == RateKind.USAGE:
+            del self.fields["meter"], self.fields["label"]
         if kind == RateKind.ONE_TIME:
             self.fields["amount"].help_text = "Charged once, with the first invoice of each customer."
+
+    def full_clean(self) -> None:
+        if self.quiet:
+            self._errors = ErrorDict()
+            self.cleaned_data: dict[str, Any] = {}
+        else:
+            super().full_clean()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors:
+            self._refuse_rows_without_values()
+        if not self.errors:
             try:
-                read_rates([self.terms()])
+                self.row = read_rates([self.terms()])[0]
             except InvalidRate as refused:
                 for path, sentence in (refused.fields or {"": refused.message}).items():
                     self._place(path.removeprefix("rates.0").removeprefix("."), sentence)
@@ -170,59 +177,111 @@ class RateForm(forms.Form):
     def terms(self) -> dict[str, object]:
         """Give the terms as the API writes them, with only the fields of the chosen model."""
         cleaned = self.cleaned_data
-        if self.kind == RateKind.ONE_TIME:
-            return _filled({"kind": self.kind, "label": cleaned["label"], "amount": cleaned["amount"]})
-        if self.kind == RateKind.SUBSCRIPTION:
-            names = ("label", "amount", "timing", "prorated")
-            return _filled({"kind": self.kind, **{name: cleaned[name] for name in names}})
+        if self.kind != RateKind.USAGE:
+            return filled({"kind": self.kind, **{name: cleaned[name] for name in self.FIELDS[self.kind]}})
         model = cleaned["model"]
-        terms: dict[str, object] = {"kind": self.kind, "meter": cleaned["meter"].code, "model": model}
-        terms |= {name: cleaned[name].strip() for name, models in SHOWN.items() if model in models}
-        terms["label"] = cleaned["label"]
-        if model in TIERED:
-            columns = TIER_COLUMNS[model]
-            terms["tiers"] = [
-                _filled({name: row.cells[name] for name in ("up_to", *columns)}) for row in self.tiers
-            ]
-        return _filled(terms)
+        meter = self.chosen_meter
+        assert meter is not None  # the field is required
+        terms: dict[str, object] = {"kind": self.kind, "meter": meter.code, "model": model}
+        for name, models in SHOWN.items():
+            if model in models and not (self.dimensions and name == "included_units"):
+                terms[name] = cleaned[name].strip()
+        terms["label"] = cleaned.get("label", "")
+        tiers = [tier for tier in self.tiers if any(tier.cells.values())]
+        if model in TIERED and (tiers or not self.dimensions):
+            terms["tiers"] = [tier.terms(model) for tier in tiers or self.tiers[:1]]
+        return filled(terms) | self._terms_by_rows(model)
+
+    def _terms_by_rows(self, model: str) -> dict[str, object]:
+        if not self.dimensions:
+            return {}
+        cleaned = self.cleaned_data
+        unmatched = cleaned["unmatched"]
+        self._sent_rows = [
+            row
+            for row in self.rows
+            if (unmatched == PRICED if row.is_rest else not row.is_blank(self.dimensions))
+        ]
+        written = [
+            row.terms(model, self.dimensions, with_limits=cleaned["row_limits"]) for row in self._sent_rows
+        ]
+        options = {"tiers_apply": cleaned["tiers_apply"] or "per_group", "unmatched": unmatched}
+        return {"dimensions": self.dimensions, "rows": written} | filled(options)
+
+    def _refuse_rows_without_values(self) -> None:
+        for row in self.rows:
+            if row.is_rest or row.is_blank(self.dimensions) or not self.dimensions:
+                continue
+            if not any(row.match.get(name) for name in self.dimensions):
+                row.errors.append(
+                    "Write for which value this row is, or use the row for everything else at the end."
+                )
+                self.add_error(None, forms.ValidationError("Please correct the rows.", code="rows"))
 
     def _place(self, path: str, sentence: str) -> None:
-        words = _NAME.sub(lambda found: f"“{NAMES[found[1]]}”", sentence)
+        words = in_words(sentence)
         first, _, rest = path.partition(".")
+        index = rest.partition(".")[0]
+        number = int(index) if index.isdigit() else -1
         if first == "tiers":
-            index = rest.partition(".")[0]
-            if index.isdigit() and int(index) < len(self.tiers):
-                self.tiers[int(index)].errors.append(words)
-            else:
-                self.tier_errors.append(words)
+            errors = self.tiers[number].errors if 0 <= number < len(self.tiers) else self.tier_errors
+            errors.append(words)
             self.add_error(None, forms.ValidationError("Please correct the tiers.", code="tiers"))
+        elif first == "rows" and 0 <= number < len(self._sent_rows):
+            self._sent_rows[number].errors.append(words)
+            self.add_error(None, forms.ValidationError("Please correct the rows.", code="rows"))
         elif first in self.fields:
             self.add_error(first, words)
         else:
             self.add_error(None, words)
 
-    def _tier_rows(self, rate: Rate | None) -> list[TierRow]:
-        if self.is_bound:
-            data = cast("QueryDict", self.data)
-            columns = [data.getlist(f"tier_{name}") for name in TIER_FIELDS]
-            rows = [
-                TierRow(dict(zip(TIER_FIELDS, map(str.strip, cells), strict=True)))
-                for cells in zip(*columns, strict=False)
-            ]
-            return [row for row in rows if any(row.cells.values())] or [
-                TierRow(dict.fromkeys(TIER_FIELDS, ""))
-            ]
-        tiers: Any = rate.terms.get("tiers") if rate else None
-        return [TierRow({name: tier.get(name) or "" for name in TIER_FIELDS}) for tier in tiers or [{}, {}]]
+    def _prepare_usage(self, stored: Mapping[str, Any], *, fixed: Meter | None) -> None:
+        usable = Meter.objects.filter(status=MeterStatus.ACTIVE)
+        meters: Any = self.fields["meter"]
+        meters.queryset = usable
+        self.fields["label"].help_text = "The meter's label when left empty."
+        chosen = str(self["meter"].value() or "")
+        self.chosen_meter = fixed or (usable.filter(pk=chosen).first() if chosen.isdecimal() else None)
+        self.dimension_choices = list(self.chosen_meter.dimensions) if self.chosen_meter else []
+        given = (
+            cast("QueryDict", self.data).getlist("dimension")
+            if self.is_bound
+            else stored.get("dimensions") or ()
+        )
+        self.dimensions = [name for name in self.dimension_choices if name in given]
+
+    def _prepare_tables(self, stored: Mapping[str, Any], *, spare: bool) -> None:
+        data = cast("QueryDict", self.data)
+        self.tiers = posted_tiers(data) if self.is_bound else stored_tiers(stored)
+        self.rows = posted_rows(data, self.dimension_choices) if self.is_bound else stored_rows(stored)
+        if not any(row.is_rest for row in self.rows):
+            self.rows.append(PriceRow(REST))
+        if len(self.rows) == 1 or spare:
+            self.rows.insert(-1, PriceRow(_free_key(self.rows)))
+        for tiers in (self.tiers, *(row.tiers for row in self.rows)):
+            if not tiers:
+                tiers.append(TierRow(from_="0"))
+                if tiers is self.tiers:
+                    tiers.append(TierRow())
+            elif spare:
+                tiers.append(TierRow())
 
 
-def _initial(rate: Rate | None) -> dict[str, Any]:
+def _free_key(rows: list[PriceRow]) -> str:
+    taken = {row.key for row in rows}
+    return next(key for key in map(str, range(len(rows) + 1)) if key not in taken)
+
+
+def _initial(stored: Mapping[str, Any], rate: Rate | None) -> dict[str, Any]:
     if rate is None:
         return {}
-    unset = {name: "" for name, value in rate.terms.items() if value in (None, "0", 0)}
-    return {**rate.terms, **unset, "meter": rate.meter_id, "label": rate.label or rate.terms.get("label", "")}
-
-
-def _filled(terms: Mapping[str, object]) -> dict[str, object]:
-    """Leave out what was left empty: the rating core has the defaults."""
-    return {name: value for name, value in terms.items() if value not in ("", None)}
+    limits = ("included_units", "minimum_amount", "maximum_amount")
+    own = any(shown(name, row.get(name)) for row in stored.get("rows") or () for name in limits)
+    return {
+        **stored,
+        **{name: shown(name, stored.get(name)) for name in SHOWN},
+        "meter": rate.meter_id,
+        "label": rate.label or stored.get("label", ""),
+        "unmatched": stored.get("unmatched") or "",
+        "row_limits": own,
+    }

@@ -67,37 +67,6 @@ function conditionalRows() {
   }
 }
 
-/* A tier begins where the one before ends; the last one stays open. */
-function tierTables() {
-  for (const table of document.querySelectorAll("[data-tiers]")) {
-    const body = table.querySelector("tbody");
-    const template = table.querySelector("template");
-    const refresh = () => {
-      let from = "0";
-      for (const row of body.rows) {
-        row.querySelector("[data-from]").textContent = from === "0" ? "0" : `over ${from}`;
-        from = row.querySelector('[name="tier_up_to"]').value.trim() || "?";
-        row.querySelector("[data-remove]").disabled = body.rows.length === 1;
-      }
-    };
-    const add = document.querySelector(`[data-add-tier="${table.id}"]`);
-    add.addEventListener("click", () => {
-      body.append(template.content.cloneNode(true));
-      document.dispatchEvent(new Event("change"));
-      refresh();
-      body.rows[body.rows.length - 1].querySelector("input").focus();
-    });
-    table.addEventListener("click", (event) => {
-      const button = event.target.closest("[data-remove]");
-      if (!button || body.rows.length === 1) return;
-      button.closest("tr").remove();
-      refresh();
-    });
-    table.addEventListener("input", refresh);
-    refresh();
-  }
-}
-
 /* Choosing in a list with data-submit opens what was chosen. */
 function autoSubmit() {
   for (const field of document.querySelectorAll("[data-submit]")) {
@@ -143,7 +112,6 @@ document.addEventListener("DOMContentLoaded", () => {
   copyButtons();
   conditionalRows();
   conditionalParts();
-  tierTables();
   autoSubmit();
   busyForms();
   liveParts();

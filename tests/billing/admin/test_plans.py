@@ -157,12 +157,13 @@ def test_the_price_preview_explains_the_amount(staff: Client) -> None:
     plan = make_plan()
     row = plan.rates.get()
     page = reverse("admin:billing_plan_price", args=[plan.pk])
-    priced = staff.get(page, {"rate": row.pk, "quantity": "120"}).context["priced"]
-    assert priced.amount == "$240.00"
-    assert [step.sentence for step in priced.working] == ["120 tickets × $2.00 = $240.00"]
-    refused = staff.get(page, {"rate": row.pk, "quantity": "many"})
-    assert "quantity" in refused.context["form"].errors
-    assert refused.context["priced"] is None
+    shown = staff.get(page, {"rate": row.pk, "preview_quantity": "120"}).context["preview"]
+    assert (shown["sentence"], shown["amount"]) == ("$2.00 per ticket", "$240.00")
+    assert [step.sentence for step in shown["working"]] == ["120 tickets × $2.00 = $240.00"]
+    # what is no quantity falls back to the middle of the slider
+    assert (
+        staff.get(page, {"rate": row.pk, "preview_quantity": "many"}).context["preview"]["quantity"] == "100"
+    )
 
 
 def test_activation_says_what_freezes_and_then_freezes_it(staff: Client) -> None:
@@ -278,5 +279,5 @@ def test_the_price_preview_of_a_custom_unit_is_in_the_currency(staff: Client) ->
     make_meter()
     plan = make_plan(custom_unit="credit", custom_unit_value=Decimal("0.01"))
     page = reverse("admin:billing_plan_price", args=[plan.pk])
-    priced = staff.get(page, {"rate": plan.rates.get().pk, "quantity": "120"}).context["priced"]
-    assert priced.amount == "$2.40"  # 120 tickets at 2 credits of $0.01
+    shown = staff.get(page, {"rate": plan.rates.get().pk, "preview_quantity": "120"}).context["preview"]
+    assert shown["amount"] == "$2.40"  # 120 tickets at 2 credits of $0.01

@@ -1,0 +1,137 @@
+"""The price editor in a real browser: plans made by clicking, a preview that follows the slider, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from billing.models import Plan, PlanStatus, Rate
+from tests.browser.conftest import Shoot
+from tests.browser.test_staff_path import menu, sign_in
+from tests.factories import make_customer, make_meter
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def new_plan(page: Page, name: str) -> None:
+    sign_in(page)
+    menu(page, "Pricing")
+    page.get_by_role("link", name="Add plan").last.click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="Now add a usage-based rate").click()
+
+
+def fill_tier(page: Page, place: int, up_to: str, price: str) -> None:
+    page.locator("[name=tier_up_to]").nth(place).fill(up_to)
+    page.locator("[name=tier_unit_amount]").nth(place).fill(price)
+
+
+def test_graduated_tiers_are_clicked_together_previewed_activated_and_assigned(
+    page: Page, shoot: Shoot
+) -> None:
+    make_meter("minutes", label="Audio", unit="minute")
+    make_customer()
+    new_plan(page, "Audio")
+    expect(page.get_by_text("Write a price to see")).to_be_hidden()
+    page.get_by_label("Meter").select_option(label="Audio")
+    page.get_by_label("Rate model").select_option("graduated")
+    fill_tier(page, 0, "1000", "0")
+    fill_tier(page, 1, "5000", "0.05")
+    page.keyboard.press("Enter")  # from the last row: a new one, in the same cell's table
+    expect(page.locator("[data-from]").nth(2)).to_have_text("over 5000")
+    fill_tier(page, 2, "", "0.04")
+    words = "First 1,000 minutes are free, then $0.05 per minute up to 5,000, then $0.04 per minute."
+    expect(page.locator("#sentence")).to_have_text(words)
+    amount = page.locator("#preview_amount")
+    page.get_by_label("Quantity as a number").fill("3000")
+    expect(amount).to_have_text("$100.00")  # 2,000 x 0.05
+    slider = page.get_by_label("Quantity", exact=True)
+    slider.focus()
+    page.keyboard.press("End")
+    expect(page.get_by_label("Quantity as a number")).to_have_value("8000")
+    expect(amount).to_have_text("$320.00")  # 4,000 x 0.05 + 3,000 x 0.04
+    expect(slider).to_be_focused()
+    page.keyboard.press("Home")
+    expect(amount).to_have_text("$0.00")
+    shoot(page, "staff-rate-graduated")
+    page.get_by_role("button", name="Remove this tier").nth(2).press("Enter")
+    expect(page.locator("[data-from]")).to_have_count(2)
+    page.locator("[name=tier_up_to]").nth(1).fill("")
+    page.get_by_role("button", name="Save rate").click()
+    expect(
+        page.get_by_role("cell", name="First 1,000 minutes are free, then $0.05 per minute")
+    ).to_be_visible()
+
+    page.get_by_role("link", name="Activate…").click()
+    page.get_by_role("button", name="Activate the plan").click()
+    page.get_by_role("link", name="assign it to a customer").click()
+    page.get_by_role("link", name="Acme").first.click()
+    page.get_by_role("link", name="Assign plan").click()
+    page.get_by_role("button", name="Show the effect").click()
+    page.get_by_role("button", name="Assign the plan").click()
+    expect(page.get_by_role("link", name="Audio", exact=True)).to_be_visible()
+    assert Plan.objects.get().status == PlanStatus.ACTIVE
+
+
+def test_a_token_table_is_written_and_pasted_by_model_and_type(page: Page, shoot: Shoot) -> None:
+    make_meter("llm_tokens", label="LLM Tokens", type="sum", unit="token", dimensions=["model", "type"])
+    new_plan(page, "Tokens")
+    page.get_by_label("Meter").select_option(label="LLM Tokens")
+    page.get_by_role("checkbox", name="model").check()
+    page.get_by_role("checkbox", name="type").check()
+    page.get_by_label("Price is for").fill("1000000")
+    page.locator("[name='row_0_match:model']").click()
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.setData("text/plain", "a\\tinput\\t10\\na\\toutput\\t30\\nb\\tinput\\t2.50\\n");
+            document.activeElement.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+        }"""
+    )
+    expect(page.locator("[data-row]")).to_have_count(4)
+    page.get_by_role("button", name="Add a row").click()
+    page.keyboard.type("c")
+    page.get_by_role("button", name="Remove this row").nth(3).click()
+    page.locator("[name=row_rest_unit_amount]").fill("20")
+    page.get_by_label("Quantity as a number").fill("1500000")
+    expect(page.locator("#preview_amount")).to_have_text("$15.00")
+    page.get_by_label("Priced for").select_option("everything else")
+    expect(page.locator("#preview_amount")).not_to_have_text("$15.00")
+    shoot(page, "staff-rate-tokens")
+    page.get_by_role("button", name="Save rate").click()
+    words = "By model and type: a, input: $10.00 per 1,000,000 tokens"
+    expect(page.get_by_role("cell", name=words)).to_be_visible()
+    assert [(row["match"], row["unit_amount"]) for row in Rate.objects.get().terms["rows"]] == [
+        ({"model": "a", "type": "input"}, "10"),
+        ({"model": "a", "type": "output"}, "30"),
+        ({"model": "b", "type": "input"}, "2.50"),
+        ({}, "20"),
+    ]
+    page.get_by_role("link", name="Change", exact=True).click()
+    expect(page.locator("[name='row_0_match:model']")).to_have_value("a")
+    page.get_by_label("Everything else").select_option("free")
+    expect(page.locator("[name=row_rest_unit_amount]")).to_be_hidden()
+    page.get_by_role("checkbox", name="type").uncheck()
+    expect(page.locator("[name='row_0_match:type']")).to_be_hidden()
+
+
+def test_the_editor_works_without_scripts(page: Page, open_page: Callable[..., Page]) -> None:
+    make_meter("llm_tokens", label="LLM Tokens", type="sum", unit="token", dimensions=["model"])
+    new_plan(page, "Tokens")
+    plain = open_page(java_script_enabled=False, storage_state=page.context.storage_state())
+    plain.goto(page.url)
+    plain.get_by_label("Meter").select_option(label="LLM Tokens")
+    plain.get_by_role("button", name="Show the price").click()
+    plain.get_by_role("checkbox", name="model").check()
+    plain.locator("[name='row_0_match:model']").fill("a")
+    plain.locator("[name=row_0_unit_amount]").fill("3")
+    plain.locator("[name=row_rest_unit_amount]").fill("2")
+    plain.get_by_role("button", name="Show the price").click()
+    expect(plain.locator("#sentence")).to_have_text(
+        "By model: a: $3.00 per token; everything else: $2.00 per token."
+    )
+    plain.get_by_role("button", name="Save rate").click()
+    expect(plain.get_by_role("cell", name="a: $3.00 per token")).to_be_visible()
