@@ -121,7 +121,7 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
     )
     tested_apart = {
         "auth_user_change", "auth_user_password_change", "billing_closerun_add", "billing_invoice_add",
-        "billing_invoice_events_csv", "billing_parkedcustomer_add",
+        "billing_invoice_events_csv", "billing_parkedcustomer_add", "billing_plan_rate_preview",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
         "metering_eventconflict_add",
     }  # fmt: skip
