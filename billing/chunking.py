@@ -23,6 +23,7 @@ from billing.adjusting import (
 from billing.close_reports import ChunkResult, Failure
 from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
 from billing.errors import BillingError, KeptChanging
+from billing.holding import Review, review_drafts, save_reviews
 from billing.invoicing import draw_up, periods_ending_in
 from billing.issuing import issue, issue_after, store_drafts
 from billing.models import Invoice, InvoiceStatus, Subscription
@@ -134,8 +135,9 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         failures = _first_per_customer(drawn.failures)
         failed = {failure.customer.pk for failure in failures}
         drafts = [draft for draft in drawn.drafts if draft.due.subscription.customer_id not in failed]
+        reviews = review_drafts(drafts, month)
         try:
-            stored = [] if terms.dry_run else _store(subscriptions, found, drafts, terms)
+            stored = [] if terms.dry_run else _store(subscriptions, found, drafts, reviews, terms)
         except OperationalError as refused:
             if getattr(refused.__cause__, "sqlstate", None) not in GAVE_WAY:
                 raise
@@ -145,7 +147,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         if not terms.dry_run:
             park(failures, month, now=now)
             clear({due.subscription.customer_id for due in over} - failed, month, now=now)
-        result = _counted(drafts, stored, terms)
+        result = _counted(drafts, stored, reviews, terms)
         result.failures += failures
         result.unchanged += len(over) - len(pending)
         result.not_over += not_over
@@ -165,11 +167,17 @@ def _store(
     subscriptions: Sequence[Subscription],
     found: dict[InvoiceKey, Invoice],
     drafts: Sequence[InvoiceDraft],
+    reviews: Sequence[Review],
     terms: Terms,
 ) -> list[Invoice] | None:
-    """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up."""
+    """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up.
+
+    The drafts of customers that are held are stored and not issued.
+    """
     if not drafts:
         return []
+    held = {review.customer.pk for review in reviews if review.held}
+    customers = {draft.due.subscription.customer_id for draft in drafts}
     now, grace_days = terms.now, terms.grace_days
     ids = [subscription.pk for subscription in subscriptions]
     try:
@@ -184,7 +192,12 @@ def _store(
             ):
                 return None
             invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
-            ripe = [invoice for invoice in invoices if invoice.issue_after <= now or not grace_days]
+            save_reviews(reviews, terms.month, looked_at=customers, now=now)
+            ripe = [
+                invoice
+                for invoice in invoices
+                if (invoice.issue_after <= now or not grace_days) and invoice.customer_id not in held
+            ]
             issue(ripe, now=now)
             issued = {invoice.pk for invoice in ripe}
             settle_changes(
@@ -202,13 +215,18 @@ def _store(
     return invoices
 
 
-def _counted(drafts: list[InvoiceDraft], stored: Sequence[Invoice], terms: Terms) -> ChunkResult:
-    if terms.dry_run:
-        grace = terms.grace_days
-        issued = sum(1 for draft in drafts if not grace or issue_after(draft, grace_days=grace) <= terms.now)
-    else:
-        issued = sum(1 for invoice in stored if invoice.status == InvoiceStatus.ISSUED)
-    return ChunkResult(drafts=drafts, issued=issued, drafted=len(drafts) - issued)
+def _counted(
+    drafts: list[InvoiceDraft], stored: Sequence[Invoice], reviews: list[Review], terms: Terms
+) -> ChunkResult:
+    grace = terms.grace_days
+    held = {review.customer.pk for review in reviews if review.held}
+    ripe = [draft for draft in drafts if not grace or issue_after(draft, grace_days=grace) <= terms.now]
+    waiting = sum(1 for draft in ripe if draft.due.subscription.customer_id in held)
+    issued = len(ripe) - waiting
+    assert terms.dry_run or issued == sum(1 for each in stored if each.status == InvoiceStatus.ISSUED)
+    return ChunkResult(
+        drafts=drafts, reviews=reviews, issued=issued, drafted=len(drafts) - len(ripe), held=waiting
+    )
 
 
 def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:

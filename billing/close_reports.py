@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from billing.drafts import InvoiceDraft
+from billing.holding import Review
 from billing.months import Month
 from customers.models import Customer
 
@@ -25,14 +26,18 @@ class ChunkResult:
 
     drafts: list[InvoiceDraft] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
     issued: int = 0
     drafted: int = 0
+    held: int = 0
     unchanged: int = 0
     not_over: int = 0
 
     def add(self, other: ChunkResult) -> None:
         self.drafts += other.drafts
         self.failures += other.failures
+        self.reviews += other.reviews
+        self.held += other.held
         self.issued += other.issued
         self.drafted += other.drafted
         self.unchanged += other.unchanged
@@ -43,7 +48,7 @@ class ChunkResult:
 class CloseReport:
     """What a close did, or with `dry_run` would do, without the drafts. Totals are in major units, by currency.
 
-    `done` of `total` subscriptions were looked at so far.
+    `held` invoices wait for approval. `done` of `total` subscriptions were looked at so far.
     """
 
     month: Month
@@ -52,6 +57,7 @@ class CloseReport:
     done: int = 0
     issued: int = 0
     drafted: int = 0
+    held: int = 0
     unchanged: int = 0
     not_over: int = 0
     totals: dict[str, Decimal] = field(default_factory=dict)
@@ -60,12 +66,15 @@ class CloseReport:
     @property
     def found_nothing_over(self) -> bool:
         """Tell whether the month is not over for any customer that has a plan."""
-        return bool(self.not_over) and not (self.issued or self.drafted or self.unchanged or self.failures)
+        return bool(self.not_over) and not (
+            self.issued or self.drafted or self.held or self.unchanged or self.failures
+        )
 
     def add(self, chunk: ChunkResult, *, subscriptions: int) -> None:
         self.done += subscriptions
         self.issued += chunk.issued
         self.drafted += chunk.drafted
+        self.held += chunk.held
         self.unchanged += chunk.unchanged
         self.not_over += chunk.not_over
         self.failures += chunk.failures

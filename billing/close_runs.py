@@ -15,6 +15,7 @@ from django.utils import timezone
 from billing.close_reports import ChunkResult, CloseReport
 from billing.closing import OnChunk, close_period
 from billing.errors import BillingError, PeriodNotOver
+from billing.holding import save_reviews
 from billing.models import CloseEntrance, CloseRun, CloseState
 from billing.months import Month
 
@@ -50,6 +51,9 @@ def run_close(run: CloseRun, *, on_chunk: OnChunk | None = None) -> CloseReport 
     _update(run, state=CloseState.RUNNING, started_at=started, seen_at=started, finished_at=None, refusal="")
 
     def record(chunk: ChunkResult, report: CloseReport) -> None:
+        if run.dry_run:  # a close has stored them with its drafts
+            customers = {draft.due.subscription.customer_id for draft in chunk.drafts}
+            save_reviews(chunk.reviews, report.month, looked_at=customers, now=started)
         _update(run, seen_at=timezone.now(), **_counts(report))
         if on_chunk is not None:
             on_chunk(chunk, report)
@@ -87,6 +91,7 @@ def _counts(report: CloseReport) -> dict[str, Any]:
         "done": report.done,
         "issued": report.issued,
         "drafted": report.drafted,
+        "held": report.held,
         "unchanged": report.unchanged,
         "not_over": report.not_over,
         "failed": len(report.failures),

@@ -60,6 +60,10 @@ class PeriodNotOver(BillingError):
     code = "period_not_over"
 
 
+class ReasonMissing(BillingError):
+    code = "reason_missing"
+
+
 class KeptChanging(BillingError):
     """Somebody changed a customer's plans or invoices again and again while they were invoiced."""
 

@@ -29,6 +29,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Closes", "event_available", "billing_closerun_changelist", "billing.view_closerun"),
                 _item(
+                    "Unusual invoices",
+                    "rule",
+                    "billing_closereview_changelist",
+                    "billing.view_closereview",
+                )
+                | _held(request),
+                _item(
                     "Not billed",
                     "error",
                     "billing_parkedcustomer_changelist",
@@ -95,6 +102,15 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         return {}
     badge = f"{waiting}+" if waiting == WAITING_AT_MOST else waiting
     return {"badge": badge, "badge_variant": "warning"}
+
+
+def _held(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm("billing.view_closereview"):
+        return {}
+    from billing.models import CloseReview
+
+    held = CloseReview.objects.filter(held=True).count()
+    return {"badge": held, "badge_variant": "warning"} if held else {}
 
 
 def _parked(request: HttpRequest) -> dict[str, Any]:

@@ -58,6 +58,19 @@ def yes_or_no(name: str, *, default: bool) -> bool:
     return configured in YES
 
 
+def chosen_words(name: str, *, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Some of the words known, with commas; `none` for none of them."""
+    configured = os.environ.get(name, "").strip().lower()
+    if not configured:
+        return default
+    words = () if configured == "none" else tuple(word.strip() for word in configured.split(","))
+    if unknown := sorted(set(words) - set(known)):
+        raise EnvironmentRefused(
+            f"{name} has {', '.join(unknown)!r}: choose from {', '.join(known)}; or none; or unset it."
+        )
+    return words
+
+
 def time_of_day(name: str) -> tuple[int, int] | None:
     """An hour and minute such as 04:30; None when it is not set."""
     configured = os.environ.get(name, "").strip()

@@ -13,6 +13,7 @@ APPS = ("auth", "customers", "metering", "billing")
 LOOK = (
     "auth.view_group",
     "auth.view_user",
+    "billing.view_closereview",
     "billing.view_closerun",
     "billing.view_invoice",
     "billing.view_invoiceline",
@@ -33,6 +34,7 @@ LOOK = (
 DAILY_WORK = (
     "billing.add_plan",
     "billing.add_subscription",
+    "billing.approve_invoices",
     "billing.change_plan",
     "billing.change_subscription",
     "billing.close_month",

@@ -12,7 +12,7 @@ import environ
 
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
-from config.environment import BASE_DIR, request_rate, time_of_day, whole_number, yes_or_no
+from config.environment import BASE_DIR, chosen_words, request_rate, time_of_day, whole_number, yes_or_no
 
 env = environ.Env()
 
@@ -38,6 +38,14 @@ EVENT_BATCH_MAX = 10_000
 EVENT_BODY_MAX_BYTES = 10 * 1024 * 1024
 GRACE_DAYS = whole_number("GRACE_DAYS", default=2)
 CLOSE_DAILY_AT = time_of_day("CLOSE_DAILY_AT")
+# What holds an invoice until a person approves it, and when a total jumped (billing.findings).
+CLOSE_HOLDS = chosen_words(
+    "CLOSE_HOLDS",
+    known=("jump", "portal", "lost_price", "missing_price", "stopped", "vanished", "new", "zero"),
+    default=("jump", "portal", "lost_price"),
+)
+CLOSE_JUMP_FACTOR = whole_number("CLOSE_JUMP_FACTOR", default=10, least=2)
+CLOSE_JUMP_AMOUNT = whole_number("CLOSE_JUMP_AMOUNT", default=5_000)
 PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
 # Who bills, as printed on invoices and frozen on each.
 ISSUER = {

@@ -206,6 +206,21 @@ def total_cells(
     return found
 
 
+def pairs_with_events(
+    pairs: Sequence[tuple[int, int]], *, start: datetime, end: datetime
+) -> set[tuple[int, int]]:
+    """Give those pairs of customer and meter that have an event in `[start, end)`, with one index probe for each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT customer_id, meter_id FROM unnest(%s::bigint[], %s::bigint[]) AS asked (customer_id, meter_id)"
+            " WHERE EXISTS (SELECT FROM metering_event e WHERE e.customer_id = asked.customer_id"
+            " AND e.meter_id = asked.meter_id AND e.occurred_at >= %s AND e.occurred_at < %s"
+            " AND e.voided_batch_id IS NULL)",
+            [[customer for customer, _ in pairs], [meter for _, meter in pairs], start, end],
+        )
+        return set(cursor.fetchall())
+
+
 def events_behind(
     *,
     meter_id: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -13,12 +14,15 @@ from billing.close_reports import ChunkResult, CloseReport
 from billing.closing import Month, close_period, count_subscriptions, uninvoiced_before
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import PeriodNotOver
+from billing.findings import sentence
 from billing.formatting import money
 from billing.formatting import period as days_words
+from billing.holding import Review
 from billing.models import CloseRun, Subscription
 
 MONTHS_OFFERED = 24
 ROWS_SHOWN = 200
+UNUSUAL_SHOWN = 20
 # A dry run of so many subscriptions is computed while the page loads; of more by the worker.
 SHOWN_AT_ONCE = 2_000
 # So many are closed before the page answers; the worker closes more, with its progress shown.
@@ -92,9 +96,11 @@ def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
     if subscriptions > SHOWN_AT_ONCE:
         return context | {"many": True}
     rows: list[dict[str, Any]] = []
+    unusual: list[Review] = []
 
     def keep(chunk: ChunkResult, report: CloseReport) -> None:
         rows.extend(_row(draft) for draft in chunk.drafts[: ROWS_SHOWN - len(rows)])
+        unusual.extend(chunk.reviews)
 
     try:
         report = close_period(month, now=now, grace_days=settings.GRACE_DAYS, dry_run=True, on_chunk=keep)
@@ -104,8 +110,10 @@ def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
         "report": report,
         "totals": _totals(report),
         "rows": rows,
-        "more": report.issued + report.drafted - len(rows),
+        "more": report.issued + report.drafted + report.held - len(rows),
         "failures": report.failures,
+        "unusual": [_unusual(review) for review in sorted(unusual, key=_badness)[:UNUSUAL_SHOWN]],
+        "unusual_count": len(unusual),
     }
 
 
@@ -121,6 +129,18 @@ def _row(draft: InvoiceDraft) -> dict[str, Any]:
         "days": days_words(due.period.start_on, due.period.end_on),
         "total": money(draft.total, draft.currency),
         "zero": not draft.total,
+    }
+
+
+def _badness(review: Review) -> tuple[bool, Decimal]:
+    return not review.held, -max(found.weight for found in review.findings)
+
+
+def _unusual(review: Review) -> dict[str, Any]:
+    return {
+        "customer": review.customer,
+        "held": review.held,
+        "findings": [sentence(found, review.currency) for found in review.worst_first],
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -20,13 +18,13 @@ from unfold.decorators import display
 
 from billing.admin.close_page import CloseForm, close_page
 from billing.admin.closes import start_close
+from billing.admin.csv_files import csv_response
 from billing.admin.statement import invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
 from billing.formatting import day, money
 from billing.formatting import period as days_words
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
-from customers.spreadsheets import csv_cell
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.aggregation import events_behind
 from metering.models import Event
@@ -164,7 +162,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         except IncorrectLookupParameters:
             return redirect("admin:billing_invoice_changelist")
         rows = changelist.get_queryset(request).select_related("customer")
-        return _csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
+        return csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
 
     def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         require(request, "billing.view_invoice")
@@ -192,7 +190,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         require(request, "billing.view_invoice", "metering.view_event")
         line = _line(pk, n)
         rows = (_event_row(event) for event in _events(line, newest_first=False).iterator(1000))
-        return _csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
+        return csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
 
 
 def _line(invoice_pk: int, n: int) -> InvoiceLine:
@@ -233,23 +231,3 @@ def _event_row(event: Event) -> list[object]:
         event.key, event.occurred_at.isoformat(), Decimal(event.counted_value), event.subject or "",
         event.workload.name if event.workload else "", dimensions, event.received_at.isoformat(),
     ]  # fmt: skip
-
-
-class _Line:
-    """A file for csv.writer that gives each row back, so that a large export is never held whole."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _csv_response(name: str, columns: tuple[str, ...], rows: Iterator[list[object]]) -> StreamingHttpResponse:
-    writer = csv.writer(_Line())
-
-    def lines() -> Iterator[str]:
-        yield writer.writerow(columns)
-        for row in rows:
-            yield writer.writerow([csv_cell(value) for value in row])
-
-    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

@@ -14,6 +14,7 @@ from billing.models.invoices import (
 )
 from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
 from billing.models.reconciliations import ReconciliationRun
+from billing.models.reviews import CloseReview, FindingKind, PortalTotal
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "BillingPeriod",
     "ChangedLine",
     "CloseEntrance",
+    "CloseReview",
     "CloseRun",
     "CloseState",
     "CostRate",
     "CostRateKind",
+    "FindingKind",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",
@@ -40,6 +43,7 @@ __all__ = [
     "Plan",
     "PlanExample",
     "PlanStatus",
+    "PortalTotal",
     "Rate",
     "RateKind",
     "ReconciliationRun",

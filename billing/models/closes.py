@@ -48,6 +48,7 @@ class CloseRun(models.Model):
     done = models.PositiveIntegerField(default=0)
     issued = models.PositiveIntegerField(default=0)
     drafted = models.PositiveIntegerField(default=0)
+    held = models.PositiveIntegerField(default=0, help_text="Invoices that wait for approval.")
     unchanged = models.PositiveIntegerField(default=0)
     not_over = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0, help_text="Customers that could not be billed.")

@@ -10,6 +10,7 @@ from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
 from billing.portal.invoices import visible_invoices
 from billing.portal.running import RunningBill, bills_in_preparation, running_bills
+from billing.showing import remember_shown
 from customers.models import Customer
 from metering.models import Meter
 
@@ -22,6 +23,8 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
     """Show the running period; `?meter=CODE` chooses the chart."""
     now = timezone.now()
     bills = running_bills(customer, now=now)
+    in_preparation = bills_in_preparation(customer, now=now)
+    remember_shown([*(bill.draft for bill in bills if bill.draft), *in_preparation], now=now)
     charted = [(meter, bill) for bill in bills for meter in bill.meters]
     chosen = _chosen(charted, request.GET.get("meter"))
     chart = (
@@ -35,7 +38,7 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         section="home",
         now=now,
         bills=bills,
-        in_preparation=bills_in_preparation(customer, now=now),
+        in_preparation=in_preparation,
         chart=chart,
         charted=[meter for meter, _ in charted],
         chart_period=chosen[1].period if chosen else None,

@@ -35,13 +35,14 @@ class RateWords:
 
 @dataclass(frozen=True, slots=True)
 class RunningBill:
-    """One subscription's running period. `document` is None while its usage cannot be priced."""
+    """One subscription's running period. `document` and `draft` are None while its usage cannot be priced."""
 
     subscription: Subscription
     period: Period
     rates: Sequence[RateWords]
     meters: Sequence[Meter]
     document: InvoiceDocument | None
+    draft: InvoiceDraft | None
 
 
 def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
@@ -86,17 +87,19 @@ def _running_bill(subscription: Subscription, *, now: datetime) -> RunningBill:
     meters = {rate.meter.pk: rate.meter for rate in rates if rate.meter is not None}
     whole = whole_period(subscription, local_day(now, subscription.timezone))
     covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
+    draft = document = None
     try:
-        document = invoice_document(preview_invoice(subscription, now=now))
+        draft = preview_invoice(subscription, now=now)
+        document = invoice_document(draft)
     except RatingFailed:
         log.exception("The running amount of %s cannot be shown.", subscription)
-        document = None
     return RunningBill(
         subscription=subscription,
         period=covered or whole,
         rates=[_words(rate, currency=subscription.plan.currency) for rate in rates],
         meters=list(meters.values()),
         document=document,
+        draft=draft,
     )
 
 

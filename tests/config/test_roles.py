@@ -64,6 +64,7 @@ def pages() -> dict[str, str]:
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
+        "billing_closereview_changelist": (), "billing_closereview_export": (),
         "billing_closerun_changelist": (), "billing_closerun_change": (run.pk,),
         "billing_parkedcustomer_changelist": (), "billing_parkedcustomer_change": (parked.pk,),
         "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
@@ -103,7 +104,8 @@ WRITES = {
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
-    "billing_parkedcustomer_changelist", "billing_invoice_changelist", "billing_invoice_events",
+    "billing_closereview_export", "billing_parkedcustomer_changelist",
+    "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
@@ -193,7 +195,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
-        "Closes", "Not billed",
+        "Closes", "Unusual invoices", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Staff users", "Groups",
     ]  # fmt: skip
 

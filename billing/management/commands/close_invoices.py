@@ -19,12 +19,15 @@ from billing.close_reports import ChunkResult, CloseReport
 from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, OnChunk, close_period, uninvoiced_before
 from billing.errors import BillingError
+from billing.findings import sentence
+from billing.holding import Review
 from billing.models import CloseEntrance
 from billing.pace import Pace
 from customers.models import Customer
 
 # Where there is no terminal, a line of progress as often as this.
 LINE_SECONDS = 10
+HELD = 3
 
 
 def month(text: str) -> Month:
@@ -37,7 +40,8 @@ def month(text: str) -> Month:
 class Command(BaseCommand):
     help = (
         "Invoice every billing period that ends in a month. Safe to run again, and many times at once: closers share "
-        "the work. Exit status 0: nobody is left; 1: a customer could not be billed and is parked, or nothing was done."
+        "the work. Exit status 0: all went through; 1: a customer could not be billed and is parked, or nothing was "
+        "done; 3: everybody else is billed, and some invoices are held until a person approves them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -66,21 +70,27 @@ class Command(BaseCommand):
         known = set(Customer.objects.filter(code__in=codes).values_list("code", flat=True))
         if unknown := sorted(set(codes) - known):
             raise CommandError(f"There is no customer {', '.join(unknown)}.")
+        self._held: list[Review] = []
         try:
             report = self._close(options)
         except BillingError as refused:
             raise CommandError(refused.message) from refused
         for failure in report.failures:
             self.stderr.write(f"NOT BILLED {failure.customer.code}: {failure.message}")
+        for review in self._held:
+            self.stderr.write(f"HELD {review.customer.code}: {_words(review, only_serious=True)}")
         self._warn_of_earlier(report.month, codes)
         self.stdout.write(totals_line(report))
         if report.failures:
             sys.exit(1)
+        if report.held and not report.dry_run:
+            sys.exit(HELD)
 
     def _close(self, options: dict[str, Any]) -> CloseReport:
         with self._progress(options["month"]) as show:
 
             def on_chunk(chunk: ChunkResult, report: CloseReport) -> None:
+                self._held += [review for review in chunk.reviews if review.held]
                 if report.dry_run:
                     self._list(chunk)
                 show(chunk, report)
@@ -132,6 +142,8 @@ class Command(BaseCommand):
                 f"{draft.due.subscription.customer.code}  {draft.due.subscription.plan.name}  "
                 f"{period.start_on} to {period.end_on}  {draft.total} {draft.currency}"
             )
+        for review in chunk.reviews:
+            self.stdout.write(f"UNUSUAL {review.customer.code}: {_words(review)}")
 
     def _warn_of_earlier(self, closed: Month, codes: list[str]) -> None:
         missing = uninvoiced_before(closed, customer_codes=codes)
@@ -141,6 +153,12 @@ class Command(BaseCommand):
                 f"{len(missing)} earlier periods have no invoice; the oldest ends on {first.end_on}. "
                 "Close their months too."
             )
+
+
+def _words(review: Review, *, only_serious: bool = False) -> str:
+    return "; ".join(
+        sentence(found, review.currency) for found in review.worst_first if found.holds or not only_serious
+    )
 
 
 def totals_line(report: CloseReport) -> str:
@@ -156,4 +174,6 @@ def totals_line(report: CloseReport) -> str:
         f"{report.not_over} not over yet",
         f"{len(report.failures)} failed",
     ]
+    if report.held:
+        parts.append(f"{report.held} {'would be held' if report.dry_run else 'held'} for approval")
     return f"{report.month}: {', '.join(parts)}; total {amounts}."
