@@ -123,14 +123,20 @@ TEMPLATES = [
 
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_POOL = whole_number("DATABASE_POOL", default=0)
+DATABASE_KEEP_SECONDS = whole_number("DATABASE_KEEP_SECONDS", default=0)
 DATABASES: dict[str, Any] = {
     "default": environment.postgresql(DATABASE_URL)
     if DATABASE_URL
     else {"ENGINE": "config.embedded", "NAME": "reckoner", "USER": "reckoner"}
 }
-if DATABASE_POOL:
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs no request
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+# Statements that ask for it stay prepared on their connection; `?prepare_threshold=None` in DATABASE_URL for a pooler
+# that cannot keep them.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs no request
+if not DATABASE_POOL:
+    DATABASES["default"]["CONN_MAX_AGE"] = DATABASE_KEEP_SECONDS
+else:
+    DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 1,
         "max_size": DATABASE_POOL,
         "timeout": 10,

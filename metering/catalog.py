@@ -7,7 +7,7 @@ stays right; a code that is unknown now is looked up again each time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -43,18 +43,17 @@ class Remembered(Generic[T]):
         self._known: dict[str, T] = {}
         self._forget_at = 0.0
 
-    def find(self, codes: Iterable[str]) -> dict[str, T]:
-        """Give what is known for each code; codes that do not exist are left out. One query at most."""
+    def find(self, codes: Iterable[str]) -> Mapping[str, T]:
+        """Give what is known by code, at least for these codes as far as they exist. One query at most."""
         clock = time.monotonic()
         if clock >= self._forget_at or len(self._known) > REMEMBER_AT_MOST:
             self._known = {}
             self._forget_at = clock + REMEMBER_SECONDS
         known = self._known
-        wanted = set(codes)
-        missing = [code for code in wanted if code not in known]
+        missing = set(codes).difference(known)
         if missing:
-            known.update(self._look_up(missing))
-        return {code: known[code] for code in wanted if code in known}
+            known.update(self._look_up(list(missing)))
+        return known
 
     def forget(self) -> None:
         """Look everything up again, as tests need after a rollback."""
@@ -96,19 +95,19 @@ customers = Remembered(_customers)
 _named_workloads = Remembered(_workload_names)
 
 
-def workload_names(names: Iterable[str], *, now: datetime) -> dict[str, int]:
+def workload_names(names: Iterable[str], *, now: datetime) -> Mapping[str, int]:
     """Give the ids of workload names, writing down those never seen before."""
     wanted = set(names)
     if not wanted:
         return {}
     known = _named_workloads.find(wanted)
-    unseen = wanted - known.keys()
+    unseen = wanted.difference(known)
     if unseen:
         WorkloadName.objects.bulk_create(
             [WorkloadName(name=name, first_seen_at=now) for name in sorted(unseen)],
             ignore_conflicts=True,
         )
-        known |= _named_workloads.find(unseen)
+        known = _named_workloads.find(wanted)
     return known
 
 

@@ -31,14 +31,14 @@ DimensionValue = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class Target(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class Target(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """The outcome that a signal is about: the event of a key of the same source, or all outcomes of a subject."""
 
     key: Key | None = None
     subject: Name | None = None
 
 
-class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """One event as an integration sends it. `value` is exact; None means that none was sent.
 
     `reverses` and `confirms` make it a signal about an outcome, in place of a value. `dated` tells that the sender
@@ -68,7 +68,7 @@ class IncomingEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return None
 
 
-class UndatedEvent(IncomingEvent, frozen=True):
+class UndatedEvent(IncomingEvent, frozen=True, gc=False):
     """An event whose sender did not say when it happened. Sent again, it is the same event in spite of its time."""
 
     dated: ClassVar[bool] = False
@@ -108,6 +108,7 @@ class TimeBounds:
 
 
 _decoder = msgspec.json.Decoder(IncomingEvent)
+_list_decoder = msgspec.json.Decoder(list[IncomingEvent])
 _key_decoder = msgspec.json.Decoder(dict[str, object])
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 # The two upper bits of this digit are the variant, always 10; the lower two are kept.
@@ -125,6 +126,14 @@ def decode_event(raw: bytes | msgspec.Raw) -> IncomingEvent | Refusal:
         return refusal_of(problem, key=_readable_key(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return Refusal("invalid_json", f"The event is not readable JSON: {problem}.")
+
+
+def decode_events(raw: bytes) -> list[IncomingEvent] | None:
+    """Decode a JSON list at once when `decode_event` refuses none of its elements; else give None."""
+    try:
+        return _list_decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def parse_instant(text: str) -> datetime | None:

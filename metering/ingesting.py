@@ -9,19 +9,28 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 from msgspec.json import encode as encode_json
 
 from metering import catalog
 from metering.identity import new_uuid7
 from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event, event_id
 from metering.models import EventConflict
+from metering.plain_batches import plain_columns
 from metering.requirements import requirement_refusal
-from metering.storing import Content, Row, add_repeated, insert_batch, stored_contents
+from metering.storing import (
+    Columns,
+    Content,
+    Row,
+    add_repeated,
+    columns_of,
+    insert_columns,
+    stored_contents,
+)
 
 
 class ResultStatus(StrEnum):
@@ -102,13 +111,15 @@ class _Sorting:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that was checked and may be stored, once."""
+    """A batch that was checked and may be stored, once. `sorting` is None when every event of it is plain."""
 
-    keys: tuple[str | None, ...]
-    sorting: _Sorting
-    rows: list[Row]
+    events: Sequence[IncomingEvent | Refusal]
+    columns: Columns
+    sorting: _Sorting | None
+    unmatched: Sequence[Row]
     source: str
     received_at: datetime
+    bounds: TimeBounds
 
 
 def record_events(
@@ -123,40 +134,57 @@ def record_events(
     Refuses to run inside a transaction of the caller's: it would answer before the commit.
     """
     prepared = prepare_events(events, source=source, now=now, bounds=bounds)
-    with transaction.atomic(durable=True):
-        return store_prepared(prepared)
+    if connection.in_atomic_block:
+        with transaction.atomic(durable=True):
+            return store_prepared(prepared)
+    return store_prepared(prepared)
 
 
 def prepare_events(
     events: Sequence[IncomingEvent | Refusal], *, source: str, now: datetime, bounds: TimeBounds
 ) -> Prepared:
     """Check events and find the ids behind their codes. Outside a transaction: what it writes down is remembered."""
+    columns = plain_columns(events, source=source, now=now, bounds=bounds)
+    if columns is not None:
+        return Prepared(events, columns, None, (), source, now, bounds)
     sorting = _sort(events, source=source, now=now, bounds=bounds)
-    return Prepared(
-        tuple(event.key for event in events), sorting, _match(sorting, source=source, now=now), source, now
-    )
+    rows = _match(sorting, source=source, now=now)
+    unmatched = [row for row in rows if row.meter_code is not None]
+    return Prepared(events, columns_of(rows), sorting, unmatched, source, now, bounds)
 
 
 def store_prepared(prepared: Prepared) -> BatchResult:
-    """Store what was prepared, inside a transaction that has to commit before anybody is told."""
-    sorting, rows = prepared.sorting, prepared.rows
+    """Store what was prepared. Inside a transaction of the caller's it has to commit before anybody is told.
+
+    Outside one, the new events and their ledger row are one statement and so committed together. What became of keys
+    used before is written down after it: cut off between the two, nobody was told, and sending again tells it.
+    """
+    sorting = prepared.sorting
     batch = new_uuid7()
-    stored = insert_batch(
-        rows,
+    stored = insert_columns(
+        prepared.columns,
         batch=batch,
         source=prepared.source,
         received_at=prepared.received_at,
-        rejected=len(sorting.results),
+        rejected=0 if sorting is None else len(sorting.results),
     )
+    keys = tuple([event.key for event in prepared.events])
+    if sorting is None:
+        if stored is None:
+            return BatchResult(batch, keys, {})
+        sorting = _sort(
+            prepared.events, source=prepared.source, now=prepared.received_at, bounds=prepared.bounds
+        )
     if stored is not None:
-        sorting.again += [sorting.first[row.id] for row in rows if row.id not in stored]
-    for row in rows:
-        if row.meter_code is not None and (stored is None or row.id in stored):
+        sorting.again += [offer for offer in sorting.first.values() if offer.id not in stored]
+    for row in prepared.unmatched:
+        if stored is None or row.id in stored:
             offer = sorting.first[row.id]
             sorting.results[offer.place] = _unmatched_result(offer, row)
     if sorting.again:
-        _compare(sorting, batch=batch, source=prepared.source, now=prepared.received_at)
-    return BatchResult(batch, prepared.keys, sorting.results)
+        with transaction.atomic():
+            _compare(sorting, batch=batch, source=prepared.source, now=prepared.received_at)
+    return BatchResult(batch, keys, sorting.results)
 
 
 def _sort(
@@ -212,7 +240,7 @@ def _match(sorting: _Sorting, *, source: str, now: datetime) -> list[Row]:
                 customer_id=customer_id,
                 workload_id=workloads[event.workload] if event.workload is not None else None,
                 value=event.value,
-                occurred_at=offer.occurred_at.isoformat(),
+                occurred_at=offer.occurred_at.astimezone(UTC).isoformat(),
                 subject=subject,
                 dimensions=encode_json(event.dimensions).decode() if event.dimensions else None,
                 meter_code=None if matched else event.meter,

@@ -1,6 +1,7 @@
 """Writing events: one set-based statement per batch, with the batch's ledger row in the same statement.
 
-Column arrays travel as text literals: measured, they are the fastest way into `unnest` (docs/benchmarks.md).
+Column arrays travel as text literals, and the statement is prepared: then the server reads each literal once, as a
+parameter, and plans nothing. Both were measured (docs/storage.md).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import connection
+from psycopg import Cursor
 
 _INSERT = """
 WITH stored AS (
     INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, workload_id, value, occurred_at,
                                 received_at, subject, dimensions, meter_code, customer_code{columns})
-    SELECT id, %(source)s, key, %(batch)s, meter_id, customer_id, workload_id, value, occurred_at,
+    SELECT id, %(source)s, coalesce(key, id::text), %(batch)s, meter_id, customer_id, workload_id, value, occurred_at,
            %(received_at)s, subject, dimensions, meter_code, customer_code{columns}
     FROM unnest(%(ids)s::text::uuid[], %(keys)s::text::text[], %(meters)s::text::bigint[],
                 %(customers)s::text::bigint[], %(workloads)s::text::bigint[], %(values)s::text::numeric[],
@@ -34,10 +36,10 @@ WITH stored AS (
     INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, duplicates, conflicts,
                                      unmatched, rejected, first_occurred_at, last_occurred_at, has_signals)
     SELECT %(batch)s, 'received', %(source)s, %(received_at)s, count(*), count(*) FILTER (WHERE matched), 0, 0,
-           count(*) FILTER (WHERE NOT matched), %(rejected)s, min(occurred_at), max(occurred_at), {has_signals}
+           count(*) FILTER (WHERE NOT matched), %(rejected)s::int, min(occurred_at), max(occurred_at), {has_signals}
     FROM stored
 )
-SELECT CASE WHEN count(*) < %(offered)s THEN coalesce(array_agg(id), '{{}}') END FROM stored
+SELECT CASE WHEN count(*) < %(offered)s::int THEN coalesce(array_agg(id), '{{}}') END FROM stored
 """
 INSERT = _INSERT.format(columns="", arrays="", has_signals="false")
 # Reversals and confirmations are few: a batch that has one takes two columns more.
@@ -86,6 +88,29 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """The events of a batch ready to be stored, column by column in the order of their ids, as texts for the database.
+
+    In columns of numbers and times NULL stands for none, in the others None. An empty column holds nothing in any row;
+    without `keys` the key of each event is its id.
+    """
+
+    ids: Sequence[str]
+    meters: Sequence[str]
+    customers: Sequence[str]
+    occurred: Sequence[str]
+    keys: Sequence[str] = ()
+    workloads: Sequence[str] = ()
+    values: Sequence[str] = ()
+    subjects: Sequence[str | None] = ()
+    dimensions: Sequence[str | None] = ()
+    meter_codes: Sequence[str | None] = ()
+    customer_codes: Sequence[str | None] = ()
+    signals: Sequence[str | None] = ()
+    targets: Sequence[str | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What a stored event says, for comparison with what is offered under the same key."""
 
@@ -110,41 +135,76 @@ def insert_batch(
     received_at: datetime,
     rejected: int,
 ) -> set[str] | None:
-    """Store the rows whose key is new and the ledger row of the batch; give the ids stored, None when all were.
+    """Store the rows whose key is new and the ledger row of the batch; give the ids stored, None when all were."""
+    return insert_columns(
+        columns_of(rows), batch=batch, source=source, received_at=received_at, rejected=rejected
+    )
 
-    Rows are written in the order of their ids, so that batches sharing keys wait for each other and never deadlock.
-    """
+
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Give rows as columns, in the order of their ids."""
     ordered = sorted(rows, key=itemgetter(0))
     columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
-    (
-        ids, keys, meters, customers, workloads, values, occurred, subjects, dimensions, meter_codes,
-        customer_codes, signals, targets,
-    ) = columns  # fmt: skip
+    ids, keys, meters, customers, workloads, values, occurred, subjects, dimensions, *others = columns
+    return Columns(
+        ids=ids,
+        keys=keys,
+        meters=_numbers(meters),
+        customers=_numbers(customers),
+        workloads=_numbers(workloads),
+        values=_numbers(values),
+        occurred=occurred,
+        subjects=subjects,
+        dimensions=dimensions,
+        meter_codes=others[0],
+        customer_codes=others[1],
+        signals=others[2],
+        targets=others[3],
+    )
+
+
+def insert_columns(
+    columns: Columns, *, batch: uuid.UUID, source: str, received_at: datetime, rejected: int
+) -> set[str] | None:
+    """Store the events whose key is new and the ledger row of the batch, all or nothing also outside a transaction.
+
+    Gives the ids stored, None when all were. Rows are written in the order of their ids, so that batches sharing keys
+    wait for each other and never deadlock.
+    """
     parameters: dict[str, Any] = {
         "batch": batch,
         "source": source,
         "received_at": received_at,
-        "rejected": rejected,
-        "offered": len(rows),
-        "ids": "{" + ",".join(ids) + "}",
-        "keys": _texts(keys),
-        "meters": _numbers(meters),
-        "customers": _numbers(customers),
-        "workloads": _numbers(workloads),
-        "values": _numbers(values),
-        "occurred": _texts(occurred),
-        "subjects": _texts(subjects),
-        "dimensions": _texts(dimensions),
-        "meter_codes": _texts(meter_codes),
-        "customer_codes": _texts(customer_codes),
+        "rejected": str(rejected),
+        "offered": str(len(columns.ids)),
+        "ids": _plain_array(columns.ids),
+        "keys": _texts(columns.keys),
+        "meters": _plain_array(columns.meters),
+        "customers": _plain_array(columns.customers),
+        "workloads": _plain_array(columns.workloads),
+        "values": _plain_array(columns.values),
+        "occurred": _plain_array(columns.occurred),
+        "subjects": _texts(columns.subjects),
+        "dimensions": _texts(columns.dimensions),
+        "meter_codes": _texts(columns.meter_codes),
+        "customer_codes": _texts(columns.customer_codes),
     }
-    with_signals = any(signals)
-    if with_signals:
-        parameters |= {"signals": _texts(signals), "targets": _texts(targets)}
+    statement = INSERT
+    if any(columns.signals):
+        statement = INSERT_WITH_SIGNALS
+        parameters |= {"signals": _texts(columns.signals), "targets": _texts(columns.targets)}
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_WITH_SIGNALS if with_signals else INSERT, parameters)
-        stored = cursor.fetchone()[0]
+        stored = _execute_prepared(cursor, statement, parameters)
     return None if stored is None else {each.hex for each in stored}
+
+
+def _execute_prepared(cursor: Any, statement: str, parameters: dict[str, Any]) -> list[uuid.UUID] | None:
+    """Run a statement with parameters bound by the server, which Django's own cursor merges into the text."""
+    with connection.wrap_database_errors, Cursor(cursor.connection) as prepared:
+        row = prepared.execute(statement, parameters, prepare=True).fetchone()
+    assert row is not None  # it counts
+    stored: list[uuid.UUID] | None = row[0]
+    return stored
 
 
 def stored_contents(ids: Sequence[str]) -> dict[str, Content]:
@@ -176,22 +236,24 @@ def add_repeated(batch: uuid.UUID, *, duplicates: int, conflicts: int, rejected:
         cursor.execute(ADD_REPEATED, [duplicates, conflicts, rejected, batch])
 
 
-def _numbers(items: Sequence[object]) -> str:
-    return "{" + ",".join(["NULL" if item is None else str(item) for item in items]) + "}"
+def _numbers(items: Sequence[object]) -> list[str]:
+    return ["NULL" if item is None else str(item) for item in items]
+
+
+def _plain_array(items: Sequence[str]) -> str:
+    """Write an array literal of texts that need no quotes."""
+    return "{" + ",".join(items) + "}"
 
 
 def _texts(items: Sequence[str | None]) -> str:
     """Write an array literal; most columns need no escape, and many hold nothing at all."""
     present = [item for item in items if item is not None]
     if not present:
-        return "{" + ",".join(["NULL"] * len(items)) + "}"
-    together = "".join(present)
+        return "{}"
+    together = "\x00".join(present)  # no text that is stored holds NUL
     if "\\" in together or '"' in together:
-        quoted = [
-            "NULL" if item is None else '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            for item in items
-        ]
-        return "{" + ",".join(quoted) + "}"
+        together = together.replace("\\", "\\\\").replace('"', '\\"')
     if len(present) == len(items):
-        return '{"' + '","'.join(present) + '"}'
-    return "{" + ",".join(["NULL" if item is None else f'"{item}"' for item in items]) + "}"
+        return '{"' + together.replace("\x00", '","') + '"}'
+    escaped = iter(together.split("\x00"))
+    return "{" + ",".join(["NULL" if item is None else f'"{next(escaped)}"' for item in items]) + "}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 
 class PortalCookiesMiddleware:
@@ -16,7 +17,7 @@ class PortalCookiesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        root = reverse("portal:home")
+        root = _root(get_script_prefix())
         if not request.path.startswith(root):
             return self.get_response(request)
         names = (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME)
@@ -32,6 +33,12 @@ class PortalCookiesMiddleware:
                 response.cookies[renamed].update(cookie)
                 response.cookies[renamed]["path"] = root
         return response
+
+
+@cache
+def _root(prefix: str) -> str:
+    """Give the portal's address below a prefix; worked out once, for every request passes here."""
+    return reverse("portal:home")
 
 
 def _portal_name(name: str) -> str:

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from customers.api.bodies import TooLarge, read_body
 from customers.api.parsing import is_storable
-from metering.incoming import MAX_KEY, IncomingEvent, Refusal, decode_event
+from metering.incoming import MAX_KEY, IncomingEvent, Refusal, decode_event, decode_events
 from metering.sources import SentEvent
 
 EXPECTED = "Send one event, which is an object, or a list of events."
@@ -65,7 +65,13 @@ def read_batch(request: Request) -> Batch:
 
     An event that is wrong by itself becomes a `Refusal` in its place and leaves the others alone.
     """
-    found = read_objects(request, expected=EXPECTED)
+    body = _text_of(request, expected=EXPECTED)
+    # No more than so many can become events: a list of tiny elements fails at the first.
+    if body.startswith(b"[") and body.count(b'"occurred_at"') <= settings.EVENT_BATCH_MAX:
+        events = decode_events(body)
+        if events is not None and len(events) <= settings.EVENT_BATCH_MAX:
+            return Batch([*events], single=False)
+    found = _objects(body, expected=EXPECTED)
     if isinstance(found, bytes):
         return Batch([_with_header_key(decode_event(found), request)], single=True)
     return Batch([decode_event(raw) for raw in found], single=False)
@@ -73,11 +79,19 @@ def read_batch(request: Request) -> Batch:
 
 def read_objects(request: Request, *, expected: str) -> bytes | Sequence[msgspec.Raw | bytes]:
     """Give the text of one JSON object, or the texts of the elements of a list. Raises ParseError or TooLarge."""
+    return _objects(_text_of(request, expected=expected), expected=expected)
+
+
+def _text_of(request: Request, *, expected: str) -> bytes:
     body = read_body(request).removeprefix(codecs.BOM_UTF8).strip(b" \t\r\n")
     if not body:
         raise ParseError(f"The body is empty. {expected}")
     if not _is_utf8(body):
         raise ParseError("The body is not UTF-8 text. Send JSON in UTF-8.")
+    return body
+
+
+def _objects(body: bytes, *, expected: str) -> bytes | Sequence[msgspec.Raw | bytes]:
     try:
         if body.startswith(b"["):
             return _elements(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -111,9 +112,14 @@ def _batch(request: Request) -> Batch:
 
 def batch_body(result: BatchResult | SentResults) -> BatchBody:
     """Give the answer for a batch: every result of a small one, only what was not accepted of a large one."""
-    counts, results = result.counts, result.results
-    if len(results) > LIST_ALL_UP_TO:
-        results = [each for each in results if each.status is not ResultStatus.ACCEPTED]
+    counts = result.counts
+    results: Iterable[EventResult]
+    if counts.total() <= LIST_ALL_UP_TO:
+        results = result.results
+    elif isinstance(result, BatchResult):
+        results = [result.exceptions[place] for place in sorted(result.exceptions)]
+    else:
+        results = [each for each in result.results if each.status is not ResultStatus.ACCEPTED]
     return BatchBody(
         accepted=counts[ResultStatus.ACCEPTED],
         duplicates=counts[ResultStatus.DUPLICATE],

@@ -1,12 +1,16 @@
-"""One month of events for the benchmarks, made by the database itself and kept between runs.
+"""Months of events for the benchmarks, made by the database itself and kept between runs.
 
-1,000 customers, 5 meters, BENCH_EVENTS events (10 million unless set) in October 2026, in batches of 1,000, in the
-order of time as they would arrive. A fifth of the customers live in New York, the others in UTC.
+Each has 5 meters and BENCH_EVENTS events (10 million unless set) in October 2026, in batches of 1,000, in the order of
+time as they would arrive. A fifth of the customers live in New York, the others in UTC. They lie in databases of their
+own, so that each can be measured while the others stay as they are.
+
+    DATA_DIR=.data-bench python -m tests.benchmarks    makes all of them beforehand
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import connection, transaction
@@ -16,7 +20,27 @@ from metering.models import Meter
 EVENTS = int(os.environ.get("BENCH_EVENTS", "10000000"))
 CUSTOMERS = 1_000
 BATCH = 1_000
+FEW = min(EVENTS, 100_000)
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One month. `ordered` keys are UUIDs in the order of time, others are random ones."""
+
+    name: str
+    events: int
+    customers: int
+    ordered: bool
+
+
+MONTH = Dataset("month", EVENTS, CUSTOMERS, ordered=True)
+# Ten thousand customers to close, and what ten million random keys mean for new ones.
+WIDE = Dataset("wide", EVENTS, 10 * CUSTOMERS, ordered=False)
+SMALL = Dataset("small", FEW, CUSTOMERS, ordered=False)
+SMALL_ORDERED = Dataset("small_ordered", FEW, CUSTOMERS, ordered=True)
+DATASETS = (MONTH, WIDE, SMALL, SMALL_ORDERED)
+
 METERS = {
     "tickets_resolved": "count",
     "api_calls": "count",
@@ -38,7 +62,7 @@ SELECT md5('batch-' || b)::uuid, 'received', 'bench', %(start)s + %(step)s * %(s
        0, 0, 0, 0, %(start)s + %(step)s * %(size)s * b, %(start)s + %(step)s * (%(size)s * (b + 1) - 1), b + 1
 FROM generate_series(0, %(batches)s - 1) b
 """
-# Keys are UUIDs in the order of time. Customer and meter are spread evenly and without a pattern.
+# Customer and meter are spread evenly and without a pattern.
 MAKE_EVENTS = """
 INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, value, occurred_at, received_at, subject,
                             dimensions)
@@ -46,7 +70,10 @@ SELECT id, 'bench', id::text, batch_id, meter_id, %(first_customer)s + customer,
        occurred_at, received_at, CASE WHEN nth = 0 THEN 'ticket-' || n END,
        CASE WHEN nth = 3 THEN jsonb_build_object('model', substr('abc', amount %% 3 + 1, 1)) END
 FROM (
-    SELECT n, (lpad(to_hex(n), 12, '0') || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid AS id,
+    SELECT n, CASE WHEN %(ordered)s
+                     THEN lpad(to_hex(n), 12, '0') || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15)
+                     ELSE substr(hash, 1, 12) || '4' || substr(hash, 13, 3) || '8' || substr(hash, 16, 15)
+                END::uuid AS id,
            md5('batch-' || n / %(size)s)::uuid AS batch_id, ('x' || substr(hash, 20, 6))::bit(24)::int %% 5 AS nth,
            ('x' || substr(hash, 26, 6))::bit(24)::int %% %(customers)s AS customer,
            ('x' || substr(hash, 9, 4))::bit(16)::int %% 1000 AS amount, %(start)s + %(step)s * n AS occurred_at,
@@ -56,21 +83,21 @@ FROM (
 """
 
 
-def make_dataset() -> None:
-    """Make the month unless it is there already."""
+def make_dataset(dataset: Dataset) -> bool:
+    """Make the month in the database connected to, unless it is there already; say whether it was made now."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT last_position FROM metering_eventledger")
         found = cursor.fetchone()
         if found is not None:
-            if found[0] * BATCH != EVENTS:
+            if found[0] * BATCH != dataset.events:
                 raise RuntimeError(
-                    f"The benchmark database holds {found[0] * BATCH:,} events, not {EVENTS:,}. "
-                    "Delete its folder, or set BENCH_EVENTS to that number."
+                    f"The benchmark database “{dataset.name}” holds {found[0] * BATCH:,} events, not "
+                    f"{dataset.events:,}. Delete its folder, or set BENCH_EVENTS to that number."
                 )
-            return
-    print(f"\nMaking {EVENTS:,} events once ...", flush=True)
+            return False
+    print(f"\nMaking {dataset.events:,} events of “{dataset.name}” once ...", flush=True)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(MAKE_CUSTOMERS, [CUSTOMERS])
+        cursor.execute(MAKE_CUSTOMERS, [dataset.customers])
         cursor.execute("SELECT min(id) FROM customers_customer")
         first_customer = cursor.fetchone()[0]
         meters = [
@@ -81,16 +108,19 @@ def make_dataset() -> None:
         ]
         shape = {
             "start": START,
-            "step": (END - START) / EVENTS,
+            "step": (END - START) / dataset.events,
             "size": BATCH,
-            "batches": EVENTS // BATCH,
-            "customers": CUSTOMERS,
+            "batches": dataset.events // BATCH,
+            "customers": dataset.customers,
             "first_customer": first_customer,
             "meters": meters,
+            "ordered": dataset.ordered,
         }
         cursor.execute(MAKE_BATCHES, shape)
         part = 1_000_000
-        for first in range(0, EVENTS, part):
-            cursor.execute(MAKE_EVENTS, shape | {"first": first, "last": min(first + part, EVENTS) - 1})
-            print(f"  {min(first + part, EVENTS):,}", flush=True)
-        cursor.execute("INSERT INTO metering_eventledger VALUES (true, %s)", [EVENTS // BATCH])
+        for first in range(0, dataset.events, part):
+            last = min(first + part, dataset.events) - 1
+            cursor.execute(MAKE_EVENTS, shape | {"first": first, "last": last})
+            print(f"  {last + 1:,}", flush=True)
+        cursor.execute("INSERT INTO metering_eventledger VALUES (true, %s)", [dataset.events // BATCH])
+    return True
