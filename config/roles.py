@@ -17,6 +17,7 @@ LOOK = (
     "billing.view_closerun",
     "billing.view_invoice",
     "billing.view_invoiceline",
+    "billing.view_outcome",
     "billing.view_parkedcustomer",
     "billing.view_plan",
     "billing.view_rate",

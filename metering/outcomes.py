@@ -9,7 +9,7 @@ counts once; without evidence by then an outcome never counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from metering.meter_types import OncePerSubject, Signal
+
+# What names the billing period that an instant of a customer lies in.
+PeriodOf = Callable[[int, datetime], object]
 
 
 class OutcomeState(StrEnum):
@@ -95,12 +98,13 @@ def settle(
     window: timedelta,
     replaced: Mapping[UUID, UUID] | None = None,
     worked_at: Mapping[tuple[int, str], datetime] | None = None,
-    within: tuple[datetime, datetime] | None = None,
+    period_of: PeriodOf | None = None,
 ) -> list[Settlement]:
     """Settle the outcomes among `facts`, in the order of their times; signals are among the facts.
 
     `replaced` leads from an amended event to the one in its place; `worked_at` gives the first activity of each
-    customer and subject, None where no evidence is asked for. `within` is the period in which a subject counts once.
+    customer and subject, None where no evidence is asked for. `period_of` names the period in which a subject counts
+    once, where it does not count once for ever.
     """
     signals = [fact for fact in facts if fact.signal is not None]
     outcomes = sorted(
@@ -121,22 +125,21 @@ def settle(
         settled.append(
             Settlement(fact, settles_at, confirmed_by, _first(about, Signal.REVERSES), proven, None)
         )
-    return settled if once is OncePerSubject.NEVER else _once_each(settled, within=within)
+    return settled if once is OncePerSubject.NEVER else _once_each(settled, period_of=period_of)
 
 
-def _once_each(
-    settled: Collection[Settlement], *, within: tuple[datetime, datetime] | None
-) -> list[Settlement]:
-    first: dict[tuple[int, str | None], OutcomeFact] = {}
+def _once_each(settled: Collection[Settlement], *, period_of: PeriodOf | None) -> list[Settlement]:
+    first: dict[tuple[int, str | None, object], OutcomeFact] = {}
     repeats: dict[UUID, OutcomeFact] = {}
     for each in sorted(settled, key=lambda s: (s.settles_at, s.fact.occurred_at, s.fact.id)):
-        if not each.counts or (within is not None and not within[0] <= each.settles_at < within[1]):
+        if not each.counts:
             continue
-        subject = (each.fact.customer_id, each.fact.subject)
-        if subject in first:
-            repeats[each.fact.id] = first[subject]
+        customer, subject = each.fact.customer_id, each.fact.subject
+        key = (customer, subject, period_of(customer, each.settles_at) if period_of else None)
+        if key in first:
+            repeats[each.fact.id] = first[key]
         else:
-            first[subject] = each.fact
+            first[key] = each.fact
     return [replace(each, repeats=repeats.get(each.fact.id)) for each in settled]
 
 

@@ -8,6 +8,7 @@ from rest_framework.routers import SimpleRouter
 from billing.api.cost_rates import CostRateViewSet
 from billing.api.costs import CostsView, MarginsView
 from billing.api.invoices import InvoiceViewSet
+from billing.api.outcomes import OutcomesView
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
@@ -24,6 +25,7 @@ urlpatterns = [
     path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),
     path("costs/", CostsView.as_view(), name="costs"),
     path("margins/", MarginsView.as_view(), name="margins"),
+    path("outcomes/", OutcomesView.as_view(), name="outcomes"),
     path("reconciliation/", ReconciliationView.as_view(), name="reconciliation"),
     path("plans/<str:code>/compare/", PlanCompareView.as_view(), name="plan-compare"),
     path("plans/<str:code>/move/", PlanMoveView.as_view(), name="plan-move"),

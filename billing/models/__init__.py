@@ -12,6 +12,7 @@ from billing.models.invoices import (
     InvoiceStatus,
     LineKind,
 )
+from billing.models.outcomes import Outcome
 from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
 from billing.models.reconciliations import ReconciliationRun
 from billing.models.reviews import CloseReview, FindingKind, PortalTotal
@@ -39,6 +40,7 @@ __all__ = [
     "LineKind",
     "LineSettlement",
     "MeterCoverage",
+    "Outcome",
     "ParkedCustomer",
     "Plan",
     "PlanExample",

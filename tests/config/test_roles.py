@@ -74,6 +74,7 @@ def pages() -> dict[str, str]:
         "billing_plan_rate": (draft.pk, rate.pk), "billing_plan_rate_add": (draft.pk,),
         "billing_plan_rate_remove": (draft.pk, rate.pk), "billing_plan_version": (plan.pk,),
         "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
+        "billing_outcome_changelist": (),
         "billing_reconciliationrun_changelist": (),
         "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
         "customers_apikey_revoke": (key.prefix,),
@@ -107,7 +108,7 @@ ONLY_SHOWS = {
     "billing_closereview_export", "billing_parkedcustomer_changelist",
     "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
-    "billing_plan_what_if", "billing_reconciliationrun_changelist",
+    "billing_outcome_changelist", "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
     "customers_customer_preview",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
@@ -123,7 +124,8 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
     )
     tested_apart = {
         "auth_user_change", "auth_user_password_change", "billing_closerun_add", "billing_invoice_add",
-        "billing_invoice_events_csv", "billing_parkedcustomer_add", "billing_plan_rate_preview",
+        "billing_invoice_events_csv", "billing_outcome_subject", "billing_parkedcustomer_add",
+        "billing_plan_rate_preview",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
         "metering_eventconflict_add",
     }  # fmt: skip
@@ -194,7 +196,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         item for group in reader.get(pages["index"]).context["sidebar_navigation"] for item in group["items"]
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
-        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Workloads",
+        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Workloads",
         "Closes", "Unusual invoices", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Staff users", "Groups",
     ]  # fmt: skip

@@ -111,12 +111,16 @@ def test_counted_outcomes_depend_on_times_alone(
                 once=once,
                 window=timedelta(hours=hours),
                 worked_at=worked if with_evidence else None,
-                within=span if once is OncePerSubject.PERIOD else None,
+                period_of=_span_of if once is OncePerSubject.PERIOD else None,
             )
             if each.counts and span[0] <= each.settles_at < span[1]
         }
     # What came later changes nothing of what was counted up to the watermark.
     assert _counted(meter, customer, as_of=watermark) == before
+
+
+def _span_of(customer_id: int, at: datetime) -> int:
+    return (at - START) // timedelta(hours=48)
 
 
 def _counted(meter: Any, customer: Any, *, as_of: int | None) -> list[set[UUID]]:

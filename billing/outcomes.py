@@ -1,0 +1,85 @@
+"""Outcomes as billing sees them: the period in which a subject counts once, and the invoice that billed each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from billing.models import BILLED, InvoiceLine, LineKind, MeterCoverage, Subscription
+from billing.subscribing import whole_period
+from metering.models import Event
+from metering.outcomes import OutcomeState
+from metering.periods import Period, local_day, month_period
+from metering.settling import PAGE, OutcomePage, StoredOutcome, outcome_page, settle_events
+
+
+def outcomes_of(
+    events: QuerySet[Event],
+    *,
+    now: datetime,
+    state: OutcomeState | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = PAGE,
+) -> OutcomePage:
+    """Give a page of outcomes with their states, the latest first. See metering.settling."""
+    return outcome_page(
+        events, now=now, period_of=_LazyPeriods().period_of, state=state, after=after, limit=limit
+    )
+
+
+def settle_outcomes(events: Sequence[Event], *, now: datetime) -> list[StoredOutcome]:
+    """Give the state of stored outcomes, in their order."""
+    return settle_events(events, now=now, period_of=_LazyPeriods().period_of)
+
+
+def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
+    """Give the number of the invoice whose period each outcome settled in, where it was issued. One query."""
+    if not outcomes:
+        return {}
+    days = [each.settlement.settles_at.date() for each in outcomes]
+    lines = InvoiceLine.objects.filter(
+        kind=LineKind.USAGE,
+        invoice__status__in=BILLED,
+        invoice__customer__in={each.event.customer_id for each in outcomes},
+        meter__in={each.event.meter_id for each in outcomes},
+        period_end__gte=min(days),
+        period_start__lte=max(days),
+    )
+    spans: dict[tuple[int, int | None], list[tuple[Period, str]]] = {}
+    for customer, meter, first, last, zone, number in lines.values_list(
+        "invoice__customer_id", "meter_id", "period_start", "period_end", "invoice__zone", "invoice__number"
+    ):
+        spans.setdefault((customer, meter), []).append((Period(first, last, zone), str(number)))
+    found = {}
+    for each in outcomes:
+        assert each.event.customer_id is not None  # what waits for its customer is no outcome yet
+        for period, number in spans.get((each.event.customer_id, each.event.meter_id), []):
+            if each.state == OutcomeState.SETTLED and period.start <= each.settlement.settles_at < period.end:
+                found[each.event.pk] = number
+    return found
+
+
+class _LazyPeriods:
+    """The billing periods of customers, read when a meter counts a subject once in each."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[tuple[int, int], list[Subscription]] = {}
+
+    def period_of(self, meter_id: int, customer_id: int, at: datetime) -> object:
+        """Name the billing period; the calendar month in UTC where no plan prices the meter then."""
+        key = (meter_id, customer_id)
+        if key not in self._subscriptions:
+            rows = MeterCoverage.objects.filter(meter=meter_id, customer=customer_id)
+            self._subscriptions[key] = [
+                row.subscription
+                for row in rows.select_related("subscription__plan", "subscription__customer")
+            ]
+        for subscription in self._subscriptions[key]:
+            day = local_day(at, subscription.timezone)
+            if subscription.start_on <= day and (subscription.end_on is None or day < subscription.end_on):
+                return subscription.pk, whole_period(subscription, day).start_on
+        day = local_day(at, "UTC")
+        return month_period(day.year, day.month, "UTC").start_on
