@@ -12,10 +12,19 @@ from django.db import transaction
 
 from billing.errors import PlanFrozen, PlanNotReady
 from billing.examples import read_examples, work_examples
-from billing.models import Plan, PlanExample, PlanStatus, Rate
-from billing.rating import Finding, TermsError, UsageRate, boundary_findings, in_currency, parse_rate
+from billing.models import CostRate, Plan, PlanExample, PlanStatus, Rate
+from billing.rating import (
+    Finding,
+    TermsError,
+    UsageRate,
+    boundary_findings,
+    cost_findings,
+    in_currency,
+    parse_rate,
+)
 from billing.summaries import rate_name
 from billing.terms import parse_labelled, rate_row, read_rates, undeclared_dimensions
+from billing.unit_costs import current_rates, unit_costs
 from metering.models import Meter, MeterStatus
 
 __all__ = ["parse_labelled", "rate_row", "read_rates", "undeclared_dimensions"]
@@ -141,7 +150,7 @@ def activate_plan(plan: Plan, *, now: datetime, accept: Collection[str] = ()) ->
                 for each in failed
             }
             raise PlanNotReady(next(iter(sentences.values())), fields=sentences)
-        _refuse_findings(plan, accept)
+        _refuse_findings(plan, accept, now=now)
         for earlier in Plan.objects.select_for_update().filter(code=plan.code, status=PlanStatus.ACTIVE):
             earlier.status = PlanStatus.DEPRECATED
             earlier.save(update_fields=["status"])
@@ -151,24 +160,38 @@ def activate_plan(plan: Plan, *, now: datetime, accept: Collection[str] = ()) ->
     return plan
 
 
-def plan_findings(plan: Plan) -> list[PlanFinding]:
-    """Look at every rate of a plan at its boundaries. Rates that cannot be read have none.
+def plan_findings(
+    plan: Plan, *, now: datetime, cost_rates: Sequence[CostRate] | None = None, measured: bool = False
+) -> list[PlanFinding]:
+    """Look at every rate of a plan at its boundaries, and at what its units cost. Rates that cannot be read have none.
 
-    Whether a price covers its cost is not looked at here: there are no cost rates in this module yet.
+    `cost_rates` are those that hold now, looked up when not given. `measured` also looks at what the last full month
+    cost with all the work behind its results, which reads the month.
     """
     found = []
-    for position, rate in enumerate(plan.rates.all()):
+    rates = list(plan.rates.all())
+    costs = current_rates(now) if cost_rates is None else cost_rates
+    meters = [rate.meter for rate in rates if rate.meter is not None]
+    known = unit_costs(meters, currency=plan.currency, now=now, rates=costs, measured=measured)
+    for position, rate in enumerate(rates):
         try:
-            findings = boundary_findings(parse_rate(rate.terms), plan.currency)
+            terms = parse_rate(rate.terms)
+            findings = boundary_findings(terms, plan.currency)
+            if isinstance(terms, UsageRate) and rate.meter_id is not None:
+                if plan.custom_unit_value is not None:
+                    terms = in_currency(terms, plan.custom_unit_value)
+                findings += cost_findings(terms, plan.currency, known[rate.meter_id].of)
         except TermsError:
             continue
         found += [PlanFinding(rate, position, each) for each in findings]
     return found
 
 
-def _refuse_findings(plan: Plan, accept: Collection[str]) -> None:
+def _refuse_findings(plan: Plan, accept: Collection[str], *, now: datetime) -> None:
     blocking = [
-        each for each in plan_findings(plan) if each.finding.blocks and each.finding.code not in accept
+        each
+        for each in plan_findings(plan, now=now, measured=True)
+        if each.finding.blocks and each.finding.code not in accept
     ]
     if not blocking:
         return

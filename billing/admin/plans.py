@@ -203,7 +203,7 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
         return self.page(
             request, "admin/billing/plan/activate.html", title=f"Activate {plan}?", plan=plan,
             problems=readiness_problems(plan), replaced=replaced, staying=staying, terms=term_sentences(plan),
-            examples=work_examples(plan), findings=plan_findings(plan),
+            examples=work_examples(plan), findings=plan_findings(plan, now=timezone.now(), measured=True),
             rates=[(rate_name(rate), rate_sentence(rate, plan)) for rate in plan.rates.select_related("meter")],
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -20,6 +21,7 @@ from billing.rating import currency_digits
 from billing.rating.decimals import exact_decimal
 from billing.rating.errors import UnknownCurrency
 from billing.summaries import summary
+from billing.unit_costs import current_rates
 from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
 from customers.models import Customer
@@ -185,6 +187,10 @@ class PlanSerializer(StrictSerializer):
         return [worked_body(each, plan.currency) for each in work_examples(plan)]
 
     def get_findings(self, plan: Plan) -> list[dict[str, Any]]:
+        now = timezone.now()
+        context: Any = self.context
+        if "cost_rates" not in context:  # the same for all plans of an answer
+            context["cost_rates"] = current_rates(now)
         return [
             {
                 "code": each.finding.code,
@@ -192,7 +198,7 @@ class PlanSerializer(StrictSerializer):
                 "message": each.message,
                 "blocks": each.finding.blocks,
             }
-            for each in plan_findings(plan)
+            for each in plan_findings(plan, now=now, cost_rates=context["cost_rates"])
         ]
 
     def get_summary(self, plan: Plan) -> list[str]:

@@ -4,7 +4,7 @@
 and `round_amount` rounds it once, for an invoice line.
 """
 
-from billing.rating.boundaries import Finding, boundary_findings
+from billing.rating.boundaries import Finding, boundary_findings, cost_findings
 from billing.rating.commitments import PlanTerms
 from billing.rating.custom_units import in_currency
 from billing.rating.describing import describe
@@ -33,6 +33,7 @@ __all__ = [
     "Usage",
     "UsageRate",
     "boundary_findings",
+    "cost_findings",
     "currency_digits",
     "describe",
     "in_currency",

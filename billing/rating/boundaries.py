@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 from billing.rating.describing import money_writer
-from billing.rating.exact import exactly
+from billing.rating.exact import EXACT, exactly
 from billing.rating.parsing import AnyRate
 from billing.rating.percentages import Percentage
 from billing.rating.prices import Dynamic, Graduated, Package, PerUnit, Stairstep, Tier, Volume
@@ -54,6 +55,52 @@ def boundary_findings(terms: AnyRate, currency: str) -> list[Finding]:
         sentence = "There is no row for everything else. Usage with another value cannot be invoiced."
         findings.append(Finding("catch_all_missing", "rows", sentence, blocks=False))
     return findings
+
+
+@exactly
+def cost_findings(
+    terms: UsageRate, currency: str, cost_of: Callable[[Mapping[str, str]], Fraction | None]
+) -> list[Finding]:
+    """Look for prices of a unit that lie below what it costs. `cost_of` gives the known cost of dimension values.
+
+    Models that price amounts or whole steps have no price of a unit, and a tier that only has a flat fee has none.
+    """
+    write = money_writer(currency)
+    parts: list[tuple[str, AnyPrice, Mapping[str, str]]] = [
+        (f"rows.{index}.", row.price, row.match) for index, row in enumerate(terms.rows)
+    ]
+    if not parts and terms.price is not None:
+        parts = [("", terms.price, {})]
+    findings = []
+    for at, price, match in parts:
+        cost = cost_of(match)
+        if cost is None:
+            continue
+        for path, name, amount in _unit_prices(price):
+            if cost > amount:
+                sentence = (
+                    f"{name}{write(_shown(amount))} is below what one unit costs you, {write(_shown(cost))}."
+                )
+                findings.append(Finding("cost_above_price", f"{at}{path}", sentence, blocks=True))
+    return findings
+
+
+def _unit_prices(price: AnyPrice) -> Iterator[tuple[str, str, Fraction]]:
+    match price:
+        case PerUnit():
+            yield "unit_amount", "The unit price of ", Fraction(price.unit_price)
+        case Package():
+            each = Fraction(price.package_amount) / Fraction(price.package_size)
+            yield "package_amount", "The price of each unit in a full package, ", each
+        case Graduated() | Volume() if not any(tier.percent is not None for tier in price.tiers):
+            for index, tier in enumerate(price.tiers):
+                if tier.unit_price or not tier.flat_amount:
+                    yield f"tiers.{index}", f"Tier {index + 1}: the unit price of ", Fraction(tier.unit_price)
+
+
+def _shown(amount: Fraction) -> Decimal:
+    """Give an amount as people read it, rounded to six decimals where it has more."""
+    return Decimal(round(amount * 10**6)).scaleb(-6).normalize(EXACT)
 
 
 def _of_price(price: AnyPrice, at: str, write: Money) -> Iterator[Finding]:
