@@ -12,6 +12,7 @@ from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey
 
 from customers.codes import validate_code
+from customers.countries import validate_country
 from customers.history import HistoricalRecords
 
 
@@ -29,6 +30,14 @@ def validate_currency(code: str) -> None:
     """Refuse what is not a currency code; which currencies can be billed is decided in billing."""
     if len(code) != 3 or not code.isascii() or not code.isupper() or not code.isalpha():
         raise ValidationError("Use a three-letter currency code such as USD.", code="unknown_currency")
+
+
+class TaxTreatment(models.TextChoices):
+    """How a customer's invoices are taxed."""
+
+    STANDARD = "standard", "By country and tax ID"
+    EXEMPT = "exempt", "Exempt"
+    REVERSE_CHARGE = "reverse_charge", "Reverse charge"
 
 
 class Customer(models.Model):
@@ -56,7 +65,29 @@ class Customer(models.Model):
         help_text="Invoices are in this currency.",
     )
     address = models.TextField(blank=True, help_text="Printed on invoices, line by line.")
+    country = models.CharField(
+        max_length=2,
+        blank=True,
+        validators=[validate_country],
+        help_text="Two letters. It decides which tax is charged.",
+    )
+    region = models.CharField(
+        max_length=10,
+        blank=True,
+        help_text="State or province where its tax differs, as a short code: CA, QC.",
+    )
     tax_id = models.CharField("tax ID", max_length=64, blank=True, help_text="For example a VAT number.")
+    tax_treatment = models.CharField(
+        "tax",
+        max_length=16,
+        choices=TaxTreatment.choices,
+        default=TaxTreatment.STANDARD,
+        help_text="By country and tax ID: the rate of the country; reverse charge for a business in another EU "
+        "country with a valid VAT number.",
+    )
+    tax_exempt_reason = models.CharField(
+        max_length=200, blank=True, help_text="Printed on invoices of an exempt customer."
+    )
     traits = models.JSONField(
         default=dict,
         blank=True,
@@ -73,6 +104,18 @@ class Customer(models.Model):
             models.CheckConstraint(
                 condition=models.Q(currency__regex=r"^[A-Z]{3}$"),
                 name="customer_currency_iso",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(country="") | models.Q(country__regex=r"^[A-Z]{2}$"),
+                name="customer_country_iso",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tax_treatment__in=TaxTreatment.values),
+                name="customer_tax_treatment_known",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(tax_treatment="exempt", tax_exempt_reason=""),
+                name="customer_exempt_with_reason",
             ),
         ]
 
