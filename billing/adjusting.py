@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from django.db import connection, transaction
 from django.db.models import Max, Q, QuerySet
@@ -30,7 +31,7 @@ from billing.models import (
 )
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
-from billing.rating.money import currency_digits
+from billing.rating.money import currency_digits, round_fraction
 from billing.settling import reopen_voided
 from metering.aggregation import Span
 from metering.changes import UsageChange, usage_changes
@@ -77,12 +78,16 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What one changed line comes to now. `difference` is in major units, rounded as its line was."""
+    """What one changed line comes to now. `difference` is in major units, rounded as its line was.
+
+    `amount` is after `discount`: what coupons took off the line goes with it, in proportion.
+    """
 
     line: InvoiceLine
     settled: Settled
     quantity: Decimal
     amount: Decimal
+    discount: Decimal = ZERO
 
     @property
     def difference(self) -> Decimal:
@@ -229,10 +234,10 @@ def adjustment_line(adjustment: Adjustment, *, n: int) -> DraftLine:
     line, settled = adjustment.line, adjustment.settled
     invoice = line.invoice
     period = Period(line.period_start, line.period_end, invoice.zone)
-    steps = (
-        Step("Measured now", "now", adjustment.quantity, None, adjustment.amount),
-        Step("Billed before", "before", settled.quantity, None, -settled.amount),
-    )
+    measured = Step("Measured now", "now", adjustment.quantity, None, adjustment.amount + adjustment.discount)
+    discounted = Step("Discount of the line", "discount", None, None, -adjustment.discount)
+    before = Step("Billed before", "before", settled.quantity, None, -settled.amount)
+    steps = (measured, discounted, before) if adjustment.discount else (measured, before)
     return DraftLine(
         n=n,
         kind=LineKind.ADJUSTMENT,
@@ -249,6 +254,7 @@ def adjustment_line(adjustment: Adjustment, *, n: int) -> DraftLine:
         period=period,
         adjusts_id=line.pk,
         adjustment_n=settled.next_n,
+        tax_category=line.tax_category,
     )
 
 
@@ -285,7 +291,9 @@ def _settled(lines: Sequence[InvoiceLine], *, without_drafts: Collection[int]) -
     """Give what stands of each line so far; of a line whose invoice is void, what adjusted it is all that does."""
     void = {line.pk for line in lines if line.invoice.status == InvoiceStatus.VOID}
     sums = {
-        line.pk: Settled(ZERO, ZERO, 1) if line.pk in void else Settled(line.quantity, line.amount, 1)
+        line.pk: Settled(ZERO, ZERO, 1)
+        if line.pk in void
+        else Settled(line.quantity, line.amount - line.discount, 1)
         for line in lines
     }
     earlier = InvoiceLine.objects.filter(adjusts__in=lines).exclude(invoice__in=without_drafts)
@@ -333,8 +341,17 @@ def _adjustment(line: InvoiceLine, settled: Settled, terms: UsageRate, measured:
     if line.invoice.status == InvoiceStatus.VOID:
         return Adjustment(line, settled, ZERO, ZERO)
     rated = rate_measure(terms, measured)
-    amount = round_amount(rated.amount, currency_digits(line.invoice.currency))
-    return Adjustment(line, settled, measured.quantity, amount)
+    digits = currency_digits(line.invoice.currency)
+    amount = round_amount(rated.amount, digits)
+    discount = _discount_share(line, amount, digits=digits)
+    return Adjustment(line, settled, measured.quantity, amount - discount, discount)
+
+
+def _discount_share(line: InvoiceLine, amount: Decimal, *, digits: int) -> Decimal:
+    """Give the discount of a line that comes to another amount now, in the proportion it was billed with."""
+    if not line.discount:
+        return ZERO
+    return round_fraction(Fraction(line.discount) * Fraction(amount) / Fraction(line.amount), digits)
 
 
 def _meter_of(line: InvoiceLine) -> Meter:

@@ -33,7 +33,7 @@ from billing.settling import Settlement, settle_changes
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.
-RACES = ("invoice_one_live_per_period", "invoiceline_adjusted_once")
+RACES = ("invoice_one_live_per_period", "invoiceline_adjusted_once", "invoicediscount_used_once")
 # PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
 GAVE_WAY = ("40P01", "40001")
 TRIES = 10

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from billing.errors import RatingFailed
-from billing.models import InvoiceKind, Subscription
+from billing.models import InvoiceKind, Subscription, TaxCategory
 from billing.rating import Step
 from metering.models import Meter
 from metering.periods import Period
@@ -53,6 +53,72 @@ class DraftLine:
     period: Period
     adjusts_id: int | None = None
     adjustment_n: int | None = None
+    discount: Decimal = Decimal(0)
+    tax_category: str = TaxCategory.STANDARD.value
+    taxed_by: tuple[int, ...] = ()
+
+    @property
+    def rate_code(self) -> str:
+        """Name the rate across the versions of a plan: the code of its meter, or the name of a fee."""
+        return self.meter.code if self.meter else str(self.terms.get("label", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDiscount:
+    """What one coupon takes off. `value` is a percentage or an amount, by `kind`; `amount` is above 0."""
+
+    n: int
+    customer_coupon_id: int
+    use_n: int
+    name: str
+    kind: str
+    value: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTax:
+    """One line of the tax summary. `base` is without tax; `amount` is inside the prices where `inclusive`.
+
+    `treatment` other than "taxed" says why there is none; `sentence` is what the invoice must then say.
+    """
+
+    n: int
+    name: str
+    country: str
+    region: str
+    category: str
+    percent: Decimal
+    inclusive: bool
+    base: Decimal
+    amount: Decimal
+    treatment: str
+    sentence: str
+
+    def as_json(self) -> dict[str, object]:
+        """Give what an invoice freezes, decimals as text."""
+        return {
+            "n": self.n,
+            "name": self.name,
+            "country": self.country,
+            "region": self.region,
+            "category": self.category,
+            "percent": f"{self.percent.normalize():f}",
+            "inclusive": self.inclusive,
+            "base": f"{self.base:f}",
+            "amount": f"{self.amount:f}",
+            "treatment": self.treatment,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCredit:
+    """What would be taken from one credit grant if the invoice were issued now."""
+
+    grant_id: int
+    name: str
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +126,7 @@ class InvoiceDraft:
     """An invoice drawn up and not stored: everything that issuing would freeze. Amounts are in major units.
 
     `total` is `subtotal - discount + tax`. `examined` are the changed lines of closed periods that it settles, also
-    those whose difference is zero.
+    those whose difference is zero. Credits are known in previews only: stored drafts get them when they are issued.
     """
 
     due: DuePeriod
@@ -77,6 +143,9 @@ class InvoiceDraft:
     discount: Decimal = Decimal(0)
     tax_included: Decimal = Decimal(0)
     credits_applied: Decimal = Decimal(0)
+    discounts: tuple[DraftDiscount, ...] = ()
+    taxes: tuple[DraftTax, ...] = ()
+    credits: tuple[DraftCredit, ...] = ()
 
     @property
     def amount_due(self) -> Decimal:

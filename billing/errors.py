@@ -92,3 +92,31 @@ class RatingFailed(BillingError):
     """A customer's usage could not be rated; the others are billed."""
 
     code = "rating_failed"
+
+
+class InvalidCoupon(BillingError):
+    code = "invalid_coupon"
+
+
+class CouponNotAvailable(BillingError):
+    """The coupon exists and cannot be given: archived, out of its days, given as often as it may be."""
+
+    code = "coupon_not_available"
+
+
+class InvalidCredit(BillingError):
+    code = "invalid_credit"
+
+
+class CreditNotVoidable(BillingError):
+    code = "credit_not_voidable"
+
+
+class CreditsSpent(BillingError):
+    """What an invoice became is used already, so it cannot be taken back."""
+
+    code = "credits_spent"
+
+
+class InvalidTaxRate(BillingError):
+    code = "invalid_tax_rate"

@@ -7,19 +7,24 @@ is in its draft, so issuing adds only a number and a date.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from django.conf import settings
 
 from billing.adjusting import adjustment_line, changed_line_ids, compute_adjustments, place_adjustments
-from billing.drafts import DraftLine, DrawnUp, DuePeriod, InvoiceDraft
+from billing.discounting import held_coupons
+from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, Subscription
 from billing.rating import TermsError
 from billing.rating.errors import RatingError
+from billing.rating.money import currency_digits
+from billing.spending import Owed, planned_credits
 from billing.subscribing import anchor_of, whole_period
+from billing.taxing import tax_lines, tax_table
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
@@ -40,6 +45,7 @@ def draw_up(
     `watermark` is the ledger position to count up to; None counts everything committed (previews).
     `changed_lines` are issued lines whose events changed: their differences go on these invoices (billing.adjusting).
     `replaced` are stored drafts that these take the place of. One customer's error never costs the others.
+    Coupons come off the lines, tax is on what they leave (docs/money.md has the order); credits wait for the issue.
     """
     rates = _rates(due)
     measures = _measures(due, rates, watermark)
@@ -47,6 +53,7 @@ def draw_up(
         compute_adjustments(changed_lines, watermark=watermark, without_drafts=replaced), due
     )
     drawn = DrawnUp()
+    rated: dict[int, list[DraftLine]] = {}
     for slot, each in enumerate(due):
         try:
             lines = _period_lines(each, rates[slot], slot, measures)
@@ -54,25 +61,35 @@ def draw_up(
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
             continue
-        settling = adjustments.get(slot, [])
-        for adjustment in settling:
+        for adjustment in adjustments.get(slot, []):
             if adjustment.difference:
                 lines.append(adjustment_line(adjustment, n=len(lines) + 1))
-        if each.kind == InvoiceKind.ADJUSTMENT and not lines:
-            continue
+        if each.kind != InvoiceKind.ADJUSTMENT or lines:
+            rated[slot] = lines
+    discounted = _discounted(due, rated, replaced)
+    table = tax_table()
+    for slot, (lines, discounts) in sorted(discounted.items()):
+        each = due[slot]
+        customer, currency = each.subscription.customer, each.subscription.plan.currency
+        taxed = tax_lines(lines, customer, table, period=each.period, digits=currency_digits(currency))
         subtotal = sum((line.amount for line in lines), Decimal(0))
+        discount = sum((one.amount for one in discounts), Decimal(0))
         drawn.drafts.append(
             InvoiceDraft(
                 due=each,
-                currency=each.subscription.plan.currency,
-                lines=tuple(lines),
+                currency=currency,
+                lines=tuple(taxed.lines),
                 subtotal=subtotal,
-                tax=Decimal(0),
-                total=subtotal,
+                discount=discount,
+                discounts=discounts,
+                tax=taxed.added,
+                tax_included=taxed.included,
+                taxes=taxed.taxes,
+                total=subtotal - discount + taxed.added,
                 issuer=dict(settings.ISSUER),
-                recipient=_recipient(each.subscription.customer),
+                recipient=_recipient(customer),
                 watermark=watermark or 0,
-                examined=tuple(adjustment.line.pk for adjustment in settling),
+                examined=tuple(adjustment.line.pk for adjustment in adjustments.get(slot, [])),
                 drawn_up_at=now,
             )
         )
@@ -105,7 +122,16 @@ def preview_invoice(
     )
     if drawn.failures:
         raise drawn.failures[0][1]
-    return drawn.drafts[0]
+    return with_credits(drawn.drafts, now=now)[0]
+
+
+def with_credits(drafts: Sequence[InvoiceDraft], *, now: datetime) -> list[InvoiceDraft]:
+    """Add the credits that each draft would use if it were the one issued now. Writes nothing."""
+    owed = [Owed(draft.due.subscription.customer_id, draft.currency, draft.total) for draft in drafts]
+    return [
+        replace(draft, credits_applied=planned.applied, credits=planned.credits)
+        for draft, planned in zip(drafts, planned_credits(owed, now=now), strict=True)
+    ]
 
 
 def periods_ending_in(subscription: Subscription, *, first: date, last: date) -> list[DuePeriod]:
@@ -128,6 +154,19 @@ def periods_ending_in(subscription: Subscription, *, first: date, last: date) ->
 
 def _earliest_start(subscription: Subscription, day: date) -> date:
     return whole_period(subscription, max(day, subscription.start_on)).start_on
+
+
+def _discounted(
+    due: Sequence[DuePeriod], rated: Mapping[int, list[DraftLine]], replaced: Collection[int]
+) -> dict[int, tuple[list[DraftLine], tuple[DraftDiscount, ...]]]:
+    """Take coupons off the lines of each invoice, by place in `due`: the earliest period uses them first."""
+    held = held_coupons({due[slot].subscription.customer_id for slot in rated}, replaced=replaced)
+    discounted = {}
+    for slot in sorted(rated, key=lambda slot: (due[slot].period.end_on, slot)):
+        currency = due[slot].subscription.plan.currency
+        digits = currency_digits(currency)
+        discounted[slot] = held.take(due[slot], rated[slot], currency=currency, digits=digits)
+    return discounted
 
 
 def _rates(due: Sequence[DuePeriod]) -> list[list[PlanRate] | TermsError]:
@@ -191,5 +230,6 @@ def _recipient(customer: Customer) -> dict[str, str]:
         "name": customer.name,
         "email": customer.email,
         "address": customer.address,
+        "country": customer.country,
         "tax_id": customer.tax_id,
     }

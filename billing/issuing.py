@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +17,9 @@ from django.db.models import F, Field, JSONField, Model
 from msgspec.json import encode as encode_json
 from psycopg import sql
 
-from billing.drafts import DraftLine, InvoiceDraft, InvoiceKey
-from billing.models import Invoice, InvoiceLine, InvoiceSeries, InvoiceStatus
+from billing.drafts import DraftDiscount, DraftLine, InvoiceDraft, InvoiceKey
+from billing.models import Invoice, InvoiceDiscount, InvoiceLine, InvoiceSeries, InvoiceStatus
+from billing.spending import apply_credits
 from metering.periods import local_day
 
 BATCH_SIZE = 1_000
@@ -48,16 +50,29 @@ def store_drafts(
     refreshed = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is not None]
     if refreshed:
         InvoiceLine.objects.filter(invoice__in=refreshed).delete()
+        InvoiceDiscount.objects.filter(invoice__in=refreshed).delete()
         Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
     _copy(Invoice, [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None])
-    lines = [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines]
-    for line, pk in zip(lines, _next_ids(InvoiceLine, len(lines)), strict=True):
-        line.pk = pk
-    _copy(InvoiceLine, lines)
+    _add(
+        InvoiceLine,
+        [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
+    )
+    _add(
+        InvoiceDiscount,
+        [_discount(row, each) for row, draft in zip(rows, drafts, strict=True) for each in draft.discounts],
+    )
     return rows
 
 
+def _add(model: type[Model], rows: Sequence[Model]) -> None:
+    for row, pk in zip(rows, _next_ids(model, len(rows)), strict=True):
+        row.pk = pk
+    _copy(model, rows)
+
+
 def _next_ids(model: type[Model], count: int) -> list[int]:
+    if not count:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
@@ -88,8 +103,9 @@ def _preparer(field: Field[Any, Any]) -> Callable[[Any], Any]:
 
 
 def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
-    """Number drafts and freeze them, in the order given. Nothing is locked but the series and the invoices.
+    """Number drafts and freeze them, in the order given, and pay what credits cover.
 
+    Nothing is locked but the series, the credit grants of their customers and the invoices.
     The days to pay count from the invoice's day in its own zone, which is the day printed on it.
     """
     if not invoices:
@@ -99,31 +115,35 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
     InvoiceSeries.objects.filter(prefix=prefix).update(last_number=F("last_number") + len(invoices))
     last = InvoiceSeries.objects.values_list("last_number", flat=True).get(prefix=prefix)
     first = last - len(invoices) + 1
+    for sequence, invoice in enumerate(invoices, start=first):
+        invoice.number = f"{prefix}-{sequence:06d}"
+    applied = apply_credits(invoices, now=now)
     to_pay = timedelta(days=settings.PAYMENT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE billing_invoice invoice
             SET status = 'issued', series_id = %s, sequence = numbered.sequence, issued_at = %s,
-                due_on = numbered.due_on,
-                number = %s || '-' || lpad(numbered.sequence::text, 6, '0')
-            FROM unnest(%s::bigint[], %s::bigint[], %s::date[]) AS numbered (id, sequence, due_on)
+                due_on = numbered.due_on, number = numbered.number, credits_applied = numbered.credits_applied
+            FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::date[], %s::numeric[])
+                 AS numbered (id, sequence, number, due_on, credits_applied)
             WHERE invoice.id = numbered.id AND invoice.status = 'draft'
             """,
             [
                 prefix,
                 now,
-                prefix,
                 [invoice.pk for invoice in invoices],
                 list(range(first, last + 1)),
+                [invoice.number for invoice in invoices],
                 [local_day(now, invoice.zone) + to_pay for invoice in invoices],
+                [applied.get(invoice.pk, Decimal(0)) for invoice in invoices],
             ],
         )
         if cursor.rowcount != len(invoices):
             raise RuntimeError("A draft was issued by somebody else between its lock and its number.")
-    for sequence, invoice in enumerate(invoices, start=first):
+    for invoice in invoices:
         invoice.status = InvoiceStatus.ISSUED
-        invoice.number = f"{prefix}-{sequence:06d}"
+        invoice.credits_applied = applied.get(invoice.pk, Decimal(0))
 
 
 REFRESHED_FIELDS = [
@@ -134,8 +154,8 @@ REFRESHED_FIELDS = [
     "discount",
     "tax",
     "tax_included",
+    "taxes",
     "total",
-    "credits_applied",
     "issuer",
     "recipient",
     "plan_name",
@@ -162,8 +182,8 @@ def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
         discount=draft.discount,
         tax=draft.tax,
         tax_included=draft.tax_included,
+        taxes=[tax.as_json() for tax in draft.taxes],
         total=draft.total,
-        credits_applied=draft.credits_applied,
         issuer=dict(draft.issuer),
         recipient=dict(draft.recipient),
         plan_name=subscription.plan.name,
@@ -188,10 +208,26 @@ def _line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
         quantity=line.quantity,
         unit_amount=line.unit_amount,
         amount=line.amount,
+        discount=line.discount,
+        tax_category=line.tax_category,
+        taxed_by=list(line.taxed_by),
         terms=dict(line.terms),
         working=[step.as_json() for step in line.working],
         period_start=line.period.start_on,
         period_end=line.period.end_on,
         adjusts_id=line.adjusts_id,
         adjustment_n=line.adjustment_n,
+    )
+
+
+def _discount(invoice: Invoice, discount: DraftDiscount) -> InvoiceDiscount:
+    return InvoiceDiscount(
+        invoice=invoice,
+        n=discount.n,
+        customer_coupon_id=discount.customer_coupon_id,
+        use_n=discount.use_n,
+        name=discount.name,
+        kind=discount.kind,
+        value=discount.value,
+        amount=discount.amount,
     )

@@ -151,6 +151,7 @@ def _plan_lines(due: DuePeriod, lines: Sequence[DraftLine], *, digits: int) -> l
             terms={"kind": line.kind, **plan.terms.as_json()},
             working=line.working,
             period=due.period,
+            tax_category=plan.tax_category,
         )
         for n, line in enumerate(added, start=len(lines) + 1)
     ]
@@ -278,6 +279,7 @@ def _line(
         terms=priced.written,
         working=rated.working,
         period=period or due.period,
+        tax_category=priced.row.tax_category or due.subscription.plan.tax_category,
     )
 
 

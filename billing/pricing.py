@@ -41,6 +41,7 @@ COPIED = (
     "service_fee_percent",
     "custom_unit",
     "custom_unit_value",
+    "tax_category",
 )
 
 
@@ -53,6 +54,7 @@ class PlanTermFields(TypedDict, total=False):
     service_fee_percent: Decimal | None
     custom_unit: str
     custom_unit_value: Decimal | None
+    tax_category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def put_rate(plan: Plan, terms: Mapping[str, object], *, instead_of: Rate | None
             row.position = 0 if last is None else last + 1
         else:
             row.pk, row.position = instead_of.pk, instead_of.position
+            if "tax_category" not in terms:
+                row.tax_category = instead_of.tax_category
         row.save()
     return row
 
@@ -247,6 +251,7 @@ def create_version(plan: Plan) -> Plan:
                     label=r.label,
                     meter_id=r.meter_id,
                     terms=r.terms,
+                    tax_category=r.tax_category,
                 )
                 for r in plan.rates.all()
             ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from billing.errors import InvalidRate
-from billing.models import Rate, RateKind
+from billing.models import Rate, RateKind, TaxCategory
 from billing.rating import OneTimeRate, SubscriptionRate, TermsError, UsageRate, parse_rate
 from billing.rating.errors import Problem
 from metering.models import Meter
@@ -21,8 +21,14 @@ def read_rates(rates: Sequence[Mapping[str, object]]) -> list[Rate]:
     meters = {meter.code: meter for meter in Meter.objects.filter(code__in=_meter_codes(rates))}
     for index, terms in enumerate(rates):
         at = f"rates.{index}"
+        category = terms.get("tax_category") or ""
+        if category not in ("", *TaxCategory.values):
+            problems[f"{at}.tax_category"] = (
+                f"Choose one of {', '.join(TaxCategory.values)}, or leave it out."
+            )
+            continue
         try:
-            label, parsed = parse_labelled(terms)
+            label, parsed = parse_labelled({name: terms[name] for name in terms if name != "tax_category"})
         except TermsError as refused:
             problems |= {f"{at}.{path}" if path else at: text for path, text in refused.fields.items()}
             continue
@@ -37,6 +43,8 @@ def read_rates(rates: Sequence[Mapping[str, object]]) -> list[Rate]:
             )
         else:
             rows.append(rate_row(parsed, meter=meters[parsed.meter], position=index, label=label))
+        if rows and rows[-1].position == index:
+            rows[-1].tax_category = str(category)
     if problems:
         raise InvalidRate(next(iter(problems.values())), fields=problems)
     return rows

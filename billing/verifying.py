@@ -15,6 +15,7 @@ from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
 from billing.rating import round_amount
 from billing.rating.exact import exactly
 from billing.rating.money import currency_digits
+from billing.rating.taxes import tax_inside, tax_on
 from metering.aggregation import Span, events_behind
 from metering.measuring import measure
 from metering.models import Meter, MeterType
@@ -46,6 +47,10 @@ def verify_invoice(invoice: Invoice) -> Iterator[Difference]:
             yield from _verify_line(invoice, line)
     if subtotal != invoice.subtotal:
         yield Difference(number, None, "the subtotal", invoice.subtotal, subtotal)
+    discount = sum((line.discount for line in invoice.lines.all()), Decimal(0))
+    if discount != invoice.discount:
+        yield Difference(number, None, "the discount", invoice.discount, discount)
+    yield from _verify_taxes(invoice)
     total = invoice.subtotal - invoice.discount + invoice.tax
     if total != invoice.total:
         yield Difference(number, None, "the total", invoice.total, total)
@@ -61,6 +66,24 @@ def invoices_to_verify(*, month_prefix: str | None, customer_codes: Iterable[str
     if codes:
         rows = rows.filter(customer__code__in=codes)
     return rows.prefetch_related("lines__meter").iterator(chunk_size=500)
+
+
+def _verify_taxes(invoice: Invoice) -> Iterator[Difference]:
+    """Tax the lines again, by the percentages the invoice froze."""
+    number, digits = str(invoice.number), currency_digits(invoice.currency)
+    for tax in invoice.taxes:
+        lines = [line for line in invoice.lines.all() if tax["n"] in line.taxed_by]
+        taxed = (tax_inside if tax["inclusive"] else tax_on)(
+            sum((line.amount - line.discount for line in lines), Decimal(0)),
+            Decimal(tax["percent"]),
+            digits=digits,
+        )
+        for what, printed, computed in (
+            ("base", tax["base"], taxed.net),
+            ("amount", tax["amount"], taxed.tax),
+        ):
+            if Decimal(printed) != computed:
+                yield Difference(number, None, f"the {what} of tax {tax['n']}", Decimal(printed), computed)
 
 
 def _verify_line(invoice: Invoice, line: InvoiceLine) -> Iterator[Difference]:

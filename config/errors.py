@@ -32,6 +32,9 @@ CONFLICTS = frozenset(
     {
         "already_exists",
         "cost_rate_overlap",
+        "coupon_not_available",
+        "credit_not_voidable",
+        "credits_spent",
         "customer_fixed",
         "event_voided",
         "meter_frozen",

@@ -14,7 +14,7 @@ from rest_framework import serializers
 
 from billing.api.amounts import amount_text
 from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
-from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription
+from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription, TaxCategory
 from billing.overriding import override_differences, written_overrides
 from billing.pricing import plan_findings
 from billing.rating import currency_digits
@@ -33,6 +33,11 @@ RATE_SCHEMA: dict[str, Any] = {
     "properties": {
         "kind": {"type": "string", "enum": ["usage", "subscription", "one_time"]},
         "label": {"type": "string", "maxLength": 200},
+        "tax_category": {
+            "type": "string",
+            "enum": TaxCategory.values,
+            "description": "The plan's when left out.",
+        },
         "meter": {"type": "string", "description": "Usage rates: the code of a meter."},
         "model": {
             "type": "string",
@@ -100,7 +105,8 @@ class RateField(serializers.Field[Any, Mapping[str, Any], dict[str, Any], Any]):
         return data
 
     def to_representation(self, value: Rate) -> dict[str, Any]:
-        return {**value.terms, "label": value.label} if value.label else dict(value.terms)
+        named = {"label": value.label, "tax_category": value.tax_category}
+        return {**value.terms, **{name: text for name, text in named.items() if text}}
 
 
 class RatesField(serializers.ListField):

@@ -3,6 +3,8 @@
 from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine, LineSettlement
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
+from billing.models.coupons import Coupon, CouponDuration, CouponType, CustomerCoupon, InvoiceDiscount
+from billing.models.credits import CreditAlert, CreditEntry, CreditEntryKind, CreditGrant, CreditKind
 from billing.models.invoices import (
     BILLED,
     Invoice,
@@ -17,6 +19,7 @@ from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, R
 from billing.models.reconciliations import ReconciliationRun
 from billing.models.reviews import CloseReview, FindingKind, PortalTotal
 from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
+from billing.models.taxes import TaxCategory, TaxRate, TaxSetup
 
 __all__ = [
     "BILLED",
@@ -31,8 +34,18 @@ __all__ = [
     "CloseState",
     "CostRate",
     "CostRateKind",
+    "Coupon",
+    "CouponDuration",
+    "CouponType",
+    "CreditAlert",
+    "CreditEntry",
+    "CreditEntryKind",
+    "CreditGrant",
+    "CreditKind",
+    "CustomerCoupon",
     "FindingKind",
     "Invoice",
+    "InvoiceDiscount",
     "InvoiceKind",
     "InvoiceLine",
     "InvoiceSeries",
@@ -50,4 +63,7 @@ __all__ = [
     "RateKind",
     "ReconciliationRun",
     "Subscription",
+    "TaxCategory",
+    "TaxRate",
+    "TaxSetup",
 ]

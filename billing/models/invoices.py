@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from billing.models.plans import Rate
 from billing.models.subscriptions import Subscription
+from billing.models.taxes import TaxCategory
 from customers.history import HistoricalRecords
 from customers.models import Customer
 from metering.models import Meter, QuantityField
@@ -95,7 +97,13 @@ class Invoice(models.Model):
     tax = AmountField(help_text="Added on top of the lines.")
     tax_included = AmountField(default=0, help_text="Contained in the lines where prices include tax.")
     total = AmountField()
-    credits_applied = AmountField(default=0, help_text="Paid from credits when it was issued.")
+    taxes = models.JSONField(
+        default=list, blank=True, help_text="Tax by rate, as printed: base, percent, amount, sentence."
+    )
+    credits_applied = AmountField(
+        default=0,
+        help_text="Paid from credits when it was issued. Below 0: a total below 0 that became a credit.",
+    )
     amount_paid = AmountField(default=0)
     amount_credited = AmountField(default=0, help_text="Taken off by credit notes.")
     amount_written_off = AmountField(default=0)
@@ -109,7 +117,7 @@ class Invoice(models.Model):
     issue_after = models.DateTimeField(help_text="End of the grace days.")
     issued_at = models.DateTimeField(null=True, blank=True)
     due_on = models.DateField(null=True, blank=True)
-    history = HistoricalRecords(excluded_fields=["issuer", "recipient"])
+    history = HistoricalRecords(excluded_fields=["issuer", "recipient", "taxes"])
 
     class Meta:
         ordering: ClassVar = ["-period_start", "-sequence", "-id"]
@@ -154,7 +162,11 @@ class Invoice(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(discount__gte=0, amount_credited__gte=0, amount_written_off__gte=0)
-                & (Q(credits_applied=0) | Q(credits_applied__gt=0, credits_applied__lte=F("total"))),
+                & (
+                    Q(credits_applied=0)
+                    | Q(credits_applied__gt=0, credits_applied__lte=F("total"))
+                    | Q(credits_applied__lt=0, credits_applied=F("total"))
+                ),
                 name="invoice_reductions_in_range",
             ),
             models.CheckConstraint(
@@ -204,6 +216,14 @@ class InvoiceLine(models.Model):
     quantity = QuantityField(max_digits=38, decimal_places=18)
     unit_amount = QuantityField(null=True, max_digits=38, decimal_places=18)
     amount = AmountField()
+    discount = AmountField(default=0, help_text="Its share of what coupons took off the invoice.")
+    tax_category = models.CharField(max_length=16, choices=TaxCategory.choices, default=TaxCategory.STANDARD)
+    taxed_by = ArrayField(
+        models.PositiveSmallIntegerField(),
+        default=list,
+        blank=True,
+        help_text="The numbers of the invoice's taxes that its amount less discount is part of.",
+    )
     terms = models.JSONField(help_text="The rate as it was when rated.")
     working = models.JSONField()
     period_start = models.DateField()
@@ -224,6 +244,10 @@ class InvoiceLine(models.Model):
                 name="invoiceline_adjustment_names_line",
             ),
             models.UniqueConstraint(fields=["invoice", "n"], name="invoiceline_numbered_once"),
+            models.CheckConstraint(
+                condition=Q(discount=0) | Q(discount__gt=0, discount__lte=F("amount")),
+                name="invoiceline_discount_in_range",
+            ),
             models.CheckConstraint(condition=Q(kind__in=LineKind.values), name="invoiceline_kind_known"),
         ]
 

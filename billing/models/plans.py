@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from billing.models.taxes import TaxCategory
 from billing.rating.commitments import PlanTerms
 from billing.rating.errors import UnknownCurrency
 from billing.rating.money import currency_digits, round_amount
@@ -114,6 +115,12 @@ class Plan(models.Model):
         null=True,
         blank=True,
         help_text="What one custom unit costs in the currency: 0.01.",
+    )
+    tax_category = models.CharField(
+        max_length=16,
+        choices=TaxCategory.choices,
+        default=TaxCategory.STANDARD,
+        help_text="What its prices are for, as tax law sees it. A rate may have another.",
     )
     status = models.CharField(
         max_length=16,
@@ -262,6 +269,9 @@ class Rate(models.Model):
     )
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="rates")
     terms = models.JSONField()
+    tax_category = models.CharField(
+        max_length=16, choices=TaxCategory.choices, blank=True, help_text="The plan's when left empty."
+    )
 
     class Meta:
         ordering: ClassVar = ["position", "id"]

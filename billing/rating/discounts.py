@@ -20,10 +20,14 @@ class CouponKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """`value` is a percentage of 0 to 100, or a fixed amount in the currency of the invoice."""
+    """`value` is a percentage of 0 to 100, or a fixed amount in the currency of the invoice.
+
+    `lines` are the places of the lines it is for; None: all.
+    """
 
     kind: CouponKind
     value: Decimal
+    lines: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ def discount(lines: Sequence[Decimal], coupons: Sequence[Coupon], *, digits: int
     by_coupon = [round_amount(ZERO, digits)] * len(coupons)
     percentages_first = sorted(range(len(coupons)), key=lambda index: coupons[index].kind is CouponKind.FIXED)
     for index in percentages_first:
-        off = _amount_off(coupons[index], sum(left, ZERO), digits=digits)
-        parts = split_by_largest_remainder(off, left, digits=digits)
+        only = coupons[index].lines
+        open_to_it = left if only is None else [rest if n in only else ZERO for n, rest in enumerate(left)]
+        off = _amount_off(coupons[index], sum(open_to_it, ZERO), digits=digits)
+        parts = split_by_largest_remainder(off, open_to_it, digits=digits)
         left = [line - part for line, part in zip(left, parts, strict=True)]
         by_coupon[index] = off
     by_line = tuple(max(line, ZERO) - rest for line, rest in zip(lines, left, strict=True))

@@ -1,0 +1,168 @@
+"""Credits that customers hold, and the ledger that only grows. The equations are the database's (triggers).
+
+A grant starts with a balance of 0; each ledger entry moves it, nothing else can, and no entry changes or goes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from billing.models.invoices import AmountField, Invoice
+from customers.models import Customer
+
+
+class CreditKind(models.TextChoices):
+    PREPAID = "prepaid", "Prepaid"
+    PROMOTIONAL = "promotional", "Promotional"
+    CARRIED_OVER = "carried_over", "Carried over from an invoice"
+
+
+class CreditGrant(models.Model):
+    """A credit of one customer in one currency, usable in `[effective_at, expires_at)` until its balance is 0."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="credit_grants")
+    currency = models.CharField(max_length=3)
+    kind = models.CharField(max_length=16, choices=CreditKind.choices, default=CreditKind.PROMOTIONAL)
+    name = models.CharField(max_length=200, help_text="Shown to the customer and on invoices.")
+    amount = AmountField()
+    balance = AmountField(default=0, editable=False, help_text="The sum of its entries in the ledger.")
+    priority = models.PositiveSmallIntegerField(
+        default=50, help_text="Low numbers are used first; then what expires soonest; then the oldest."
+    )
+    effective_at = models.DateTimeField(help_text="From when it can be used.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it does not expire.")
+    rollover_limit = AmountField(
+        null=True, blank=True, help_text="So much of what is left goes on into a new grant when it expires."
+    )
+    rollover_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long the new grant lasts. Empty: it does not expire."
+    )
+    reference = models.CharField(
+        max_length=200, blank=True, help_text="For example the payment by which it was bought."
+    )
+    source_invoice = models.OneToOneField(
+        Invoice, on_delete=models.PROTECT, null=True, editable=False, related_name="carried_over"
+    )
+    rolled_from = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, editable=False, related_name="rolled_to"
+    )
+    granted_at = models.DateTimeField()
+    granted_by = models.CharField(max_length=200, blank=True)
+    voided_at = models.DateTimeField(null=True, blank=True)
+    voided_by = models.CharField(max_length=200, blank=True)
+    void_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-granted_at", "-id"]
+        permissions: ClassVar = [("void_creditgrant", "Can void credit grant")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(kind__in=CreditKind.values), name="creditgrant_kind_known"),
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^[A-Z]{3}$"), name="creditgrant_currency_iso"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="creditgrant_amount_above_zero"),
+            models.CheckConstraint(
+                condition=Q(balance__gte=0, balance__lte=F("amount")), name="creditgrant_balance_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("effective_at")),
+                name="creditgrant_expires_after_start",
+            ),
+            models.CheckConstraint(
+                condition=Q(rollover_limit=None, rollover_days=None)
+                | (
+                    Q(rollover_limit__gt=0, expires_at__isnull=False)
+                    & (Q(rollover_days=None) | Q(rollover_days__gte=1))
+                ),
+                name="creditgrant_rolls_over_at_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(voided_at=None, void_reason="")
+                | (Q(voided_at__isnull=False, balance=0) & ~Q(void_reason="")),
+                name="creditgrant_void_is_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="carried_over", source_invoice__isnull=False)
+                | (~Q(kind="carried_over") & Q(source_invoice=None)),
+                name="creditgrant_carried_over_names_invoice",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["customer", "currency"], condition=Q(balance__gt=0), name="creditgrant_with_balance"
+            ),
+            models.Index(fields=["expires_at"], condition=Q(balance__gt=0), name="creditgrant_expiring"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CreditEntryKind(models.TextChoices):
+    GRANTED = "granted", "Granted"
+    APPLIED = "applied", "Applied to an invoice"
+    RETURNED = "returned", "Returned from a void invoice"
+    EXPIRED = "expired", "Expired"
+    ROLLED_OVER = "rolled_over", "Rolled over into a new grant"
+    VOIDED = "voided", "Voided"
+
+
+class CreditEntry(models.Model):
+    """One movement of one grant: above 0 what comes, below 0 what goes. Never changed, never deleted."""
+
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="entries")
+    kind = models.CharField(max_length=16, choices=CreditEntryKind.choices)
+    amount = AmountField()
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_entries"
+    )
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=200, blank=True)
+    by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        verbose_name_plural = "credit entries"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["granted", "returned"], amount__gt=0)
+                | Q(kind__in=["applied", "expired", "rolled_over", "voided"], amount__lt=0),
+                name="creditentry_signed_by_kind",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["applied", "returned"], invoice=None), name="creditentry_names_invoice"
+            ),
+            models.UniqueConstraint(
+                fields=["grant"], condition=Q(kind="granted"), name="creditentry_granted_once"
+            ),
+            models.UniqueConstraint(
+                fields=["grant", "invoice", "kind"],
+                condition=Q(kind__in=["applied", "returned"]),
+                name="creditentry_once_per_invoice",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.amount}"
+
+
+class CreditAlert(models.Model):
+    """Below which balance somebody is told. Told once; again only after the balance was above it."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="credit_alerts")
+    currency = models.CharField(max_length=3)
+    threshold = AmountField()
+    notified_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["currency"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["customer", "currency"], name="creditalert_one_per_currency"),
+            models.CheckConstraint(condition=Q(threshold__gt=0), name="creditalert_above_zero"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer}: below {self.threshold} {self.currency}"
