@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 
 from django.db import transaction
 
-from billing.errors import PlanFrozen, PlanNotReady
+from billing.errors import InvalidExample, PlanFrozen, PlanNotReady
 from billing.examples import read_examples, work_examples
 from billing.models import CostRate, Plan, PlanExample, PlanStatus, Rate
 from billing.rating import (
@@ -130,6 +130,34 @@ def remove_rate(rate: Rate) -> None:
     with transaction.atomic():
         _draft(rate.plan)
         rate.delete()
+
+
+def put_example(
+    plan: Plan, sent: Mapping[str, object], *, instead_of: PlanExample | None = None
+) -> PlanExample:
+    """Write one example of a draft, after its others or in the place of one. Raises InvalidExample, PlanFrozen."""
+    row = read_examples([sent])[0]
+    with transaction.atomic():
+        plan = _draft(plan)
+        others = plan.examples.all() if instead_of is None else plan.examples.exclude(pk=instead_of.pk)
+        if others.filter(name=row.name).exists():
+            message = f"There is an example “{row.name}” already."
+            raise InvalidExample(message, fields={"examples.0.name": message})
+        row.plan = plan
+        if instead_of is None:
+            last = others.order_by("-position").values_list("position", flat=True).first()
+            row.position = 0 if last is None else last + 1
+        else:
+            row.pk, row.position = instead_of.pk, instead_of.position
+        row.save()
+    return row
+
+
+def remove_example(example: PlanExample) -> None:
+    """Take an example off a draft. Raises PlanFrozen."""
+    with transaction.atomic():
+        _draft(example.plan)
+        example.delete()
 
 
 def activate_plan(plan: Plan, *, now: datetime, accept: Collection[str] = ()) -> Plan:

@@ -18,11 +18,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.choices import currency_choices
+from billing.admin.examples import ExamplePages, example_rows
 from billing.admin.plan_changes import ChangePages
 from billing.admin.rate_preview import preview
 from billing.admin.rates import KIND_TITLES, RatePages
 from billing.errors import BillingError
-from billing.examples import work_examples
 from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
 from billing.pricing import activate_plan, create_version, plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
@@ -64,7 +64,7 @@ class PlanForm(forms.ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
+class PlanAdmin(RatePages, ExamplePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
     form = PlanForm
     shows_log = True
     purpose = (
@@ -161,6 +161,7 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
                 for rate in rates
             ],
             "kinds": KIND_TITLES.items(),
+            "examples": example_rows(plan),
             "may_write": may_write,
             "problems": readiness_problems(plan) if plan.status == PlanStatus.DRAFT else [],
             "customers": subscriptions.order_by("customer__name", "start_on")[:SHOWN_CUSTOMERS],
@@ -177,19 +178,26 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
             path("<int:pk>/price/", wrap(self.price_view), name="billing_plan_price"),
             path("<int:pk>/discard/", wrap(self.discard_view), name="billing_plan_discard"),
         ]
-        return [*own, *self.rate_urls(), *self.change_urls(), *super().get_urls()]
+        return [*own, *self.rate_urls(), *self.example_urls(), *self.change_urls(), *super().get_urls()]
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what freezes, then freeze it."""
         require(request, "billing.view_plan", "billing.activate_plan")
         plan = get_object_or_404(Plan, pk=pk)
         if request.method == "POST":
+            accept, reason = request.POST.getlist("accept"), request.POST.get("reason", "").strip()[:500]
+            if accept and not reason:
+                messages.error(request, "Say why it is meant so: whoever reads this plan later will ask.")
+                return redirect("admin:billing_plan_activate", pk)
             try:
-                plan = activate_plan(plan, now=timezone.now(), accept=request.POST.getlist("accept"))
+                plan = activate_plan(plan, now=timezone.now(), accept=accept)
             except BillingError as refused:
                 messages.error(request, refused.message)
                 return redirect("admin:billing_plan_change", pk)
-            self.log_change(request, plan, "Activated.")
+            accepted = ", ".join(sorted(set(accept)))
+            self.log_change(
+                request, plan, f"Activated. Meant so ({accepted}): {reason}" if accept else "Activated."
+            )
             messages.success(request, f"{plan} is active and can be assigned to customers.")
             say_next(
                 request,
@@ -200,10 +208,13 @@ class PlanAdmin(RatePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
             return redirect("admin:billing_plan_change", pk)
         replaced = Plan.objects.filter(code=plan.code, status=PlanStatus.ACTIVE).first()
         staying = Subscription.objects.filter(plan=replaced).count() if replaced else 0
+        problems, examples, findings = readiness_problems(plan), example_rows(plan), plan_findings(plan, now=timezone.now(), measured=True)
+        failing = [each for each in examples if not each["passes"]]
         return self.page(
             request, "admin/billing/plan/activate.html", title=f"Activate {plan}?", plan=plan,
-            problems=readiness_problems(plan), replaced=replaced, staying=staying, terms=term_sentences(plan),
-            examples=work_examples(plan), findings=plan_findings(plan, now=timezone.now(), measured=True),
+            problems=problems, replaced=replaced, staying=staying, terms=term_sentences(plan),
+            examples=examples, failing=failing, findings=findings, blocked=bool(problems or failing),
+            asks_reason=any(each.finding.blocks for each in findings),
             rates=[(rate_name(rate), rate_sentence(rate, plan)) for rate in plan.rates.select_related("meter")],
         )  # fmt: skip
 

@@ -29,6 +29,11 @@ def draft_rows(draft: InvoiceDraft) -> list[LineRow]:
     return [_row(line, draft.currency, has_events=line.events > 0) for line in draft.lines]
 
 
+def worked_rows(lines: Iterable[DraftLine], currency: str) -> list[LineRow]:
+    """Explain lines that no event stands behind, as those of an example."""
+    return [_row(line, currency, has_events=False) for line in lines]
+
+
 def invoice_rows(invoice: Invoice, lines: Iterable[InvoiceLine]) -> list[LineRow]:
     """Explain stored lines from what was frozen on them."""
     return [_row(line, invoice.currency, has_events=line.meter_id is not None) for line in lines]

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.models import CloseRun, Invoice, ParkedCustomer, Plan, Subscription
-from billing.pricing import create_version
+from billing.pricing import create_version, put_example
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access
@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     plan, customer = subscription.plan, subscription.customer
     draft = create_version(plan)
+    example = put_example(draft, {"name": "None", "usage": [], "expected_amount": "0"})
     invoice, rate = Invoice.objects.get(), draft.rates.get()
     access = create_portal_access(customer, "anna@acme.example")
     workload = Workload.objects.create(code="bot", name="Bot")
@@ -71,6 +72,8 @@ def pages() -> dict[str, str]:
         "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
         "billing_plan_changelist": (), "billing_plan_add": (), "billing_plan_change": (draft.pk,),
         "billing_plan_activate": (draft.pk,), "billing_plan_discard": (draft.pk,), "billing_plan_price": (plan.pk,),
+        "billing_plan_example": (draft.pk, example.pk), "billing_plan_example_add": (draft.pk,),
+        "billing_plan_example_remove": (draft.pk, example.pk),
         "billing_plan_rate": (draft.pk, rate.pk), "billing_plan_rate_add": (draft.pk,),
         "billing_plan_rate_remove": (draft.pk, rate.pk), "billing_plan_version": (plan.pk,),
         "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
@@ -96,7 +99,8 @@ def pages() -> dict[str, str]:
 
 WRITES = {
     "auth_group_add", "auth_user_add", "billing_plan_add", "billing_plan_activate", "billing_plan_discard",
-    "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove", "billing_plan_version",
+    "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove",
+    "billing_plan_example", "billing_plan_example_add", "billing_plan_example_remove", "billing_plan_version",
     "customers_apikey_add", "customers_apikey_revoke", "customers_customer_add", "customers_customer_archive",
     "customers_customer_assign", "customers_customer_end", "customers_customer_portal_link",
     "customers_customer_portal_mail", "customers_customer_portal_revoke", "metering_event_void", "metering_meter_add",

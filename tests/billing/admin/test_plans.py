@@ -253,9 +253,14 @@ def test_a_total_that_falls_is_activated_only_when_it_is_meant_so(staff: Client,
     staff.post(page)
     draft.refresh_from_db()
     assert draft.status == PlanStatus.DRAFT
-    staff.post(page, {"accept": ["price_drop"]})
+    assert "Say why" in messages_of(staff.post(page, {"accept": ["price_drop"]}, follow=True))
+    draft.refresh_from_db()
+    assert draft.status == PlanStatus.DRAFT
+    staff.post(page, {"accept": ["price_drop"], "reason": "As in the contract with Acme."})
     draft.refresh_from_db()
     assert draft.status == PlanStatus.ACTIVE
+    log = staff.get(reverse("admin:billing_plan_change", args=[draft.pk])).context["log"]
+    assert log[0].get_change_message() == "Activated. Meant so (price_drop): As in the contract with Acme."
 
 
 def test_terms_for_the_whole_invoice_are_checked_at_their_fields(staff: Client) -> None:
