@@ -6,7 +6,7 @@ new subscription keeps the anchor, the seats and, where the same rate is there, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,8 +16,8 @@ from django.db import transaction
 from billing.drafts import DuePeriod
 from billing.errors import BillingError, MoveRefused
 from billing.invoicing import draw_up
-from billing.models import Plan, Rate, RateKind, Subscription
-from billing.overriding import carried_overrides
+from billing.models import InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.overriding import carried_overrides, read_overrides, written_overrides
 from billing.subscribing import assign, end_subscription, fee_period, whole_period
 from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.models import Customer
@@ -153,6 +153,40 @@ def move(
         except BillingError as refused:
             done.append(Moved(each, None, refused.message))
     return done
+
+
+def agree_terms(
+    subscription: Subscription, *, rate: Rate, terms: Mapping[str, object] | None, on: date
+) -> Subscription:
+    """Agree with a customer from a day on what one rate costs; None: as in the plan again. Give what holds from then.
+
+    On the first day of a subscription without an invoice the terms are replaced. On a later day it ends, and one of the
+    same plan follows with the terms, so that what is invoiced stays. Running it again changes nothing. Raises
+    InvalidRate, InvalidDates, MoveRefused, or what `assign` raises.
+    """
+    with transaction.atomic():
+        Customer.objects.select_for_update().get(pk=subscription.customer_id)
+        current = Subscription.objects.select_related("customer", "plan").get(pk=subscription.pk)
+        position = list(current.plan.rates.values_list("pk", flat=True)).index(rate.pk)
+        sent = [each for each in written_overrides(current) if each["rate"] != position]
+        if terms is not None:
+            sent.append({"rate": position, "terms": terms})
+        overrides = read_overrides(current.plan, sent)
+        if overrides == current.overrides:
+            return current
+        if on < current.start_on or (current.end_on is not None and on >= current.end_on):
+            raise MoveRefused(f"Choose a day on which {current.customer} has {current.plan}.")
+        if on > current.start_on:
+            new = _as_if(current, current.plan)
+            new.start_on, new.moved_from, new.overrides = on, current, overrides
+            new.anchored_on = current.anchored_on or current.start_on
+            end_subscription(current, end_on=on)
+            return assign(new)
+        if current.invoices.exclude(status=InvoiceStatus.VOID).exists():
+            raise MoveRefused("The first days are invoiced already. Choose the day after the last invoice.")
+        current.overrides = overrides
+        current.save(update_fields=["overrides"])
+        return current
 
 
 def _move(subscription: Subscription, *, to: Plan, on: date | None, now: datetime) -> Subscription:

@@ -10,6 +10,7 @@ from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, Rate, RateKind, Subscription
+from billing.overriding import override_differences
 from customers.models import Customer
 from customers.staff_pages import bar_chart
 from metering.measuring import measure_series
@@ -60,7 +61,8 @@ def _subscription(subscription: Subscription, *, now: datetime) -> dict[str, Any
             so_far = money(draft.total, draft.currency)
         except BillingError as refused:
             problem = refused.message
-    return {"row": subscription, "state": state, "so_far": so_far, "problem": problem}
+    own = override_differences(subscription) if subscription.overrides else []
+    return {"row": subscription, "state": state, "so_far": so_far, "problem": problem, "own": own}
 
 
 def _usage(customer: Customer, subscriptions: list[Subscription], *, now: datetime) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.choices import billable_currency, currency_choices, timezone_choices
 from billing.admin.customer_overview import overview
+from billing.admin.own_prices import OwnPricePages
 from billing.admin.portal_pages import PortalPages
 from billing.admin.previewing import preview_page
 from billing.admin.subscription_forms import AssignForm, EndForm
@@ -90,7 +91,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
+class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
     form = CustomerForm
     shows_log = True
     purpose = (
@@ -176,7 +177,7 @@ class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
             path("<int:pk>/preview/", wrap(self.preview_view), name="customers_customer_preview"),
             path("<int:pk>/archive/", wrap(self.archive_view), name="customers_customer_archive"),
         ]
-        return [*own, *self.portal_urls(), *super().get_urls()]
+        return [*own, *self.portal_urls(), *self.own_price_urls(), *super().get_urls()]
 
     def assign_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Assign a plan: the first answer shows the effect, the second makes it so."""
@@ -193,6 +194,12 @@ class CustomerAdmin(PortalPages, SimpleHistoryAdmin, StaffAdmin):
                     )
                     messages.success(
                         request, f"{subscription.plan} is assigned from {day(subscription.start_on)}."
+                    )
+                    say_next(
+                        request,
+                        "Does this customer pay other prices?",
+                        url=reverse("admin:customers_customer_prices", args=[pk, subscription.pk]),
+                        text="Agree own prices",
                     )
                     return redirect("admin:customers_customer_change", pk)
                 effect = form.effect()

@@ -83,6 +83,8 @@ def pages() -> dict[str, str]:
         "customers_apikey_revoke": (key.prefix,),
         "customers_customer_changelist": (), "customers_customer_add": (), "customers_customer_change": (customer.pk,),
         "customers_customer_archive": (customer.pk,), "customers_customer_assign": (customer.pk,),
+        "customers_customer_prices": (customer.pk, subscription.pk),
+        "customers_customer_price": (customer.pk, subscription.pk, plan.rates.get().pk),
         "customers_customer_end": (customer.pk, subscription.pk), "customers_customer_portal": (customer.pk,),
         "customers_customer_portal_link": (customer.pk, access.pk),
         "customers_customer_portal_mail": (customer.pk, access.pk),
@@ -102,7 +104,7 @@ WRITES = {
     "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove",
     "billing_plan_example", "billing_plan_example_add", "billing_plan_example_remove", "billing_plan_version",
     "customers_apikey_add", "customers_apikey_revoke", "customers_customer_add", "customers_customer_archive",
-    "customers_customer_assign", "customers_customer_end", "customers_customer_portal_link",
+    "customers_customer_assign", "customers_customer_price", "customers_customer_end", "customers_customer_portal_link",
     "customers_customer_portal_mail", "customers_customer_portal_revoke", "metering_event_void", "metering_meter_add",
     "metering_workload_add",
 }  # fmt: skip
@@ -114,7 +116,7 @@ ONLY_SHOWS = {
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_outcome_changelist", "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
-    "customers_customer_preview",
+    "customers_customer_preview", "customers_customer_prices",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
     "metering_meter_changelist", "metering_workload_changelist",
 }  # fmt: skip
@@ -129,7 +131,7 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
     tested_apart = {
         "auth_user_change", "auth_user_password_change", "billing_closerun_add", "billing_invoice_add",
         "billing_invoice_events_csv", "billing_outcome_subject", "billing_parkedcustomer_add",
-        "billing_plan_rate_preview",
+        "billing_plan_rate_preview", "customers_customer_price_preview",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
         "metering_eventconflict_add",
     }  # fmt: skip

@@ -224,7 +224,7 @@ def test_the_list_says_prices_in_words_without_a_query_per_plan(
     make_subscription()
     for n in range(20):
         make_plan(code=f"plan-{n}")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         page = text_of(staff.get(reverse("admin:billing_plan_changelist")))
     assert page.count("Tickets Resolved: $2.00 per ticket") == 21
 
