@@ -124,6 +124,11 @@ def simulate(
         return _compare(Simulation(plan, first, last), invoices, now=now)
 
 
+def count_invoices(plan: Plan, *, first: date, last: date, customers: Collection[str] = ()) -> int:
+    """Tell how many invoices `simulate` would price again, before it does."""
+    return _invoices(plan, first, last, customers, ()).order_by().count()
+
+
 def _invoices(
     plan: Plan, first: date, last: date, customers: Collection[str], instead_of: Collection[str]
 ) -> QuerySet[Invoice]:

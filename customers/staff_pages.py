@@ -153,3 +153,30 @@ def bar_chart(points: Iterable[tuple[str, Decimal]], *, label: str, ticks: int =
             ],
         }
     )
+
+
+def paired_chart(
+    points: Iterable[tuple[str, Decimal, Decimal]], *, labels: tuple[str, str], ticks: int = 12
+) -> str:
+    """Give the data of a chart with two bars side by side, nothing when all is zero."""
+    rows = list(points)
+    if not any(first or second for _, first, second in rows):
+        return ""
+    colours = ("var(--color-base-400)", "var(--color-primary-600)")
+    return json.dumps(
+        {
+            "labels": [name for name, _, _ in rows],
+            "datasets": [
+                {
+                    "label": label,
+                    "data": [float(row[place + 1]) for row in rows],
+                    "backgroundColor": colours[place],
+                    "maxTicksXLimit": ticks,
+                    "displayYAxis": True,
+                    "maxBarThickness": 22,
+                    "borderRadius": 3,
+                }
+                for place, label in enumerate(labels)
+            ],
+        }
+    )

@@ -22,6 +22,7 @@ from billing.admin.examples import ExamplePages, example_rows
 from billing.admin.plan_changes import ChangePages
 from billing.admin.rate_preview import preview
 from billing.admin.rates import KIND_TITLES, RatePages
+from billing.admin.what_if import WhatIfPages
 from billing.errors import BillingError
 from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
 from billing.pricing import activate_plan, create_version, plan_findings, readiness_problems
@@ -64,7 +65,7 @@ class PlanForm(forms.ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(RatePages, ExamplePages, ChangePages, SimpleHistoryAdmin, StaffAdmin):
+class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistoryAdmin, StaffAdmin):
     form = PlanForm
     shows_log = True
     purpose = (
@@ -178,7 +179,14 @@ class PlanAdmin(RatePages, ExamplePages, ChangePages, SimpleHistoryAdmin, StaffA
             path("<int:pk>/price/", wrap(self.price_view), name="billing_plan_price"),
             path("<int:pk>/discard/", wrap(self.discard_view), name="billing_plan_discard"),
         ]
-        return [*own, *self.rate_urls(), *self.example_urls(), *self.change_urls(), *super().get_urls()]
+        return [
+            *own,
+            *self.rate_urls(),
+            *self.example_urls(),
+            *self.change_urls(),
+            *self.what_if_urls(),
+            *super().get_urls(),
+        ]
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what freezes, then freeze it."""

@@ -106,7 +106,17 @@ function liveParts() {
   }
 }
 
+/* One box at the head of a table checks all below. */
+function selectAll() {
+  for (const all of document.querySelectorAll("[data-select-all]")) {
+    all.addEventListener("change", () => {
+      for (const box of all.form.querySelectorAll(`[name="${all.dataset.selectAll}"]`)) box.checked = all.checked;
+    });
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  selectAll();
   suggestCodes();
   labelCells();
   copyButtons();
