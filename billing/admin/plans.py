@@ -216,7 +216,11 @@ class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistory
             return redirect("admin:billing_plan_change", pk)
         replaced = Plan.objects.filter(code=plan.code, status=PlanStatus.ACTIVE).first()
         staying = Subscription.objects.filter(plan=replaced).count() if replaced else 0
-        problems, examples, findings = readiness_problems(plan), example_rows(plan), plan_findings(plan, now=timezone.now(), measured=True)
+        problems, examples, findings = (
+            readiness_problems(plan),
+            example_rows(plan),
+            plan_findings(plan, now=timezone.now(), measured=True),
+        )
         failing = [each for each in examples if not each["passes"]]
         return self.page(
             request, "admin/billing/plan/activate.html", title=f"Activate {plan}?", plan=plan,
