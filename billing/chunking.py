@@ -122,7 +122,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
             for due in without_home(subscriptions, month.first, month.following)
             if due.period.is_over(now)
         ]
-        found = _live_invoices(over)
+        found = live_invoices(over)
         pending = [due for due in over if _is_open(found.get(due.key))]
         customers = {due.subscription.customer_id for due in pending}
         drawn = draw_up(
@@ -137,7 +137,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         drafts = [draft for draft in drawn.drafts if draft.due.subscription.customer_id not in failed]
         reviews = review_drafts(drafts, month)
         try:
-            stored = [] if terms.dry_run else _store(subscriptions, found, drafts, reviews, terms)
+            stored = [] if terms.dry_run else store_together(subscriptions, found, drafts, reviews, terms)
         except OperationalError as refused:
             if getattr(refused.__cause__, "sqlstate", None) not in GAVE_WAY:
                 raise
@@ -163,20 +163,20 @@ def _first_per_customer(failures: Sequence[tuple[DuePeriod, BillingError]]) -> l
     return list(first.values())
 
 
-def _store(
+def store_together(
     subscriptions: Sequence[Subscription],
     found: dict[InvoiceKey, Invoice],
     drafts: Sequence[InvoiceDraft],
-    reviews: Sequence[Review],
+    reviews: Sequence[Review] | None,
     terms: Terms,
 ) -> list[Invoice] | None:
     """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up.
 
-    The drafts of customers that are held are stored and not issued.
+    The drafts of customers that are held are stored and not issued. Without `reviews` nothing is held or looked at.
     """
     if not drafts:
         return []
-    held = {review.customer.pk for review in reviews if review.held}
+    held = {review.customer.pk for review in reviews or () if review.held}
     customers = {draft.due.subscription.customer_id for draft in drafts}
     now, grace_days = terms.now, terms.grace_days
     ids = [subscription.pk for subscription in subscriptions]
@@ -186,13 +186,14 @@ def _store(
             agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
             if scanned_up_to() > min(draft.watermark for draft in drafts):
                 return None
-            live = _live_invoices([draft.due for draft in drafts], lock=True)
+            live = live_invoices([draft.due for draft in drafts], lock=True)
             if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
                 _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
             invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
-            save_reviews(reviews, terms.month, looked_at=customers, now=now)
+            if reviews is not None:
+                save_reviews(reviews, terms.month, looked_at=customers, now=now)
             ripe = [
                 invoice
                 for invoice in invoices
@@ -223,13 +224,13 @@ def _counted(
     ripe = [draft for draft in drafts if not grace or issue_after(draft, grace_days=grace) <= terms.now]
     waiting = sum(1 for draft in ripe if draft.due.subscription.customer_id in held)
     issued = len(ripe) - waiting
-    assert terms.dry_run or issued == sum(1 for each in stored if each.status == InvoiceStatus.ISSUED)
+    assert terms.dry_run or issued == sum(1 for each in stored if each.status != InvoiceStatus.DRAFT)
     return ChunkResult(
         drafts=drafts, reviews=reviews, issued=issued, drafted=len(drafts) - len(ripe), held=waiting
     )
 
 
-def _live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
+def live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
     rows = Invoice.objects.filter(subscription__in={each.subscription.pk for each in due}).exclude(
         status=InvoiceStatus.VOID
     )

@@ -72,7 +72,9 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
     invoice_days = invoice.period_start, invoice.period_end
     return InvoiceDocument(
         number=invoice.number or "",
-        mark=MARKS.get(InvoiceStatus(invoice.status), ""),
+        mark=""
+        if invoice.total == 0 and invoice.status == InvoiceStatus.PAID
+        else MARKS.get(InvoiceStatus(invoice.status), ""),
         issuer=invoice.issuer,
         recipient=invoice.recipient,
         issued_on=invoice.issued_at and local_day(invoice.issued_at, invoice.zone),

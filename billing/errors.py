@@ -88,6 +88,28 @@ class CostsUnclear(BillingError):
     code = "costs_unclear"
 
 
+class NotInThisState(BillingError):
+    """What was asked for is not open to an invoice in its present state; `fields` is empty."""
+
+    code = "not_in_this_state"
+
+
+class InvalidAmount(BillingError):
+    code = "invalid_amount"
+
+
+class KeyTaken(BillingError):
+    """The caller's own name for a record stands for another one."""
+
+    code = "key_taken"
+
+
+class FiguresChanged(BillingError):
+    """What was shown before the confirmation is no longer what would be done."""
+
+    code = "figures_changed"
+
+
 class RatingFailed(BillingError):
     """A customer's usage could not be rated; the others are billed."""
 

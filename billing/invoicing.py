@@ -87,7 +87,7 @@ def draw_up(
                 taxes=taxed.taxes,
                 total=subtotal - discount + taxed.added,
                 issuer=dict(settings.ISSUER),
-                recipient=_recipient(customer),
+                recipient=recipient_of(customer),
                 watermark=watermark or 0,
                 examined=tuple(adjustment.line.pk for adjustment in adjustments.get(slot, [])),
                 drawn_up_at=now,
@@ -224,7 +224,8 @@ def _measures(
     return measures
 
 
-def _recipient(customer: Customer) -> dict[str, str]:
+def recipient_of(customer: Customer) -> dict[str, str]:
+    """Give who is billed, as frozen on an invoice."""
     return {
         "code": customer.code,
         "name": customer.name,
@@ -232,4 +233,5 @@ def _recipient(customer: Customer) -> dict[str, str]:
         "address": customer.address,
         "country": customer.country,
         "tax_id": customer.tax_id,
+        "locale": customer.locale,
     }

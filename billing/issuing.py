@@ -55,7 +55,7 @@ def store_drafts(
     _copy(Invoice, [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None])
     _add(
         InvoiceLine,
-        [_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
+        [invoice_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
     )
     _add(
         InvoiceDiscount,
@@ -102,48 +102,62 @@ def _preparer(field: Field[Any, Any]) -> Callable[[Any], Any]:
     return lambda value: value
 
 
+def take_numbers(series: str, count: int) -> range:
+    """Take the next numbers of a series. It stays locked until the commit, and a rollback gives them back: no gaps."""
+    InvoiceSeries.objects.get_or_create(prefix=series)
+    InvoiceSeries.objects.filter(prefix=series).update(last_number=F("last_number") + count)
+    last = InvoiceSeries.objects.values_list("last_number", flat=True).get(prefix=series)
+    return range(last - count + 1, last + 1)
+
+
+def numbered(series: str, sequence: int) -> str:
+    """Write a number of a series: INV-2026-000001."""
+    return f"{series}-{sequence:06d}"
+
+
 def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
     """Number drafts and freeze them, in the order given, and pay what credits cover.
 
-    Nothing is locked but the series, the credit grants of their customers and the invoices.
-    The days to pay count from the invoice's day in its own zone, which is the day printed on it.
+    Nothing is locked but the series, the credit grants of their customers and the invoices. The days to pay are the
+    customer's, or the usual ones; they count from the invoice's day in its own zone, which is the day printed on it.
+    Where nothing is left to pay, the invoice is paid at once.
     """
     if not invoices:
         return
     prefix = f"INV-{now.year}"
-    InvoiceSeries.objects.get_or_create(prefix=prefix)
-    InvoiceSeries.objects.filter(prefix=prefix).update(last_number=F("last_number") + len(invoices))
-    last = InvoiceSeries.objects.values_list("last_number", flat=True).get(prefix=prefix)
-    first = last - len(invoices) + 1
-    for sequence, invoice in enumerate(invoices, start=first):
-        invoice.number = f"{prefix}-{sequence:06d}"
+    sequences = take_numbers(prefix, len(invoices))
+    for sequence, invoice in zip(sequences, invoices, strict=True):
+        invoice.number = numbered(prefix, sequence)
     applied = apply_credits(invoices, now=now)
-    to_pay = timedelta(days=settings.PAYMENT_DAYS)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE billing_invoice invoice
-            SET status = 'issued', series_id = %s, sequence = numbered.sequence, issued_at = %s,
-                due_on = numbered.due_on, number = numbered.number, credits_applied = numbered.credits_applied
+            SET status = CASE WHEN invoice.total > numbered.credits_applied THEN 'issued' ELSE 'paid' END,
+                series_id = %s, sequence = numbered.sequence, issued_at = %s, number = numbered.number,
+                due_on = numbered.issued_on + coalesce(customer.payment_days, %s)::integer,
+                credits_applied = numbered.credits_applied
             FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::date[], %s::numeric[])
-                 AS numbered (id, sequence, number, due_on, credits_applied)
-            WHERE invoice.id = numbered.id AND invoice.status = 'draft'
+                 AS numbered (id, sequence, number, issued_on, credits_applied),
+                 customers_customer customer
+            WHERE invoice.id = numbered.id AND invoice.status = 'draft' AND customer.id = invoice.customer_id
             """,
             [
                 prefix,
                 now,
+                settings.PAYMENT_DAYS,
                 [invoice.pk for invoice in invoices],
-                list(range(first, last + 1)),
+                list(sequences),
                 [invoice.number for invoice in invoices],
-                [local_day(now, invoice.zone) + to_pay for invoice in invoices],
+                [local_day(now, invoice.zone) for invoice in invoices],
                 [applied.get(invoice.pk, Decimal(0)) for invoice in invoices],
             ],
         )
         if cursor.rowcount != len(invoices):
             raise RuntimeError("A draft was issued by somebody else between its lock and its number.")
     for invoice in invoices:
-        invoice.status = InvoiceStatus.ISSUED
         invoice.credits_applied = applied.get(invoice.pk, Decimal(0))
+        invoice.status = InvoiceStatus.ISSUED if invoice.amount_due > 0 else InvoiceStatus.PAID
 
 
 REFRESHED_FIELDS = [
@@ -195,7 +209,8 @@ def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
     )
 
 
-def _line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
+def invoice_line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
+    """Give a line as it is stored with its invoice."""
     return InvoiceLine(
         invoice=invoice,
         n=line.n,

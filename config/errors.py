@@ -43,7 +43,10 @@ CONFLICTS = frozenset(
         "plan_not_active",
         "rating_failed",
         "subscription_overlap",
+        "figures_changed",
         "invoice_issued",
+        "key_taken",
+        "not_in_this_state",
     }
 )
 # Refused because of what this installation lacks.

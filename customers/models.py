@@ -5,9 +5,11 @@ from __future__ import annotations
 import zoneinfo
 from typing import ClassVar
 
+from babel import Locale, UnknownLocaleError
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey
 
@@ -24,6 +26,18 @@ def validate_timezone(name: str) -> None:
             code="unknown_timezone",
             params={"name": name},
         )
+
+
+def validate_locale(name: str) -> None:
+    """Refuse a locale whose formats are not known."""
+    try:
+        Locale.parse(name)
+    except (ValueError, TypeError, UnknownLocaleError):
+        raise ValidationError(
+            "“%(name)s” is not a known format. Use a name such as en_US, en_GB, de_DE or ja_JP.",
+            code="unknown_locale",
+            params={"name": name},
+        ) from None
 
 
 def validate_currency(code: str) -> None:
@@ -75,6 +89,20 @@ class Customer(models.Model):
         max_length=10,
         blank=True,
         help_text="State or province where its tax differs, as a short code: CA, QC.",
+    )
+    payment_days = models.PositiveSmallIntegerField(
+        "days to pay",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(365)],
+        help_text="From the day an invoice is issued until it is due. Leave empty for the usual number.",
+    )
+    locale = models.CharField(
+        "number and date format",
+        max_length=16,
+        default="en_US",
+        validators=[validate_locale],
+        help_text="How invoices write amounts and dates: en_US $1,234.50, de_DE 1.234,50 $.",
     )
     tax_id = models.CharField("tax ID", max_length=64, blank=True, help_text="For example a VAT number.")
     tax_treatment = models.CharField(

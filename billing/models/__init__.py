@@ -15,6 +15,15 @@ from billing.models.invoices import (
     LineKind,
 )
 from billing.models.outcomes import Outcome
+from billing.models.payments import (
+    ChangeKind,
+    CreditNote,
+    CreditNoteLine,
+    InvoiceChange,
+    Payment,
+    PaymentKind,
+    PaymentMethod,
+)
 from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
 from billing.models.reconciliations import ReconciliationRun
 from billing.models.reviews import CloseReview, FindingKind, PortalTotal
@@ -27,6 +36,7 @@ __all__ = [
     "AdjustmentWaiver",
     "AnchorRule",
     "BillingPeriod",
+    "ChangeKind",
     "ChangedLine",
     "CloseEntrance",
     "CloseReview",
@@ -42,9 +52,12 @@ __all__ = [
     "CreditEntryKind",
     "CreditGrant",
     "CreditKind",
+    "CreditNote",
+    "CreditNoteLine",
     "CustomerCoupon",
     "FindingKind",
     "Invoice",
+    "InvoiceChange",
     "InvoiceDiscount",
     "InvoiceKind",
     "InvoiceLine",
@@ -55,6 +68,9 @@ __all__ = [
     "MeterCoverage",
     "Outcome",
     "ParkedCustomer",
+    "Payment",
+    "PaymentKind",
+    "PaymentMethod",
     "Plan",
     "PlanExample",
     "PlanStatus",

@@ -37,6 +37,10 @@ class InvoiceStatus(models.TextChoices):
 BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID, InvoiceStatus.WRITTEN_OFF)
 
 
+NOT_WRITTEN_OFF = Q(amount_written_off=0)
+SETTLED = F("credits_applied") + F("amount_paid") + F("amount_credited") + F("amount_written_off")
+
+
 class InvoiceKind(models.TextChoices):
     PERIODIC = "periodic", "Periodic"
     ADJUSTMENT = "adjustment", "Adjustment"
@@ -51,6 +55,7 @@ class LineKind(models.TextChoices):
     MINIMUM = "minimum", "Plan minimum"
     SERVICE_FEE = "service_fee", "Service fee"
     ADJUSTMENT = "adjustment", "Adjustment"
+    ITEM = "item", "Item"
 
 
 class InvoiceSeries(models.Model):
@@ -117,6 +122,13 @@ class Invoice(models.Model):
     issue_after = models.DateTimeField(help_text="End of the grace days.")
     issued_at = models.DateTimeField(null=True, blank=True)
     due_on = models.DateField(null=True, blank=True)
+    key = models.CharField(
+        max_length=200,
+        null=True,
+        blank=True,
+        unique=True,
+        help_text="The caller's own name for a one-off invoice: made once.",
+    )
     history = HistoricalRecords(excluded_fields=["issuer", "recipient", "taxes"])
 
     class Meta:
@@ -173,6 +185,19 @@ class Invoice(models.Model):
                 condition=Q(kind="one_off", subscription=None)
                 | (~Q(kind="one_off") & Q(subscription__isnull=False)),
                 name="invoice_subscription_unless_one_off",
+            ),
+            models.CheckConstraint(
+                condition=(
+                    Q(status__in=["draft", "void"], amount_paid=0, amount_credited=0) & NOT_WRITTEN_OFF
+                )
+                | (Q(status="issued", total__gt=SETTLED) & NOT_WRITTEN_OFF)
+                | (Q(status="paid", total__lte=SETTLED) & NOT_WRITTEN_OFF)
+                | Q(status="written_off", total=SETTLED, amount_written_off__gt=0),
+                name="invoice_status_fits_balance",
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_credited=0) | Q(amount_credited__lte=F("total")),
+                name="invoice_credited_up_to_total",
             ),
         ]
         indexes: ClassVar = [

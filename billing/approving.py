@@ -1,0 +1,126 @@
+"""Issuing drafts by hand before their grace days end: each is drawn up once more, from everything received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from billing.adjusting import flagged_line_ids, scan_changes
+from billing.chunking import Terms, store_together
+from billing.collecting import lock, record_change
+from billing.drafts import DuePeriod, InvoiceDraft
+from billing.errors import FiguresChanged, KeptChanging, NoSubscription, NotInThisState
+from billing.formatting import money
+from billing.invoicing import draw_up, periods_ending_in
+from billing.issuing import issue
+from billing.lifecycle import Action, require_open
+from billing.models import ChangeKind, CloseReview, Invoice, InvoiceKind
+from billing.months import Month
+from metering.ledger import place_batches
+from metering.periods import Period
+
+TRIES = 5
+
+
+def refreshed(invoice: Invoice, *, now: datetime) -> InvoiceDraft:
+    """Compute a stored draft of a period as it would be issued now. Writes nothing.
+
+    Raises NotInThisState, NoSubscription when its plan no longer covers the period, RatingFailed.
+    """
+    require_open(invoice, Action.ISSUE)
+    return _drawn(invoice, now=now, watermark=None)[1]
+
+
+def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, now: datetime) -> Invoice:
+    """Draw a draft up for the last time and issue it. A one-off draft is issued as it stands.
+
+    `expected` is the total somebody has seen and agreed to: FiguresChanged when it is another by now. Raises
+    NotInThisState, also when somebody issued it meanwhile, and what `refreshed` raises.
+    """
+    require_open(invoice, Action.ISSUE)
+    if invoice.kind == InvoiceKind.ONE_OFF:
+        return _issue_one_off(invoice, expected=expected, by=by, now=now)
+    month = Month.of(invoice.period_end - timedelta(days=1))
+    if CloseReview.objects.filter(customer=invoice.customer_id, month=month.first, held=True).exists():
+        raise NotInThisState(f"It is unusual and waits for approval: look at the close of {month.name}.")
+    scan_changes(now=now)
+    for _ in range(TRIES):
+        found = Invoice.objects.select_related("subscription__customer", "subscription__plan").get(
+            pk=invoice.pk
+        )
+        require_open(found, Action.ISSUE)
+        due, draft = _drawn(found, now=now, watermark=place_batches())
+        _agree(draft.total, expected, draft.currency)
+        with transaction.atomic():
+            terms = Terms(month, now, 0, dry_run=False)
+            stored = store_together([due.subscription], {due.key: found}, [draft], None, terms)
+            if stored is None:
+                continue
+            record_change(stored[0], ChangeKind.APPROVED, by=by, now=now)
+        return Invoice.objects.get(pk=found.pk)
+    raise KeptChanging("Its plan or its events kept changing while it was issued. Issue it again.")
+
+
+def issue_drafts(
+    invoices: Sequence[Invoice], *, expected: Mapping[int, Decimal], by: str, now: datetime
+) -> list[Invoice]:
+    """Issue several drafts, each in a transaction of its own; `expected` are the totals agreed to, by id.
+
+    The first refusal ends it: those before it are issued.
+    """
+    return [issue_draft(each, expected=expected.get(each.pk), by=by, now=now) for each in invoices]
+
+
+@transaction.atomic
+def discard_draft(invoice: Invoice) -> None:
+    """Delete the draft of a one-off invoice. Raises NotInThisState for any other."""
+    invoice = lock(invoice)
+    require_open(invoice, Action.DISCARD)
+    invoice.delete()
+
+
+@transaction.atomic
+def _issue_one_off(invoice: Invoice, *, expected: Decimal | None, by: str, now: datetime) -> Invoice:
+    invoice = lock(invoice)
+    require_open(invoice, Action.ISSUE)
+    _agree(invoice.total, expected, invoice.currency)
+    issue([invoice], now=now)
+    record_change(invoice, ChangeKind.APPROVED, by=by, now=now)
+    return Invoice.objects.get(pk=invoice.pk)
+
+
+def _agree(total: Decimal, expected: Decimal | None, currency: str) -> None:
+    if expected is not None and expected != total:
+        raise FiguresChanged(
+            f"Usage arrived meanwhile: the invoice is {money(total, currency)} now. Look at it and issue it again."
+        )
+
+
+def _drawn(invoice: Invoice, *, now: datetime, watermark: int | None) -> tuple[DuePeriod, InvoiceDraft]:
+    subscription = invoice.subscription
+    assert subscription is not None  # held by invoice_subscription_unless_one_off
+    if invoice.kind == InvoiceKind.PERIODIC:
+        ending = periods_ending_in(subscription, first=invoice.period_start, last=invoice.period_end)
+        due = next((each for each in ending if each.period.start_on == invoice.period_start), None)
+    else:
+        period = Period(invoice.period_start, invoice.period_end, invoice.zone)
+        due = DuePeriod(subscription, period, invoice.kind)
+    if due is None:
+        raise NoSubscription(
+            f"The plan of this draft no longer has a period from {invoice.period_start}. Close its month again."
+        )
+    drawn = draw_up(
+        [due],
+        now=now,
+        watermark=watermark,
+        changed_lines=flagged_line_ids([invoice.customer_id]),
+        replaced=[invoice.pk],
+    )
+    if drawn.failures:
+        raise drawn.failures[0][1]
+    if not drawn.drafts:
+        raise NoSubscription("Nothing is left to adjust on this draft. Close its month again.")
+    return due, drawn.drafts[0]

@@ -1,0 +1,157 @@
+"""Invoices on demand: a customer, lines with quantity and unit price, no plan. Issued like every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+
+from django.conf import settings
+from django.db import transaction
+
+from billing.collecting import key_taken_is_refused
+from billing.drafts import DraftLine
+from billing.errors import InvalidAmount, KeyTaken
+from billing.formatting import WIDE
+from billing.invoicing import recipient_of
+from billing.issuing import invoice_line, issue
+from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, TaxCategory
+from billing.rating import Step, currency_digits, round_amount
+from billing.taxing import tax_lines, tax_table
+from customers.models import Customer
+from metering.periods import Period, local_day
+
+MOST_LINES = 500
+MOST = Decimal(10) ** 18
+DECIMALS = 18
+LONGEST_DESCRIPTION, LONGEST_UNIT = 400, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line to bill: quantity times unit price, rounded once. A price below zero gives something back."""
+
+    description: str
+    quantity: Decimal
+    unit_amount: Decimal
+    unit: str = ""
+    tax_category: str = TaxCategory.STANDARD.value
+
+
+@transaction.atomic
+def create_one_off(
+    customer: Customer,
+    items: Sequence[Item],
+    *,
+    currency: str = "",
+    key: str | None = None,
+    at_once: bool = True,
+    now: datetime,
+) -> Invoice:
+    """Draw up an invoice over some items in a currency, the customer's by default, and issue it unless told otherwise.
+
+    A `key` sent again gives the invoice of the first time. Raises InvalidAmount naming the line, KeyTaken.
+    """
+    currency = currency or customer.currency
+    digits = currency_digits(currency)
+    amounts = _amounts(items, digits=digits)
+    today = local_day(now, customer.timezone)
+    period = Period(today, today + timedelta(days=1), customer.timezone)
+    drawn = [
+        _line(n, item, amount, period)
+        for n, (item, amount) in enumerate(zip(items, amounts, strict=True), start=1)
+    ]
+    subtotal = sum(amounts, Decimal(0))
+    if key is not None and (made := Invoice.objects.filter(key=key).first()) is not None:
+        if (made.customer_id, made.currency, made.subtotal) != (customer.pk, currency, subtotal):
+            message = "This key stands for another invoice. Use a new key for a new invoice."
+            raise KeyTaken(message, fields={"key": message})
+        return made
+    taxed = tax_lines(drawn, customer, tax_table(), period=period, digits=digits)
+    invoice = Invoice(
+        customer=customer,
+        subscription=None,
+        kind=InvoiceKind.ONE_OFF,
+        starts_at=period.start,
+        ends_at=period.end,
+        period_start=period.start_on,
+        period_end=period.end_on,
+        zone=period.zone,
+        currency=currency,
+        subtotal=subtotal,
+        tax=taxed.added,
+        tax_included=taxed.included,
+        taxes=[tax.as_json() for tax in taxed.taxes],
+        total=subtotal + taxed.added,
+        issuer=dict(settings.ISSUER),
+        recipient=recipient_of(customer),
+        plan_name="",
+        plan_code="",
+        plan_version=0,
+        watermark=0,
+        drawn_up_at=now,
+        issue_after=now,
+        key=key,
+    )
+    with key_taken_is_refused("invoice"):
+        invoice.save(force_insert=True)
+    InvoiceLine.objects.bulk_create(invoice_line(invoice, line) for line in taxed.lines)
+    if at_once:
+        issue([invoice], now=now)
+    return Invoice.objects.get(pk=invoice.pk)
+
+
+def _amounts(items: Sequence[Item], *, digits: int) -> list[Decimal]:
+    if not 1 <= len(items) <= MOST_LINES:
+        message = f"Give 1 to {MOST_LINES} lines."
+        raise InvalidAmount(message, fields={"lines": message})
+    problems: dict[str, str] = {}
+    amounts = []
+    for place, item in enumerate(items):
+        if not 1 <= len(item.description.strip()) <= LONGEST_DESCRIPTION:
+            problems[f"lines.{place}.description"] = (
+                f"Say in 1 to {LONGEST_DESCRIPTION} letters what is billed."
+            )
+        if len(item.unit) > LONGEST_UNIT:
+            problems[f"lines.{place}.unit"] = f"A unit has {LONGEST_UNIT} letters at most."
+        if not (item.quantity.is_finite() and 0 < item.quantity < MOST and _fits(item.quantity)):
+            problems[f"lines.{place}.quantity"] = (
+                f"Give a quantity above zero with up to {DECIMALS} decimals."
+            )
+        elif not (item.unit_amount.is_finite() and abs(item.unit_amount) < MOST and _fits(item.unit_amount)):
+            problems[f"lines.{place}.unit_amount"] = f"Give a price with up to {DECIMALS} decimals."
+        else:
+            with localcontext(WIDE):
+                amounts.append(round_amount(item.quantity * item.unit_amount, digits))
+            if abs(amounts[-1]) >= MOST:
+                problems[f"lines.{place}.quantity"] = "This is more than any invoice can be."
+    if problems:
+        raise InvalidAmount(next(iter(problems.values())), fields=problems)
+    return amounts
+
+
+def _fits(value: Decimal) -> bool:
+    with localcontext(WIDE):
+        return value == round_amount(value, DECIMALS)
+
+
+def _line(n: int, item: Item, amount: Decimal, period: Period) -> DraftLine:
+    with localcontext(WIDE):
+        exact = item.quantity * item.unit_amount
+    return DraftLine(
+        n=n,
+        kind=LineKind.ITEM,
+        description=item.description.strip(),
+        rate_id=None,
+        meter=None,
+        unit=item.unit,
+        quantity=item.quantity,
+        events=0,
+        unit_amount=item.unit_amount,
+        amount=amount,
+        terms={},
+        working=(Step("", "units", item.quantity, item.unit_amount, exact),),
+        period=period,
+        tax_category=item.tax_category,
+    )
