@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -133,6 +133,11 @@ def validate_year(day: date) -> None:
         raise serializers.ValidationError(f"Choose a day from {EARLIEST} to before {LATEST}.")
 
 
+def validate_instant(instant: datetime) -> None:
+    """Refuse instants as far away as days that are refused."""
+    validate_year(instant.date())
+
+
 class PlanSerializer(StrictSerializer):
     """One version of a plan. Code, version and status are not changed by writing them."""
 
@@ -166,6 +171,9 @@ class PlanSerializer(StrictSerializer):
     )
     custom_unit_value = ExactDecimalField(
         required=False, allow_null=True, help_text="What one custom unit costs in the currency."
+    )
+    tax_category = serializers.ChoiceField(
+        choices=TaxCategory.choices, required=False, help_text="What its prices are for, as tax law sees it."
     )
     rates = RatesField(default=list, help_text="In the order of the lines on the invoice.")
     examples = ExamplesField(
@@ -245,6 +253,7 @@ class DraftSerializer(StrictSerializer):
     service_fee_percent = ExactDecimalField(required=False, allow_null=True)
     custom_unit = serializers.CharField(required=False, allow_blank=True, max_length=40)
     custom_unit_value = ExactDecimalField(required=False, allow_null=True)
+    tax_category = serializers.ChoiceField(choices=TaxCategory.choices, required=False)
 
 
 class ActivateSerializer(StrictSerializer):

@@ -7,6 +7,8 @@ from rest_framework.routers import SimpleRouter
 
 from billing.api.cost_rates import CostRateViewSet
 from billing.api.costs import CostsView, MarginsView
+from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
+from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.outcomes import OutcomesView
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
@@ -14,11 +16,17 @@ from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
 from billing.api.reconciliation import ReconciliationView
 from billing.api.subscriptions import SubscriptionViewSet
+from billing.api.tax_rates import TaxRateViewSet
 
 router = SimpleRouter()
 router.register("plans", PlanViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
+router.register("coupons", CouponViewSet)
+router.register("customer-coupons", CustomerCouponViewSet)
+router.register("credit-grants", CreditGrantViewSet)
+router.register("credit-entries", CreditEntryViewSet)
+router.register("tax-rates", TaxRateViewSet)
 router.register("cost-rates", CostRateViewSet)
 
 urlpatterns = [

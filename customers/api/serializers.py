@@ -10,6 +10,7 @@ from rest_framework import serializers
 from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
 from customers.models import Customer
+from customers.tax_treatment import tax_problems
 
 
 class CodedSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
@@ -57,11 +58,26 @@ class CustomerSerializer(CodedSerializer):
             "timezone",
             "currency",
             "address",
+            "country",
+            "region",
             "tax_id",
+            "tax_treatment",
+            "tax_exempt_reason",
             "traits",
             "created_at",
         ]
         read_only_fields = ["created_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        problems = tax_problems({**self._current(), **attrs})
+        if problems and problems.keys() & attrs.keys() | ({"country", "tax_treatment"} & attrs.keys()):
+            raise serializers.ValidationError({name: [text] for name, text in problems.items()})
+        return attrs
+
+    def _current(self) -> dict[str, Any]:
+        names = ("country", "tax_id", "tax_treatment", "tax_exempt_reason")
+        return {} if self.instance is None else {name: getattr(self.instance, name) for name in names}
 
 
 def _as_json(value: Any) -> Any:

@@ -1,0 +1,127 @@
+"""Setting tax up: rates as staff and integrations write them, and common rates to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from billing.errors import InvalidTaxRate
+from billing.models import TaxRate
+from customers.countries import country_name
+
+EU_SOURCE = "European Commission: VAT rates applied in the member states, 2026"
+CANADA_SOURCE = "Canada Revenue Agency and Revenu Québec, 2026"
+# Standard rates. Reduced ones depend on what is sold; only countries with a single usual one have it here.
+EU_STANDARD = {
+    "AT": "20", "BE": "21", "BG": "20", "CY": "19", "CZ": "21", "DE": "19", "DK": "25", "EE": "24", "ES": "21",
+    "FI": "25.5", "FR": "20", "GR": "24", "HR": "25", "HU": "27", "IE": "23", "IT": "22", "LT": "21", "LU": "17",
+    "LV": "21", "MT": "18", "NL": "21", "PL": "23", "PT": "23", "RO": "21", "SE": "25", "SI": "22", "SK": "23",
+}  # fmt: skip
+EU_REDUCED = {"AT": "10", "DE": "7", "NL": "9"}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One rate to begin with. Laws change: staff check it before they issue."""
+
+    country: str
+    name: str
+    percent: str
+    source: str
+    category: str = "standard"
+    region: str = ""
+    on_top: bool = False
+
+
+PRESETS = (
+    *(Preset(country, "VAT", percent, EU_SOURCE) for country, percent in EU_STANDARD.items()),
+    *(Preset(country, "VAT", percent, EU_SOURCE, "reduced") for country, percent in EU_REDUCED.items()),
+    Preset("GB", "VAT", "20", "HM Revenue & Customs: VAT rates, 2026"),
+    Preset("CH", "VAT", "8.1", "Swiss Federal Tax Administration, since 2024"),
+    Preset("CH", "VAT", "2.6", "Swiss Federal Tax Administration, since 2024", "reduced"),
+    Preset("NO", "VAT", "25", "Norwegian Tax Administration, 2026"),
+    Preset("AU", "GST", "10", "Australian Taxation Office, 2026"),
+    Preset("NZ", "GST", "15", "Inland Revenue New Zealand, 2026"),
+    Preset("JP", "Consumption tax", "10", "National Tax Agency of Japan, since 2019"),
+    Preset("SG", "GST", "9", "Inland Revenue Authority of Singapore, since 2024"),
+    Preset("ZA", "VAT", "15", "South African Revenue Service, 2026"),
+    Preset("CA", "GST", "5", CANADA_SOURCE),
+    *(
+        Preset("CA", "HST", percent, CANADA_SOURCE, region=region)
+        for region, percent in {"ON": "13", "NB": "15", "NL": "15", "NS": "14", "PE": "15"}.items()
+    ),
+    Preset("CA", "QST", "9.975", CANADA_SOURCE, region="QC", on_top=True),
+    Preset("CA", "PST", "7", CANADA_SOURCE, region="BC", on_top=True),
+    Preset("CA", "PST", "6", CANADA_SOURCE, region="SK", on_top=True),
+    Preset("CA", "RST", "7", CANADA_SOURCE, region="MB", on_top=True),
+)
+
+
+def save_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) -> TaxRate:
+    """Write a new rate, or change one. Issued invoices keep what they say.
+
+    Raises InvalidTaxRate naming every wrong field, also when another rate holds on one of its days.
+    """
+    row = rate or TaxRate()
+    for name, value in fields.items():
+        setattr(row, name, value)
+    problems: dict[str, str] = {}
+    try:
+        row.clean_fields()
+    except ValidationError as refused:
+        problems |= {name: " ".join(sentences) for name, sentences in refused.message_dict.items()}
+    if "percent" not in problems and not 0 <= row.percent <= 100:
+        problems["percent"] = "Give a percentage from 0 to 100."
+    if row.category == "exempt":
+        problems["category"] = "What is not taxable has no rate."
+    if row.valid_until is not None and row.valid_until <= row.valid_from:
+        problems["valid_until"] = "The rate would hold on no day. Choose a later one."
+    if row.on_top and not row.region:
+        problems["on_top"] = "Only a region's tax is charged beside its country's. Name the region."
+    if row.on_top and row.inclusive:
+        problems["inclusive"] = "A tax beside another cannot be inside the prices."
+    if problems:
+        raise InvalidTaxRate(next(iter(problems.values())), fields=problems)
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError as refused_too:
+        if "taxrate_one_at_a_time" not in str(refused_too):
+            raise
+        message = "Another rate for this country, region and category holds on some of these days. End that one first."
+        raise InvalidTaxRate(message, fields={"valid_from": message}) from refused_too
+    return row
+
+
+def preset_countries() -> dict[str, list[Preset]]:
+    """Give the rates to begin with by country, in the order of the countries' names."""
+    found: dict[str, list[Preset]] = {}
+    for preset in sorted(PRESETS, key=lambda each: (country_name(each.country), each.region)):
+        found.setdefault(preset.country, []).append(preset)
+    return found
+
+
+def load_presets(countries: Collection[str]) -> int:
+    """Add the common rates of countries that have no rate yet; give how many. Rerunning adds nothing."""
+    taken = set(TaxRate.objects.filter(country__in=list(countries)).values_list("country", flat=True))
+    rows = [
+        TaxRate(
+            country=each.country,
+            region=each.region,
+            category=each.category,
+            name=each.name,
+            percent=Decimal(each.percent),
+            on_top=each.on_top,
+            source=each.source,
+        )
+        for each in PRESETS
+        if each.country in countries and each.country not in taken
+    ]
+    with transaction.atomic():
+        for row in rows:
+            row.save()
+    return len(rows)
