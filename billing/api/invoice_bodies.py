@@ -8,15 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 from billing.api.amounts import amount_text, price_text, step_body
-from billing.drafts import InvoiceDraft
-from billing.models import Invoice
+from billing.drafts import DraftDiscount, InvoiceDraft
+from billing.models import CouponType, CreditEntryKind, Invoice, InvoiceDiscount
 from metering.api.texts import decimal_text, instant_text
 
 PREVIEW = "preview"
 
 
 def invoice_body(invoice: Invoice) -> dict[str, Any]:
-    """Give a stored invoice; its lines and customer are loaded by the caller."""
+    """Give a stored invoice; its lines, discounts, credits and customer are loaded by the caller."""
     currency = invoice.currency
     return {
         "id": invoice.pk,
@@ -40,6 +40,17 @@ def invoice_body(invoice: Invoice) -> dict[str, Any]:
         "amount_credited": amount_text(invoice.amount_credited, currency),
         "amount_written_off": amount_text(invoice.amount_written_off, currency),
         "amount_due": amount_text(invoice.amount_due, currency),
+        "discounts": [_discount_body(each, currency) for each in invoice.discounts.all()],
+        "taxes": invoice.taxes,
+        "credits": [
+            {
+                "grant": entry.grant_id,
+                "name": entry.grant.name,
+                "amount": amount_text(-entry.amount, currency),
+            }
+            for entry in invoice.credit_entries.all()
+            if entry.kind == CreditEntryKind.APPLIED
+        ],
         "issued_at": instant_text(invoice.issued_at) if invoice.issued_at else None,
         "due_on": invoice.due_on.isoformat() if invoice.due_on else None,
         "lines": [
@@ -80,6 +91,12 @@ def preview_body(draft: InvoiceDraft) -> dict[str, Any]:
         "amount_credited": amount_text(Decimal(0), currency),
         "amount_written_off": amount_text(Decimal(0), currency),
         "amount_due": amount_text(draft.amount_due, currency),
+        "discounts": [_discount_body(each, currency) for each in draft.discounts],
+        "taxes": [tax.as_json() for tax in draft.taxes],
+        "credits": [
+            {"grant": each.grant_id, "name": each.name, "amount": amount_text(each.amount, currency)}
+            for each in draft.credits
+        ],
         "issued_at": None,
         "due_on": None,
         "lines": [
@@ -92,6 +109,17 @@ def preview_body(draft: InvoiceDraft) -> dict[str, Any]:
             )
             for line in draft.lines
         ],
+    }
+
+
+def _discount_body(discount: InvoiceDiscount | DraftDiscount, currency: str) -> dict[str, Any]:
+    fixed = discount.kind == CouponType.FIXED
+    return {
+        "name": discount.name,
+        "customer_coupon": discount.customer_coupon_id,
+        "kind": discount.kind,
+        "value": price_text(discount.value, currency) if fixed else decimal_text(discount.value),
+        "amount": amount_text(discount.amount, currency),
     }
 
 
@@ -112,6 +140,9 @@ def _line_body(
         "quantity": decimal_text(line.quantity),
         "unit_amount": None if line.unit_amount is None else price_text(line.unit_amount, currency),
         "amount": amount_text(line.amount, currency),
+        "discount": amount_text(line.discount, currency),
+        "tax_category": line.tax_category,
+        "taxed_by": list(line.taxed_by),
         "period_start": period[0].isoformat(),
         "period_end": period[1].isoformat(),
         "working": [step_body(step) for step in working],

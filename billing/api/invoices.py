@@ -77,7 +77,9 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
     """What customers owe. Drafts have no number yet; an issued invoice never changes."""
 
     queryset = (
-        Invoice.objects.select_related("customer").prefetch_related("lines").order_by("-period_start", "-id")
+        Invoice.objects.select_related("customer")
+        .prefetch_related("lines", "discounts", "credit_entries__grant")
+        .order_by("-period_start", "-id")
     )
     filterset_class = InvoiceFilter
     pagination_class = Pages

@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from billing.api.invoice_bodies import PREVIEW
-from billing.models import InvoiceStatus, LineKind
+from billing.models import CouponType, InvoiceStatus, LineKind, TaxCategory
+from billing.taxing import Treatment
 
 INVOICE_STATUSES = [*InvoiceStatus.choices, (PREVIEW, "Preview")]
 RATE = {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"}
@@ -46,6 +47,9 @@ INVOICE = {
     "amount_credited": "0.00",
     "amount_written_off": "0.00",
     "amount_due": "240.00",
+    "discounts": [],
+    "taxes": [],
+    "credits": [],
     "issued_at": "2026-11-03T05:00:00Z",
     "due_on": "2026-11-17",
     "lines": [
@@ -58,6 +62,9 @@ INVOICE = {
             "quantity": "120",
             "unit_amount": "2.00",
             "amount": "240.00",
+            "discount": "0.00",
+            "tax_category": "standard",
+            "taxed_by": [],
             "period_start": "2026-10-01",
             "period_end": "2026-11-01",
             "working": [STEP],
@@ -146,9 +153,42 @@ class LineShape(serializers.Serializer[Any]):
         allow_null=True, help_text="Null where no single price explains the line; see working."
     )
     amount = serializers.CharField()
+    discount = serializers.CharField(help_text="Its share of what coupons take off.")
+    tax_category = serializers.ChoiceField(choices=TaxCategory.choices)
+    taxed_by = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The `n` of the taxes it is part of."
+    )
     period_start = serializers.DateField()
     period_end = serializers.DateField(help_text="The day after the last.")
     working = StepShape(many=True)
+
+
+class DiscountShape(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    customer_coupon = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=CouponType.choices)
+    value = serializers.CharField(help_text="A percentage or an amount, by `kind`.")
+    amount = serializers.CharField(help_text="What it takes off.")
+
+
+class TaxShape(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    name = serializers.CharField()
+    country = serializers.CharField(allow_blank=True)
+    region = serializers.CharField(allow_blank=True)
+    category = serializers.CharField(allow_blank=True)
+    percent = serializers.CharField()
+    inclusive = serializers.BooleanField(help_text="Inside the prices, not added to them.")
+    base = serializers.CharField(help_text="Without the tax.")
+    amount = serializers.CharField()
+    treatment = serializers.ChoiceField(choices=[each.value for each in Treatment])
+    sentence = serializers.CharField(allow_blank=True, help_text="What the invoice must say.")
+
+
+class CreditShape(serializers.Serializer[Any]):
+    grant = serializers.IntegerField()
+    name = serializers.CharField()
+    amount = serializers.CharField()
 
 
 class InvoiceShape(serializers.Serializer[Any]):
@@ -173,6 +213,9 @@ class InvoiceShape(serializers.Serializer[Any]):
     amount_credited = serializers.CharField(help_text="Taken off by credit notes.")
     amount_written_off = serializers.CharField()
     amount_due = serializers.CharField()
+    discounts = DiscountShape(many=True)
+    taxes = TaxShape(many=True, help_text="By rate, or the reason why there is none.")
+    credits = CreditShape(many=True, help_text="What paid it; in a preview, what would.")
     issued_at = serializers.DateTimeField(allow_null=True)
     due_on = serializers.DateField(allow_null=True)
     lines = LineShape(many=True)

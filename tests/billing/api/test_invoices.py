@@ -46,6 +46,9 @@ def line_of_120_tickets(**changes: Any) -> dict[str, Any]:
         "quantity": "120",
         "unit_amount": "2.00",
         "amount": "240.00",
+        "discount": "0.00",
+        "tax_category": "standard",
+        "taxed_by": [],
         "period_start": "2026-10-01",
         "period_end": "2026-11-01",
     } | changes
@@ -80,6 +83,9 @@ def test_an_issued_invoice_has_the_shape_of_the_contract(integrator: Integrator)
         "amount_credited": "0.00",
         "amount_written_off": "0.00",
         "amount_due": "240.00",
+        "discounts": [],
+        "taxes": [],
+        "credits": [],
         "issued_at": "2026-11-20T12:00:00Z",
         "due_on": "2026-12-04",
     }
@@ -315,7 +321,7 @@ def test_the_list_takes_the_same_queries_whatever_its_length(
         make_subscription(make_customer(f"c{n}"))
     close()
     integrator.get("invoices/")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         assert len(integrator.get("invoices/")[1]["results"]) == 9
 
 
@@ -325,5 +331,5 @@ def test_the_events_of_a_line_take_the_same_queries_whatever_their_number(
     send_tickets(40)
     close()
     integrator.get(f"invoices/{NUMBER}/lines/1/events/")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         integrator.get(f"invoices/{NUMBER}/lines/1/events/")

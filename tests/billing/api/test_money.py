@@ -32,6 +32,12 @@ def test_a_coupon_is_made_given_used_and_taken_away(integrator: Integrator) -> N
     status, preview = integrator.post("invoices/preview/", {"customer": "acme", "period": "2026-10"})
     assert (preview["subtotal"], preview["discount"], preview["total"]) == ("20.00", "2.00", "18.00")
     close_period(Month(2026, 10), now=NOW, grace_days=0)
+    issued = integrator.get("invoices/INV-2026-000001/")[1]
+    assert issued["discounts"] == preview["discounts"]
+    assert [(each["name"], each["value"], each["amount"]) for each in issued["discounts"]] == [
+        ("Welcome", "10", "2.00")
+    ]
+    assert issued["lines"][0]["discount"] == "2.00"
     assert integrator.get(f"customer-coupons/{held['id']}/")[1]["uses"] == 1
     assert integrator.get("customer-coupons/", customer="acme")[1]["results"][0]["uses"] == 1
     assert integrator.get("coupons/")[1]["results"][0]["held"] == 1
@@ -93,6 +99,9 @@ def test_a_credit_is_granted_spent_and_its_rest_taken_back(integrator: Integrato
     assert (preview["total"], preview["credits_applied"], preview["amount_due"]) == ("20.00", "20.00", "0.00")
     assert CreditEntry.objects.count() == 1
     close_period(Month(2026, 10), now=NOW, grace_days=0)
+    issued = integrator.get("invoices/INV-2026-000001/")[1]
+    assert issued["credits"] == preview["credits"]
+    assert issued["credits"] == [{"grant": grant["id"], "name": "Welcome credit", "amount": "20.00"}]
     status, voided = integrator.post(f"credit-grants/{grant['id']}/void/", {"reason": "Wrong customer"})
     assert (status, voided["balance"], voided["void_reason"]) == (200, "0.00", "Wrong customer")
     again = integrator.post(f"credit-grants/{grant['id']}/void/", {"reason": "Wrong customer"})
@@ -215,4 +224,5 @@ def test_only_a_key_that_manages_may_write(fresh: None, db: None) -> None:
     for route, body in (("coupons/", WELCOME), ("credit-grants/", CREDIT), ("tax-rates/", VAT)):
         assert reader.post(route, body)[0] == 403
         assert reader.get(route)[0] == 200
-    assert not Coupon.objects.exists() and not CreditGrant.objects.exists()
+    assert not Coupon.objects.exists()
+    assert not CreditGrant.objects.exists()

@@ -16,9 +16,13 @@ from schemathesis.core.result import Ok
 
 from billing.api import urls as billing_urls
 from billing.closing import Month, close_period
-from billing.models import Subscription
+from billing.cost_rates import Validity, add_cost_rate
+from billing.couponing import remove_coupon
+from billing.models import CostRate, CreditGrant, CustomerCoupon, Subscription, TaxRate
+from customers.models import Customer
 from metering.api import urls as metering_urls
 from metering.models import Workload
+from tests.billing.money import credit, give, tax
 from tests.factories import NOW, make_customer, make_meter, make_plan, make_subscription, send_tickets
 from tests.integrator import Integrator
 
@@ -68,6 +72,13 @@ def described(db: None, fresh: None) -> Any:
     make_subscription(make_customer())
     send_tickets(3)
     Workload.objects.create(code="support_bot", name="Support bot")
+    customer = Customer.objects.get()
+    give(customer, "10%", code="tenth")
+    give(customer, "5", code="welcome")
+    remove_coupon(CustomerCoupon.objects.get(coupon__code="welcome"), by="tests", now=NOW)
+    credit(customer, "100")
+    tax("FR", "20")
+    add_cost_rate({"kind": "fixed", "workload": "support_bot", "amount": "30.00"}, Validity())
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     return schemathesis.openapi.from_wsgi("/api/schema/", application)
 
@@ -91,13 +102,23 @@ def existing(path: str) -> dict[str, Any]:
         "customers": "acme",
         "plans": "support",
         "workloads": "support_bot",
+        "coupons": "tenth",
     }
+    rows = {
+        "cost-rates": CostRate,
+        "customer-coupons": CustomerCoupon,
+        "credit-grants": CreditGrant,
+        "tax-rates": TaxRate,
+    }
+    model = rows.get(path.split("/")[3])
     return {
         "key": {"void": "evt-0", "amend": "evt-1"}.get(path.split("/")[-2], "evt-2"),
         "code": codes.get(path.split("/")[3]),
         "number": "INV-2026-000001",
         "n": 1,
-        "id": Subscription.objects.get(customer__code="acme").pk,
+        "id": model.objects.order_by("id")[0].pk
+        if model
+        else Subscription.objects.get(customer__code="acme").pk,
     }
 
 
