@@ -170,6 +170,7 @@ def paired_chart(
                 {
                     "label": label,
                     "data": [float(row[place + 1]) for row in rows],
+                    "grouped": True,
                     "backgroundColor": colours[place],
                     "maxTicksXLimit": ticks,
                     "displayYAxis": True,
