@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from billing.errors import InvalidRate
 from billing.models import Plan, Rate, Subscription
 from billing.rating import TermsError, UsageRate, in_currency
-from billing.summaries import rate_name, rate_sentence
+from billing.summaries import rate_name, rate_sentence, term_sentences
 from billing.terms import parse_labelled, undeclared_dimensions
 
 Overrides = dict[str, dict[str, object]]
@@ -82,6 +82,16 @@ def override_differences(subscription: Subscription) -> list[Override]:
         for position, rate in enumerate(plan.rates.all())
         if str(rate.pk) in subscription.overrides
     ]
+
+
+def agreed_prices(subscription: Subscription) -> list[tuple[str, str]]:
+    """Say what a customer pays: each rate as it was agreed, then what holds for the whole invoice."""
+    plan = subscription.plan
+    rates = [
+        (rate_name(rate), rate_sentence(rate, plan, terms=subscription.overrides.get(str(rate.pk))))
+        for rate in plan.rates.all()
+    ]
+    return rates + [(name, words) for name, words in term_sentences(plan).items() if name != "Billing period"]
 
 
 def carried_overrides(subscription: Subscription, plan: Plan) -> tuple[Overrides, list[str]]:
