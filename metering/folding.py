@@ -96,15 +96,17 @@ def _counts_at(position: str) -> str:
     """
 
 
+# Meters come as lists and no condition is on a computed value: the database would take either for few rows, and read
+# all events again for each meter.
 FOLD = (
     """
-WITH changed AS (
+WITH zone (name, cuts) AS (VALUES {zones}), changed AS (
     SELECT e.id FROM metering_eventbatch b JOIN metering_event e ON e.released_batch_id = b.id
     WHERE b.position > %(after)s AND b.position <= %(upto)s
     UNION
     SELECT e.id FROM metering_eventbatch b JOIN metering_event e ON e.voided_batch_id = b.id
     WHERE b.position > %(after)s AND b.position <= %(upto)s
-), delta AS (
+), delta AS MATERIALIZED (
     SELECT e.meter_id, e.customer_id, e.occurred_at, e.value, e.subject, e.dimensions, 1 AS events
     FROM metering_event e JOIN metering_eventbatch b ON b.id = e.batch_id
     WHERE b.position > %(after)s AND b.position <= %(upto)s AND e.received_at BETWEEN %(first)s AND %(last)s
@@ -125,22 +127,22 @@ WITH changed AS (
     WHERE is_counted <> was_counted
 )
 INSERT INTO metering_usagebyday AS day (meter_id, customer_id, starts_at, ends_at, amount, events)
-SELECT meter_id, customer_id, zone.cuts[place], zone.cuts[place + 1], sum(events * amount), sum(events)
+SELECT meter_id, customer_id, zone.cuts[place], zone.cuts[place + 1], folded.amount, folded.events
 FROM (
-    SELECT e.meter_id, e.customer_id, e.occurred_at, e.events, cut.zone,
-           CASE m.type WHEN 'count' THEN coalesce(e.value, 1) ELSE e.value END AS amount
+    SELECT e.meter_id, e.customer_id, zone.name, width_bucket(e.occurred_at, zone.cuts) AS place,
+           sum(e.events * CASE WHEN e.meter_id = ANY(%(counting)s) THEN coalesce(e.value, 1) ELSE e.value END)
+               AS amount,
+           sum(e.events) FILTER (WHERE e.value IS NOT NULL OR e.meter_id = ANY(%(counting)s)) AS events
     FROM delta e
-    JOIN metering_meter m ON m.id = e.meter_id AND m.type = ANY(%(additive)s) AND m.once_per_subject = 'never'
-        AND m.verification_hours IS NULL AND m.evidence_meter_id IS NULL
     JOIN metering_rollupzone cut ON cut.customer_id = e.customer_id
-    WHERE e.occurred_at >= %(since)s AND """
+    JOIN zone ON zone.name = cut.zone
+    WHERE e.meter_id = ANY(%(additive)s) AND e.occurred_at >= %(since)s AND """
 )
 FOLD_END = """
-) counted
-JOIN (VALUES {zones}) AS zone (name, cuts) ON zone.name = counted.zone,
-LATERAL (SELECT width_bucket(occurred_at, zone.cuts) AS place) slot
-WHERE amount IS NOT NULL
-GROUP BY meter_id, customer_id, zone.name, zone.cuts[place], zone.cuts[place + 1]
+    GROUP BY 1, 2, 3, 4
+) folded
+JOIN zone ON zone.name = folded.name
+WHERE folded.events IS NOT NULL
 ORDER BY meter_id, zone.cuts[place], customer_id
 ON CONFLICT (meter_id, starts_at, customer_id, ends_at)
 DO UPDATE SET amount = day.amount + excluded.amount, events = day.events + excluded.events
@@ -200,7 +202,6 @@ def _fold_chunk(state: Rollup, *, batches: int, since: datetime = BEGINNING) -> 
         "upto": chunk.upto,
         "first": chunk.received[0],
         "last": chunk.received[1],
-        "additive": list(ADDITIVE),
         "since": since,
     }
     with connection.cursor() as cursor:
@@ -231,7 +232,12 @@ def _fold_statement(occurred: tuple[datetime, datetime]) -> tuple[str, dict[str,
     """Write the statement with the meters' filters and the cuts of every zone in use."""
     conditions = ["true"]
     parameters: dict[str, Any] = {}
-    for meter in Meter.objects.filter(type__in=ADDITIVE).exclude(filters={}):
+    meters = [meter for meter in Meter.objects.filter(type__in=ADDITIVE) if not meter.is_outcome]
+    parameters["additive"] = [meter.pk for meter in meters]
+    parameters["counting"] = [meter.pk for meter in meters if meter.type == MeterType.COUNT]
+    for meter in meters:
+        if not meter.filters:
+            continue
         counted = counted_events(meter)
         names = [f"filter_{meter.pk}_{place}" for place in range(len(counted.parameters))]
         text = counted.text % tuple(f"%({name})s" for name in names)
@@ -241,13 +247,16 @@ def _fold_statement(occurred: tuple[datetime, datetime]) -> tuple[str, dict[str,
     for place, zone in enumerate(zones):
         parameters |= {f"zone_{place}": zone, f"cuts_{place}": cuts(occurred, zone)}
     rows = ", ".join(f"(%(zone_{place})s, %(cuts_{place})s::timestamptz[])" for place in range(len(zones)))
-    return FOLD + " AND ".join(conditions) + FOLD_END.format(zones=rows), parameters
+    return FOLD.format(zones=rows) + " AND ".join(conditions) + FOLD_END, parameters
 
 
 def _zones() -> list[str]:
     """Give the zones that days are cut in. A customer keeps the one it had when it was first seen here."""
     with connection.cursor() as cursor:
         cursor.execute(NEW_ZONES)
+        if cursor.rowcount:
+            # Taken for empty, as it was before the first fold, the events would be read again for each customer.
+            cursor.execute("ANALYZE metering_rollupzone")
     return list(RollupZone.objects.order_by("zone").values_list("zone", flat=True).distinct()) or ["UTC"]
 
 

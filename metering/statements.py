@@ -120,7 +120,8 @@ def _amount(meter: Meter, *, one_customer: bool) -> tuple[Sql, str]:
     """Give what the events of one group amount to, and what that is over."""
     match meter.type:
         case MeterType.COUNT:
-            return Sql("sum(coalesce(e.value, 1))"), "1"
+            # One for each event without a value. Adding up as many ones would take twice as long.
+            return Sql("coalesce(sum(e.value), 0) + count(*) - count(e.value)"), "1"
         case MeterType.SUM:
             return Sql("sum(e.value)"), "1"
         case MeterType.MAX:
@@ -153,6 +154,8 @@ def _plain(
     values = (
         f"array_agg(coalesce(e.value, 1) ORDER BY e.occurred_at, e.id) {in_span}" if with_values else "NULL"
     )
+    if not groups and source.one_customer and meter.type != MeterType.WEIGHTED_SUM:
+        return _one_by_one(meter, source, amount + f", {over}, count(*), {values}, NULL")
     columns = (
         Sql("span.slot") + _listed(groups) + ", " + amount + f", {over}, count(*) {in_span}, {values}, NULL"
     )
@@ -162,6 +165,23 @@ def _plain(
         + columns
         + _events(meter, source)
         + _group_by(1, len(groups), with_total=with_total)
+    )
+
+
+def _one_by_one(meter: Meter, source: Source, totals: Sql) -> Sql:
+    """Total each span by itself. Its events are one stretch of the index, so no row has to be told from others.
+
+    Takes half the time of a join that is grouped by span. Not for totals of the span alone, which would be taken over
+    all spans.
+    """
+    return (
+        source.with_clause
+        + "SELECT span.slot, totals.* FROM "
+        + source.spans
+        + ", LATERAL (SELECT "
+        + totals
+        + _events_in_span(meter, source, Sql("(SELECT) AS one"))
+        + " HAVING count(*) > 0) AS totals"
     )
 
 
@@ -336,11 +356,16 @@ def _with_evidence(meter: Meter, source: Source) -> Sql:
 
 
 def _events(meter: Meter, source: Source) -> Sql:
-    """From the spans and the events in them; a level carries over, so its events have no earliest time."""
+    """From the spans and the events in them."""
+    return _events_in_span(meter, source, source.spans)
+
+
+def _events_in_span(meter: Meter, source: Source, spans: Sql) -> Sql:
+    """From `spans` and their events; a level carries over, so its events have no earliest time."""
     since = "" if meter.type == MeterType.WEIGHTED_SUM else "AND e.occurred_at >= span.first"
     return (
         " FROM "
-        + source.spans
+        + spans
         + Sql(f" JOIN metering_event e ON e.meter_id = %s {since} AND e.occurred_at < span.last", [meter.pk])
         + source.joins
         + " WHERE "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -31,9 +30,10 @@ from metering.ingesting import BatchResult, EventResult, ResultStatus, record_ev
 from metering.sources import SentResults, record_sent_events
 
 LIST_ALL_UP_TO = 100
+ACCEPTED = ResultStatus.ACCEPTED.value
 
 
-class ResultBody(msgspec.Struct, omit_defaults=True):
+class ResultBody(msgspec.Struct, omit_defaults=True, gc=False):
     """What became of one event. Code, message and field say why it was not accepted."""
 
     index: int
@@ -113,21 +113,26 @@ def _batch(request: Request) -> Batch:
 def batch_body(result: BatchResult | SentResults) -> BatchBody:
     """Give the answer for a batch: every result of a small one, only what was not accepted of a large one."""
     counts = result.counts
-    results: Iterable[EventResult]
-    if counts.total() <= LIST_ALL_UP_TO:
-        results = result.results
-    elif isinstance(result, BatchResult):
-        results = [result.exceptions[place] for place in sorted(result.exceptions)]
-    else:
-        results = [each for each in result.results if each.status is not ResultStatus.ACCEPTED]
     return BatchBody(
         accepted=counts[ResultStatus.ACCEPTED],
         duplicates=counts[ResultStatus.DUPLICATE],
         conflicts=counts[ResultStatus.CONFLICT],
         unmatched=counts[ResultStatus.UNMATCHED],
         rejected=counts[ResultStatus.REJECTED],
-        results=[_result_body(each) for each in results],
+        results=_listed(result, list_all=counts.total() <= LIST_ALL_UP_TO),
     )
+
+
+def _listed(result: BatchResult | SentResults, *, list_all: bool) -> list[ResultBody]:
+    """Give the results to be told. Most are `accepted`, and nothing is built for those but the answer itself."""
+    if isinstance(result, BatchResult):
+        told = {place: _result_body(each) for place, each in sorted(result.exceptions.items())}
+        if not list_all:
+            return list(told.values())
+        return [told.get(place) or ResultBody(place, key, ACCEPTED) for place, key in enumerate(result.keys)]
+    return [
+        _result_body(each) for each in result.results if list_all or each.status is not ResultStatus.ACCEPTED
+    ]
 
 
 def _result_body(result: EventResult) -> ResultBody:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import ProgrammingError, connection
 from psycopg import sql
 
 from customers.api.authentication import remembered_keys
 from metering import catalog
 from tests.benchmarks.dataset import Dataset, make_dataset
 
+DROP_TRIES = 60
 ROOT = Path(__file__).parents[2]
 HOME = connection.settings_dict["NAME"]
 
@@ -51,8 +53,17 @@ def dataset(wanted: Dataset) -> Iterator[None]:
 
 
 def drop(name: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    """Drop a database; a vacuum at work in it cannot be ended by its owner and is waited for."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    for _ in range(DROP_TRIES):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        except ProgrammingError:
+            time.sleep(1)
+        else:
+            return
+    raise AssertionError(f"{name} could not be dropped.")
 
 
 def _ensure(name: str) -> None:

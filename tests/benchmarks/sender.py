@@ -26,7 +26,9 @@ def new_keys(count: int, *, ordered: bool) -> list[str]:
     if not ordered:
         return [str(uuid.UUID(bytes=os.urandom(16), version=4)) for _ in range(count)]
     now = time.time_ns() // 1_000_000
-    numbers = [(now + n // 100) << 80 | 0x7 << 76 | random.getrandbits(12) << 64 | n for n in range(count)]
+    numbers = [
+        (now + n // 100) << 80 | 0x7 << 76 | n % 100 << 64 | random.getrandbits(62) for n in range(count)
+    ]
     return [str(uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62)) for number in numbers]
 
 
