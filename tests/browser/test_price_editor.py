@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from billing.closing import Month, close_period
 from billing.models import Plan, PlanStatus, Rate
+from billing.pricing import create_plan
 from tests.browser.conftest import Shoot
-from tests.browser.test_staff_path import menu, sign_in
-from tests.factories import make_customer, make_meter
+from tests.browser.test_staff_path import last_month, menu, send_last_month, sign_in
+from tests.factories import TICKETS, make_customer, make_meter, make_subscription
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -135,3 +138,71 @@ def test_the_editor_works_without_scripts(page: Page, open_page: Callable[..., P
     )
     plain.get_by_role("button", name="Save rate").click()
     expect(plain.get_by_role("cell", name="a: $3.00 per token")).to_be_visible()
+
+
+def test_an_example_is_offered_worked_out_and_guards_the_activation(page: Page, shoot: Shoot) -> None:
+    make_meter()
+    draft = create_plan(
+        code="support", name="Support", currency="USD", billing_period="monthly", rates=[TICKETS]
+    )
+    sign_in(page)
+    page.goto(f"/admin/billing/plan/{draft.pk}/change/")
+    page.get_by_role("link", name="Add the first example").click()
+    expect(page.get_by_label("Must come to")).to_have_value("240.00")
+    page.get_by_label("Must come to").fill("250")
+    page.get_by_role("button", name="Work it out").click()
+    expect(page.get_by_text("It comes to 240.00, not to 250.")).to_be_visible()
+    shoot(page, "staff-example")
+    page.get_by_role("button", name="Save example").click()
+    shoot(page, "staff-plan-example-fails")
+    page.get_by_role("link", name="Activate…").click()
+    expect(page.get_by_role("button", name="Activate the plan")).to_be_disabled()
+    expect(page.get_by_text("must come to $250.00, comes to $240.00")).to_be_visible()
+    shoot(page, "staff-activate-example-fails")
+    page.get_by_role("link", name="Change the example").click()
+    page.get_by_label("Must come to").fill("240")
+    page.get_by_role("button", name="Save example").click()
+    page.get_by_role("link", name="Activate…").click()
+    page.get_by_role("button", name="Activate the plan").click()
+    expect(page.get_by_text("this version is read-only")).to_be_visible()
+
+
+def test_an_own_price_is_agreed_and_a_new_version_is_looked_at_before_anybody_moves(
+    page: Page, shoot: Shoot
+) -> None:
+    make_subscription()
+    start = last_month()
+    send_last_month(120, start)
+    close_period(Month(start.year, start.month), now=datetime.now(UTC), grace_days=0)
+    sign_in(page)
+    menu(page, "Pricing")
+    page.get_by_role("link", name="Support Outcome Plan").first.click()
+    page.get_by_role("link", name="New version…").click()
+    page.get_by_role("button", name="Make the draft").click()
+    page.get_by_role("link", name="Change", exact=True).click()
+    page.get_by_role("textbox", name="Unit price").fill("2.50")
+    page.get_by_role("button", name="Save rate").click()
+    page.get_by_role("link", name="What if…").click()
+    expect(page.get_by_text("$300.00").first).to_be_visible()
+    shoot(page, "staff-what-if")
+    page.go_back()
+    page.get_by_role("link", name="Activate…").click()
+    page.get_by_role("button", name="Activate the plan").click()
+    page.get_by_role("link", name="Compare and move customers…").click()
+    expect(page.get_by_role("row", name="Tickets Resolved")).to_contain_text("$2.50 per ticket")
+    page.get_by_label("All customers").check()
+    expect(page.get_by_label("Acme")).to_be_checked()
+    shoot(page, "staff-moves")
+    page.get_by_role("button", name="Move the chosen customers at their next period").click()
+    expect(page.get_by_text("1 customer moves to version 2.")).to_be_visible()
+
+    menu(page, "Customers")
+    page.get_by_role("link", name="Acme").first.click()
+    page.get_by_role("link", name="Own prices").first.click()
+    shoot(page, "staff-own-prices")
+    page.get_by_role("link", name="Agree an own price").click()
+    page.get_by_role("textbox", name="Unit price").fill("1.75")
+    expect(page.locator("#sentence")).to_have_text("$1.75 per ticket.")
+    shoot(page, "staff-own-price")
+    page.get_by_role("button", name="Agree this price").click()
+    expect(page.get_by_role("cell", name="$1.75 per ticket")).to_be_visible()
