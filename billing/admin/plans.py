@@ -151,7 +151,7 @@ class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistory
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _overview(self, request: HttpRequest, plan: Plan) -> dict[str, Any]:
-        rates = list(plan.rates.select_related("meter"))
+        rates, examples = list(plan.rates.select_related("meter")), example_rows(plan)
         subscriptions = Subscription.objects.filter(plan=plan).select_related("customer")
         may_write = plan.status == PlanStatus.DRAFT and request.user.has_perm("billing.change_plan")
         return {
@@ -162,7 +162,8 @@ class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistory
                 for rate in rates
             ],
             "kinds": KIND_TITLES.items(),
-            "examples": example_rows(plan),
+            "examples": examples,
+            "examples_fail": any(not each["passes"] for each in examples),
             "may_write": may_write,
             "problems": readiness_problems(plan) if plan.status == PlanStatus.DRAFT else [],
             "customers": subscriptions.order_by("customer__name", "start_on")[:SHOWN_CUSTOMERS],
