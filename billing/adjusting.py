@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Q, QuerySet
 
 from billing.drafts import DraftLine, DuePeriod
+from billing.line_settling import reopen_voided
 from billing.lines import MeasureKey, rate_measure, read_frozen
 from billing.models import (
     BILLED,
@@ -32,7 +33,6 @@ from billing.models import (
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits, round_fraction
-from billing.settling import reopen_voided
 from metering.aggregation import Span
 from metering.changes import UsageChange, usage_changes
 from metering.ledger import place_batches

@@ -26,10 +26,10 @@ from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
 from billing.invoicing import draw_up, periods_ending_in
 from billing.issuing import issue, issue_after, store_drafts
+from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.months import Month
 from billing.parking import clear, park
-from billing.settling import Settlement, settle_changes
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.

@@ -1,7 +1,7 @@
 """Reconciliation: what arrived = what became of it, and what was accepted = billed + not yet billed + free + voided.
 
 An event is billed when it lies in the period and meter of an issued invoice's usage line of its customer, and was
-placed up to that invoice's watermark, or up to that of an invoice which settled the line later (billing.settling). It
+placed up to that invoice's watermark, or up to that of an invoice which settled the line later. It
 is free of charge when no subscription prices its meter on its day, or staff waived what it would cost; voided when a
 correction took it back; else not yet billed. Draft and void invoices bill and settle nothing.
 """
