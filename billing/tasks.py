@@ -8,8 +8,9 @@ from django.conf import settings
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
+from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
-from billing.models import CloseEntrance, CloseRun, CloseState
+from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseState
 from billing.months import Month
 from billing.reconciling import reconcile_month
 
@@ -56,3 +57,21 @@ def close_last_month(timestamp: int) -> None:
 if settings.CLOSE_DAILY_AT is not None:
     hour, minute = settings.CLOSE_DAILY_AT
     app.periodic(cron=f"{minute} {hour} * * *")(close_last_month)
+
+
+@app.task(name="run_check")
+def check(run_id: int) -> None:
+    """Run an audit or a verification that was asked for in the admin."""
+    run_check(CheckRun.objects.get(pk=run_id))
+
+
+def check_in_background(run: CheckRun) -> None:
+    """Give a recorded check to the worker, in the transaction of the caller."""
+    check.defer(run_id=run.pk)
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(queueing_lock="check_everything", pass_context=False)
+def check_everything(timestamp: int) -> None:
+    """Audit everything, each night."""
+    run_check(ask_for_check(CheckKind.AUDIT, by="schedule", now=timezone.now()))

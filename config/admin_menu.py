@@ -65,6 +65,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "billing_reconciliationrun_changelist",
                     "billing.view_invoice",
                 ),
+                _item("Checks", "verified", "billing_checkrun_changelist", "billing.view_checkrun"),
             ],
         },
         {

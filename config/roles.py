@@ -13,6 +13,7 @@ APPS = ("auth", "customers", "metering", "billing")
 LOOK = (
     "auth.view_group",
     "auth.view_user",
+    "billing.view_checkrun",
     "billing.view_closereview",
     "billing.view_closerun",
     "billing.view_invoice",
@@ -39,6 +40,7 @@ DAILY_WORK = (
     "billing.change_plan",
     "billing.change_subscription",
     "billing.close_month",
+    "billing.run_checks",
     "customers.add_customer",
     "customers.add_portalaccess",
     "customers.change_customer",

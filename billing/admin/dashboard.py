@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.checking import failed_checks
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.models import BILLED, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
@@ -132,6 +133,7 @@ def overview(*, now: datetime) -> dict[str, Any]:
         "waiting": f"{waiting:,}+" if waiting == WAITING_AT_MOST else f"{waiting:,}",
         "is_waiting": waiting > 0,
         "alarms": alarms(),
+        "failed_checks": failed_checks(),
         "conflicts": EventConflict.objects.count(),
         "drafts": drafts["count"],
         "without_plan": Customer.objects.filter(archived_at=None, subscriptions=None).count(),

@@ -1,6 +1,7 @@
 """WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
 
 from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine, LineSettlement
+from billing.models.checks import CheckKind, CheckRun
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
 from billing.models.coupons import Coupon, CouponDuration, CouponType, CustomerCoupon, InvoiceDiscount
@@ -38,6 +39,8 @@ __all__ = [
     "BillingPeriod",
     "ChangeKind",
     "ChangedLine",
+    "CheckKind",
+    "CheckRun",
     "CloseEntrance",
     "CloseReview",
     "CloseRun",

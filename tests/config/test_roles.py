@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.models import CloseRun, Invoice, ParkedCustomer, Plan, Subscription
+from billing.models import CheckRun, CloseRun, Invoice, ParkedCustomer, Plan, Subscription
 from billing.pricing import create_version, put_example
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
@@ -61,11 +61,13 @@ def pages() -> dict[str, str]:
         parked_at=NOW,
         tried_at=NOW,
     )
+    check = CheckRun.objects.create(kind="audit", asked_by="night", asked_at=NOW)
     counted = Event.objects.all()[0]
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
         "billing_closereview_changelist": (), "billing_closereview_export": (),
+        "billing_checkrun_changelist": (), "billing_checkrun_change": (check.pk,),
         "billing_closerun_changelist": (), "billing_closerun_change": (run.pk,),
         "billing_parkedcustomer_changelist": (), "billing_parkedcustomer_change": (parked.pk,),
         "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
@@ -111,6 +113,7 @@ WRITES = {
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
+    "billing_checkrun_changelist",
     "billing_closereview_export", "billing_parkedcustomer_changelist",
     "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
@@ -129,7 +132,9 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "|^(app_list|autocomplete|jsi18n|log.*|password_.*|search|view_on_site)$"
     )
     tested_apart = {
-        "auth_user_change", "auth_user_password_change", "billing_closerun_add", "billing_invoice_add",
+        "billing_checkrun_add", "billing_checkrun_run",
+        "auth_user_change", "auth_user_password_change",
+        "billing_closerun_add", "billing_invoice_add",
         "billing_invoice_events_csv", "billing_outcome_subject", "billing_parkedcustomer_add",
         "billing_plan_rate_preview", "customers_customer_price_preview",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
@@ -204,7 +209,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Workloads",
         "Closes", "Unusual invoices", "Not billed",
-        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Staff users", "Groups",
+        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Staff users", "Groups",
     ]  # fmt: skip
 
 
