@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from billing.auditing import Equation, audit
 from billing.models import CheckKind, CheckRun
+from billing.months import Month
+from billing.verification import invoices_to_verify, verify
 
 KEPT = 200  # findings kept of one run; a command names all of them
 
@@ -30,8 +32,11 @@ def ask_for_check(kind: CheckKind, *, by: str, now: datetime, scope: str = "") -
 
 
 def run_check(run: CheckRun) -> CheckRun:
-    """Run what was asked for."""
-    return run_audit(run)
+    """Run what was asked for, over everything."""
+    if run.kind == CheckKind.AUDIT:
+        return run_audit(run)
+    run_verification(run)
+    return run
 
 
 def run_audit(run: CheckRun, *, on_progress: Callable[[Equation], None] | None = None) -> CheckRun:
@@ -54,6 +59,38 @@ def run_audit(run: CheckRun, *, on_progress: Callable[[Equation], None] | None =
         for answer in answers
     ]
     return _finish(run)
+
+
+def run_verification(
+    run: CheckRun,
+    *,
+    month: Month | None = None,
+    customer_codes: Sequence[str] = (),
+    processes: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Compute issued invoices again and keep what differs; give every difference in words."""
+    _start(run)
+    try:
+        invoices = invoices_to_verify(month=month, customer_codes=customer_codes)
+        verified = verify(invoices, processes=processes, on_progress=on_progress)
+    except Exception as problem:
+        _fail(run, problem)
+        raise
+    run.checked = verified.checked
+    run.differing = verified.differing
+    run.not_computable = verified.not_computable
+    if verified.differing:
+        run.findings = [
+            {
+                "code": "same_to_the_cent",
+                "words": "An invoice computed again comes to the same cents.",
+                "differences": verified.differing,
+                "named": verified.differences[:KEPT],
+            }
+        ]
+    _finish(run)
+    return verified.differences
 
 
 def last_runs(kind: CheckKind) -> LastRuns:

@@ -73,5 +73,6 @@ def check_in_background(run: CheckRun) -> None:
 @app.periodic(cron="17 3 * * *")
 @app.task(queueing_lock="check_everything", pass_context=False)
 def check_everything(timestamp: int) -> None:
-    """Audit everything, each night."""
-    run_check(ask_for_check(CheckKind.AUDIT, by="schedule", now=timezone.now()))
+    """Audit everything and verify every invoice, each night."""
+    for kind in CheckKind:
+        run_check(ask_for_check(kind, by="schedule", now=timezone.now()))

@@ -1,25 +1,32 @@
-"""Computing issued invoices again, from raw events and frozen terms, as of their watermark.
+"""Computing an issued invoice again, from raw events and frozen terms, by a second and plain way of counting.
 
-Events of count and sum meters are added up one by one here, not by the statement that measured them; other meters are
-measured again. A difference names the invoice and line.
+Usage lines and adjustments are counted event by event (metering.recounting) and priced in fractions
+(billing.rerating): neither shares arithmetic with what made the invoice. Included spend, plan minimum and service fee
+are worked out from the lines before them, and taxes from the lines by the percentages that the invoice froze. Other
+lines (fees, one-time charges) are checked against their printed working; what coupons took off enters as printed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
-from billing.lines import rate_measure, read_frozen
-from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
-from billing.rating import round_amount
-from billing.rating.exact import exactly
-from billing.rating.money import currency_digits
-from billing.rating.taxes import tax_inside, tax_on
-from metering.aggregation import Span, events_behind
-from metering.measuring import measure
-from metering.models import Meter, MeterType
+from django.db.models import Max
+
+from billing.models import AdjustmentWaiver, Invoice, InvoiceLine, InvoiceStatus, LineKind
+from billing.rating import currency_digits
+from billing.rerating import Used, amount_of
+from metering.models import EventArchive, Meter
 from metering.periods import Period
+from metering.recounting import Count, recount
+
+# What the terms of a plan as a whole look at, in the order in which they apply.
+PLAN_KINDS = (LineKind.INCLUDED_SPEND, LineKind.MINIMUM, LineKind.SERVICE_FEE)
+BASE_KINDS = (LineKind.USAGE, LineKind.SUBSCRIPTION, LineKind.ONE_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,97 +36,222 @@ class Difference:
     invoice: str
     line: int | None
     what: str
-    printed: Decimal
-    computed: Decimal
+    printed: Fraction
+    computed: Fraction
 
     def __str__(self) -> str:
         where = f"{self.invoice}, line {self.line}" if self.line else self.invoice
-        return f"{where}: {self.what} is {self.printed:f} on the invoice and {self.computed:f} computed again"
-
-
-def verify_invoice(invoice: Invoice) -> Iterator[Difference]:
-    """Give every difference of one issued invoice; its lines must be loaded with their meters."""
-    number = str(invoice.number)
-    subtotal = Decimal(0)
-    for line in invoice.lines.all():
-        subtotal += line.amount
-        if line.kind == LineKind.USAGE:
-            yield from _verify_line(invoice, line)
-    if subtotal != invoice.subtotal:
-        yield Difference(number, None, "the subtotal", invoice.subtotal, subtotal)
-    discount = sum((line.discount for line in invoice.lines.all()), Decimal(0))
-    if discount != invoice.discount:
-        yield Difference(number, None, "the discount", invoice.discount, discount)
-    yield from _verify_taxes(invoice)
-    total = invoice.subtotal - invoice.discount + invoice.tax
-    if total != invoice.total:
-        yield Difference(number, None, "the total", invoice.total, total)
-
-
-def invoices_to_verify(*, month_prefix: str | None, customer_codes: Iterable[str]) -> Iterator[Invoice]:
-    """Give the issued invoices, of a month such as 2026-10 and of some customers where they are named."""
-    rows = Invoice.objects.exclude(status__in=(InvoiceStatus.DRAFT, InvoiceStatus.VOID)).order_by("id")
-    if month_prefix:
-        year, month = month_prefix.split("-")
-        rows = rows.filter(period_start__year=int(year), period_start__month=int(month))
-    codes = list(customer_codes)
-    if codes:
-        rows = rows.filter(customer__code__in=codes)
-    return rows.prefetch_related("lines__meter").iterator(chunk_size=500)
-
-
-def _verify_taxes(invoice: Invoice) -> Iterator[Difference]:
-    """Tax the lines again, by the percentages the invoice froze."""
-    number, digits = str(invoice.number), currency_digits(invoice.currency)
-    for tax in invoice.taxes:
-        lines = [line for line in invoice.lines.all() if tax["n"] in line.taxed_by]
-        taxed = (tax_inside if tax["inclusive"] else tax_on)(
-            sum((line.amount - line.discount for line in lines), Decimal(0)),
-            Decimal(tax["percent"]),
-            digits=digits,
+        return (
+            f"{where}: {self.what} is {_text(self.printed)} on the invoice and {_text(self.computed)} "
+            "computed again"
         )
-        for what, printed, computed in (
-            ("base", tax["base"], taxed.net),
-            ("amount", tax["amount"], taxed.tax),
-        ):
-            if Decimal(printed) != computed:
-                yield Difference(number, None, f"the {what} of tax {tax['n']}", Decimal(printed), computed)
 
 
-def _verify_line(invoice: Invoice, line: InvoiceLine) -> Iterator[Difference]:
-    assert line.meter is not None  # held by rate_meter_exactly_on_usage
-    terms, key = read_frozen(line.meter.pk, line.terms)
-    digits = currency_digits(invoice.currency)
-    period = Period(line.period_start, line.period_end, invoice.zone)
-    span = Span(0, invoice.customer_id, period.start, period.end, period.zone)
-    measured = measure(line.meter, [span], group_by=key[1], with_values=key[2], as_of=invoice.watermark)[0]
-    quantity = _counted_one_by_one(invoice, line.meter, period)
-    if quantity is not None and quantity != line.quantity:
-        yield Difference(str(invoice.number), line.n, "the quantity", line.quantity, quantity)
-    elif measured.quantity != line.quantity:
-        yield Difference(str(invoice.number), line.n, "the quantity", line.quantity, measured.quantity)
-    amount = round_amount(rate_measure(terms, measured).amount, digits)
-    if amount != line.amount:
-        yield Difference(str(invoice.number), line.n, "the amount", line.amount, amount)
+@dataclass(slots=True)
+class Verdict:
+    """What verifying one invoice gave. `archived` is how many lines cannot be computed: their events are archived."""
+
+    differences: list[Difference] = field(default_factory=list)
+    archived: int = 0
 
 
-@exactly
-def _counted_one_by_one(invoice: Invoice, meter: Meter, period: Period) -> Decimal | None:
-    """Add up the events of a plain count or sum meter; None for a meter that does more than add."""
-    converts = meter.filters or meter.factor != 1 or meter.rounding_function
-    if meter.type not in (MeterType.COUNT, MeterType.SUM) or converts:
-        return None
-    events = events_behind(
-        meter_id=meter.pk,
-        customer_id=invoice.customer_id,
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a usage line's events come to: its quantity, and its amount rounded once."""
+
+    quantity: Fraction
+    amount: Fraction
+
+
+def archived_before() -> datetime | None:
+    """Give the instant before which events were archived and are no longer here."""
+    return EventArchive.objects.aggregate(before=Max("before"))["before"]
+
+
+def verify_invoice(invoice: Invoice, *, archived: datetime | None = None) -> Verdict:
+    """Compute an issued invoice again. Its lines should be loaded with meters and the lines they adjust.
+
+    Lines whose period begins before `archived` are not computed.
+    """
+    verdict = Verdict()
+    number = str(invoice.number)
+    lines = list(invoice.lines.all())
+    for line in lines:
+        if line.kind in (LineKind.USAGE, LineKind.ADJUSTMENT):
+            measured = line if line.adjusts is None else line.adjusts
+            if archived is not None and _period(measured).start < archived and not _carries(measured):
+                verdict.archived += 1
+                continue
+        verdict.differences += [
+            Difference(number, line.n, what, Fraction(printed), Fraction(computed))
+            for what, printed, computed in _check_line(invoice, line, lines)
+            if printed != computed
+        ]
+    verdict.differences += [
+        Difference(number, None, what, printed, computed)
+        for what, printed, computed in _check_sums(invoice, lines)
+        if printed != computed
+    ]
+    return verdict
+
+
+Check = tuple[str, Decimal | Fraction, Decimal | Fraction]
+
+
+def _check_line(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) -> Iterator[Check]:
+    match line.kind:
+        case LineKind.USAGE:
+            computed = _compute(line, as_of=invoice.watermark)
+            yield "the quantity", line.quantity, computed.quantity
+            yield "the amount", line.amount, computed.amount
+        case LineKind.ADJUSTMENT:
+            yield from _check_adjustment(invoice, line)
+        case kind if kind in PLAN_KINDS and all(each.kind in _KNOWN for each in lines):
+            yield "the amount", line.amount, _plan_amount(invoice, line, lines)
+        case _ if line.working:
+            steps = sum((Fraction(step["amount"]) for step in line.working), Fraction(0))
+            yield "the amount", line.amount, _rounded(steps, invoice.currency)
+
+
+_KNOWN = {*BASE_KINDS, *PLAN_KINDS, LineKind.ADJUSTMENT}
+
+
+def _check_adjustment(invoice: Invoice, line: InvoiceLine) -> Iterator[Check]:
+    """An adjustment is what its line comes to now, less what was settled of it before.
+
+    Whether an invoice was void already when this one was drawn up is not written on it: where one is void by now, what
+    was settled before is taken as printed.
+    """
+    adjusted = line.adjusts
+    assert adjusted is not None  # held by invoiceline_adjustment_names_line
+    now, before = (Fraction(step["amount"]) for step in line.working)
+    counted, settled_quantity = (Fraction(step["quantity"]) for step in line.working)
+    yield "the amount", line.amount, now + before
+    yield "the quantity", line.quantity, counted - settled_quantity
+    earlier = list(
+        InvoiceLine.objects.filter(adjusts=adjusted, adjustment_n__lt=line.adjustment_n).values_list(
+            "quantity", "amount", "invoice__status"
+        )
+    )
+    is_void = adjusted.invoice.status == InvoiceStatus.VOID
+    if is_void and not now and not counted:
+        return  # a void invoice's adjustments are taken back
+    computed = _compute(adjusted, as_of=invoice.watermark)
+    yield "the quantity measured now", counted, computed.quantity
+    yield "the amount measured now", now, computed.amount
+    if is_void or any(status == InvoiceStatus.VOID for *_, status in earlier):
+        return
+    waived = AdjustmentWaiver.objects.filter(line=adjusted, adjustment_n__lt=line.adjustment_n)
+    settled = [
+        (adjusted.quantity, adjusted.amount),
+        *((quantity, amount) for quantity, amount, _ in earlier),
+        *waived.values_list("quantity", "amount"),
+    ]
+    yield "the quantity settled before", settled_quantity, sum((Fraction(q) for q, _ in settled), Fraction(0))
+    yield "the amount settled before", -before, sum((Fraction(a) for _, a in settled), Fraction(0))
+
+
+def _check_sums(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[tuple[str, Fraction, Fraction]]:
+    """Add up the printed lines, and tax them once by each percentage that the invoice froze."""
+    yield (
+        "the subtotal",
+        Fraction(invoice.subtotal),
+        sum((Fraction(line.amount) for line in lines), Fraction(0)),
+    )
+    yield (
+        "the discount",
+        Fraction(invoice.discount),
+        sum((Fraction(line.discount) for line in lines), Fraction(0)),
+    )
+    added = contained = Fraction(0)
+    for tax in invoice.taxes:
+        taxed = sum(
+            (Fraction(line.amount) - Fraction(line.discount) for line in lines if tax["n"] in line.taxed_by),
+            Fraction(0),
+        )
+        share = Fraction(tax["percent"]) / 100
+        if tax["inclusive"]:
+            base = _rounded(taxed / (1 + share), invoice.currency)
+            amount = taxed - base
+            contained += amount
+        else:
+            base, amount = taxed, _rounded(taxed * share, invoice.currency)
+            added += amount
+        yield f"the base of tax {tax['n']}", Fraction(tax["base"]), base
+        yield f"the amount of tax {tax['n']}", Fraction(tax["amount"]), amount
+    yield "the tax", Fraction(invoice.tax), added
+    yield "the tax contained", Fraction(invoice.tax_included), contained
+    total = Fraction(invoice.subtotal) - Fraction(invoice.discount) + Fraction(invoice.tax)
+    yield "the total", Fraction(invoice.total), total
+
+
+def _compute(line: InvoiceLine, *, as_of: int) -> Computed:
+    """Count and price a usage line by its frozen terms, from the events as they were at a position."""
+    terms: dict[str, Any] = line.terms
+    names = [str(name) for name in terms.get("dimensions") or []] if terms.get("rows") else []
+    meter = line.meter
+    assert meter is not None  # held by rate_meter_exactly_on_usage
+    period = _period(line)
+    counted = recount(
+        meter,
+        customer_id=line.invoice.customer_id,
         start=period.start,
         end=period.end,
-        as_of=invoice.watermark,
+        zone=period.zone,
+        as_of=as_of,
+        group_by=names,
+        with_values=_needs_values(terms),
     )
-    total = Decimal(0)
-    for value in events.values_list("value", flat=True).iterator(chunk_size=5_000):
-        if value is not None:
-            total += value
-        elif meter.type == MeterType.COUNT:
-            total += 1
-    return total
+    parts = [_used(count, dict(zip(names, group, strict=True))) for group, count in counted.groups.items()]
+    amount = amount_of(terms, _used(counted, {}), parts)
+    return Computed(counted.quantity, _rounded(amount, line.invoice.currency))
+
+
+def _used(count: Count, match: dict[str, str]) -> Used:
+    return Used(count.quantity, count.values, count.windows, match)
+
+
+def _needs_values(terms: dict[str, Any]) -> bool:
+    return terms["model"] == "percentage"
+
+
+def _plan_amount(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) -> Fraction:
+    """Work out what a term of the plan as a whole comes to, from the printed lines it looks at."""
+    sums = {
+        kind: sum((Fraction(each.amount) for each in lines if each.kind == kind), Fraction(0))
+        for kind in LineKind
+    }
+    usage, fees = sums[LineKind.USAGE], sums[LineKind.SUBSCRIPTION]
+    if line.kind == LineKind.INCLUDED_SPEND:
+        return -min(usage, Fraction(line.terms["included_spend"]))
+    usage += sums[LineKind.INCLUDED_SPEND]
+    if line.kind == LineKind.MINIMUM:  # its first step is the minimum, cut to the days of a part of a period
+        owed = min(Fraction(line.working[0]["amount"]), Fraction(line.terms["minimum_amount"]))
+        return max(owed - usage - fees, Fraction(0))
+    base = usage + fees + sums[LineKind.MINIMUM] + sums[LineKind.ONE_TIME]
+    return _rounded(base * Fraction(line.terms["service_fee_percent"]) / 100, invoice.currency)
+
+
+def _rounded(amount: Fraction, currency: str) -> Fraction:
+    """Round once, half away from zero, to the currency's minor unit."""
+    scale = 10 ** currency_digits(currency)
+    units = int(abs(amount) * scale + Fraction(1, 2))
+    return Fraction(-units if amount < 0 else units, scale)
+
+
+def _period(line: InvoiceLine) -> Period:
+    return Period(line.period_start, line.period_end, line.invoice.zone)
+
+
+def _carries(line: InvoiceLine) -> bool:
+    """Tell whether the events of a line are never archived, because a level carries over."""
+    meter: Meter | None = line.meter
+    return meter is not None and meter.type == "weighted_sum"
+
+
+def _text(number: Fraction) -> str:
+    """Write an exact number in digits; one that does not end with 24 decimals."""
+    digits = 24
+    units = int(abs(number) * 10**digits + Fraction(1, 2))
+    text = f"{units // 10**digits}.{units % 10**digits:0{digits}d}".rstrip("0").rstrip(".")
+    return f"-{text}" if number < 0 and units else text

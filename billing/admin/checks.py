@@ -23,6 +23,8 @@ STOPPED = timedelta(hours=6)
 NO_WORKER = timedelta(seconds=30)
 ABOUT = {
     CheckKind.AUDIT: "Asks whether everything that is stored still adds up: events, lines, invoices, customers.",
+    CheckKind.VERIFICATION: "Computes every issued invoice again from its raw events and frozen terms, by a second, "
+    "plain way of counting, and compares to the cent.",
 }
 
 

@@ -68,5 +68,6 @@ def test_each_night_everything_is_checked(client: Client) -> None:
     check_everything(timestamp=0)
     assert {(run.kind, run.differing, run.failure) for run in CheckRun.objects.all()} == {
         ("audit", 0, ""),
+        ("verification", 0, ""),
     }
     assert not Invoice.objects.exists()

@@ -10,8 +10,8 @@ from typing import Any
 
 from billing.rating import GroupUsage, Usage, UsageRate, parse_rate, rate
 from billing.rating.exact import EXACT
+from billing.rerating import Used, amount_of
 from tests.billing.rating.random_plans import KINDS, REGIONS, random_decimal, random_quantity, random_rate
-from tests.billing.rating.slow_engine import amount_of
 
 RATES = 10_000
 
@@ -29,13 +29,12 @@ def test_both_engines_agree_on_ten_thousand_random_rates() -> None:
             assert sum(step.amount for step in rating.working) == rating.amount
         expected = amount_of(
             terms,
-            Fraction(usage.quantity),
-            [Fraction(amount) for amount in usage.event_amounts or ()],
+            Used(Fraction(usage.quantity), [Fraction(amount) for amount in usage.event_amounts or ()]),
             [
-                (
-                    dict(part.dimensions),
+                Used(
                     Fraction(part.quantity),
-                    [Fraction(a) for a in part.event_amounts or ()],
+                    [Fraction(amount) for amount in part.event_amounts or ()],
+                    match=part.dimensions,
                 )
                 for part in usage.groups
             ],

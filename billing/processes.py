@@ -1,0 +1,47 @@
+"""Sharing work between processes of their own, each with its own connection to the same database.
+
+A new process reads this module before Django is set up in it, so nothing here imports a model until it is called.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import django
+from django.db import connection, connections
+
+NAMES = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+
+
+def map_in_processes(
+    function: Callable[[Any], Any], items: Iterator[Any], *, processes: int
+) -> Iterator[Any]:
+    """Give the results of a function of a module in the order of the items; few items are on their way at once."""
+    settings = {name: connection.settings_dict[name] for name in NAMES}
+    with ProcessPoolExecutor(
+        max_workers=processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(settings,),
+    ) as pool:
+        waiting: list[Future[Any]] = []
+        for item in items:
+            waiting.append(pool.submit(_call, function.__module__, function.__name__, item))
+            if len(waiting) >= 2 * processes:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _start(settings: dict[str, Any]) -> None:
+    """Set up a process of its own, on the same database as the one that started it."""
+    django.setup()
+    connections.databases["default"].update(settings)
+
+
+def _call(module: str, name: str, item: Any) -> Any:
+    return getattr(import_module(module), name)(item)
