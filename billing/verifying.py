@@ -20,6 +20,7 @@ from django.db.models import Max
 from billing.models import AdjustmentWaiver, Invoice, InvoiceLine, InvoiceStatus, LineKind
 from billing.rating import currency_digits
 from billing.rerating import Used, amount_of
+from metering.meter_types import MeterType
 from metering.models import EventArchive, Meter
 from metering.periods import Period
 from metering.recounting import Count, recount
@@ -65,7 +66,8 @@ class Computed:
 
 def archived_before() -> datetime | None:
     """Give the instant before which events were archived and are no longer here."""
-    return EventArchive.objects.aggregate(before=Max("before"))["before"]
+    before: datetime | None = EventArchive.objects.aggregate(before=Max("before"))["before"]
+    return before
 
 
 def verify_invoice(invoice: Invoice, *, archived: datetime | None = None) -> Verdict:
@@ -212,7 +214,7 @@ def _used(count: Count, match: dict[str, str]) -> Used:
 
 
 def _needs_values(terms: dict[str, Any]) -> bool:
-    return terms["model"] == "percentage"
+    return str(terms["model"]) == "percentage"
 
 
 def _plan_amount(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) -> Fraction:
@@ -246,7 +248,7 @@ def _period(line: InvoiceLine) -> Period:
 def _carries(line: InvoiceLine) -> bool:
     """Tell whether the events of a line are never archived, because a level carries over."""
     meter: Meter | None = line.meter
-    return meter is not None and meter.type == "weighted_sum"
+    return False if meter is None else meter.type == MeterType.WEIGHTED_SUM.value
 
 
 def _text(number: Fraction) -> str:

@@ -120,7 +120,7 @@ def _there(
                 matched = not was_released or (released is not None and released <= as_of)
                 gone = was_voided and voided is not None and voided <= as_of
                 if stored and matched and not gone:
-                    yield Raw(*row[:4], _read_dimensions(row[4]), *row[5:7])
+                    yield Raw(row[0], row[1], row[2], row[3], _read_dimensions(row[4]), row[5], row[6])
 
 
 def _read_dimensions(stored: Any) -> dict[str, str]:
@@ -152,13 +152,18 @@ def _outcomes(meter: Meter, customer_id: int, start: datetime, end: datetime, as
         for event in _there(meter.pk, customer_id, None, None, as_of)
         if event.signal is not None or (event.occurred_at < end and _fits(meter, event))
     }
-    worked_at = None
+    worked_at: dict[tuple[int, str], datetime] | None = None
     if meter.evidence_meter_id is not None:
         worked_at = {}
         for event in _there(meter.evidence_meter_id, customer_id, None, None, as_of):
             if event.subject is not None:
                 worked_at.setdefault((customer_id, event.subject), event.occurred_at)
     once = OncePerSubject(meter.once_per_subject)
+
+    def in_period(customer: int, at: datetime) -> object:
+        """Set this period apart: those that settle in another take nobody's place in it."""
+        return start <= at < end
+
     settled = settle(
         [
             OutcomeFact(
@@ -174,13 +179,15 @@ def _outcomes(meter: Meter, customer_id: int, start: datetime, end: datetime, as
         ],
         once=once,
         window=timedelta(microseconds=int((meter.verification_hours or 0) * 3_600_000_000)),
-        replaced=dict(
-            EventCorrection.objects.filter(customer=customer_id)
-            .exclude(replacement_id=None)
-            .values_list("event_id", "replacement_id")
-        ),
+        replaced={
+            event: replacement
+            for event, replacement in EventCorrection.objects.filter(customer=customer_id).values_list(
+                "event_id", "replacement_id"
+            )
+            if replacement is not None
+        },
         worked_at=worked_at,
-        within=(start, end) if once is OncePerSubject.PERIOD else None,
+        period_of=in_period if once is OncePerSubject.PERIOD else None,
     )
     for each in sorted(settled, key=lambda s: (s.settles_at, s.fact.occurred_at, s.fact.id)):
         if each.counts and start <= each.settles_at < end:
