@@ -21,5 +21,5 @@ def grant_again(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("config", "0003_staff_reviews"), ("billing", "0014_check_runs")]
+    dependencies = [("config", "0003_staff_reviews"), ("billing", "0015_check_runs")]
     operations = [migrations.RunPython(grant_again, migrations.RunPython.noop)]

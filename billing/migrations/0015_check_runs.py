@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0013_ledger_stays"),
+        ("billing", "0014_payments"),
     ]
 
     operations = [
