@@ -8,6 +8,7 @@ from itertools import islice
 
 from django.db import connection, transaction
 
+from billing.auditing.credits import amount_due_is_the_rest, ledger_balances
 from billing.auditing.customers import rows_stay_with_their_customer
 from billing.auditing.invoices import (
     amount_is_rating,
@@ -62,7 +63,13 @@ EQUATIONS = (
         "A subscription has one invoice for each period and kind, void ones aside.",
         one_live_invoice,
     ),
-    Equation("numbers_gapless", "The numbers of invoices have no gaps.", numbers_gapless),
+    Equation("numbers_gapless", "The numbers of invoices and credit notes have no gaps.", numbers_gapless),
+    Equation("ledger_balances", "The balance of a credit is the sum of its ledger.", ledger_balances),
+    Equation(
+        "amount_due",
+        "What is due is the total less credits, payments, credit notes and write-offs that are recorded.",
+        amount_due_is_the_rest,
+    ),
     Equation("customers_apart", "No row of one customer points to another's.", rows_stay_with_their_customer),
 )
 

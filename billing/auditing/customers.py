@@ -31,6 +31,20 @@ def rows_stay_with_their_customer() -> Question:
         JOIN billing_invoice other ON other.id = line.invoice_id
         WHERE other.customer_id <> invoice.customer_id
         UNION ALL
+        SELECT format('%%s took from credit %%s, another customer''s', coalesce(invoice.number, 'draft ' || invoice.id),
+                      credit.id)
+        FROM billing_creditentry entry
+        JOIN billing_creditgrant credit ON credit.id = entry.grant_id
+        JOIN billing_invoice invoice ON invoice.id = entry.invoice_id
+        WHERE credit.customer_id <> invoice.customer_id
+        UNION ALL
+        SELECT format('%%s takes back a line of %%s, another invoice', note.number, other.number)
+        FROM billing_creditnoteline line
+        JOIN billing_creditnote note ON note.id = line.credit_note_id
+        JOIN billing_invoiceline taken ON taken.id = line.invoice_line_id
+        JOIN billing_invoice other ON other.id = taken.invoice_id
+        WHERE taken.invoice_id <> note.invoice_id
+        UNION ALL
         SELECT format('the meter coverage %%s is of customer %%s, its subscription of customer %%s', coverage.id,
                       coverage.customer_id, subscription.customer_id)
         FROM billing_metercoverage coverage

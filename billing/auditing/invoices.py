@@ -82,17 +82,22 @@ def one_live_invoice() -> Question:
 
 
 def numbers_gapless() -> Question:
-    """Ask for numbers of a series that no invoice has, or that lie beyond the last number given out."""
+    """Ask for numbers of a series that no invoice or credit note has, or that lie beyond the last one given out."""
     return Question(
         """
+        WITH numbered AS (
+            SELECT series_id, sequence, number FROM billing_invoice WHERE series_id IS NOT NULL
+            UNION ALL
+            SELECT series_id, sequence, number FROM billing_creditnote
+        )
         SELECT format('%%s: number %%s is missing', prefix, expected)
         FROM billing_invoiceseries series
         CROSS JOIN LATERAL generate_series(1, series.last_number) AS expected
-        LEFT JOIN billing_invoice invoice ON invoice.series_id = series.prefix AND invoice.sequence = expected
-        WHERE invoice.id IS NULL
+        LEFT JOIN numbered ON numbered.series_id = series.prefix AND numbered.sequence = expected
+        WHERE numbered.sequence IS NULL
         UNION ALL
         SELECT format('%%s is beyond the last number of its series, %%s', number, last_number)
-        FROM billing_invoice invoice JOIN billing_invoiceseries series ON series.prefix = invoice.series_id
-        WHERE invoice.sequence > series.last_number
+        FROM numbered JOIN billing_invoiceseries series ON series.prefix = numbered.series_id
+        WHERE numbered.sequence > series.last_number
         """
     )

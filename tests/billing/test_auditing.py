@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from io import StringIO
 
 import pytest
@@ -13,8 +15,12 @@ from django.db import connection
 from billing.auditing import EQUATIONS, audit
 from billing.checking import failed_checks, last_runs
 from billing.closing import close_period
+from billing.collecting import record_payment
+from billing.correcting import issue_credit_note
+from billing.crediting import CreditTerms, grant_credit
 from billing.models import CheckKind, CheckRun, Invoice
 from billing.months import Month
+from customers.models import Customer
 from metering.correcting import void_event
 from metering.models import Event, EventArchive
 from tests.factories import (
@@ -39,9 +45,15 @@ def story() -> None:
     peak = {"kind": "usage", "meter": "peak", "model": "per_unit", "unit_amount": "3"}
     make_meter("peak", type="max")
     make_subscription(make_customer("globex"), make_plan(peak, code="peak"))
+    acme = Customer.objects.get(code="acme")
+    credit = CreditTerms(amount=Decimal(30), currency="USD", name="Welcome")
+    grant_credit(acme, credit, by="test", now=datetime(2026, 10, 1, tzinfo=UTC))
     send_tickets(110)
     send(event("018f2f6e-1f4e-7cc2-9b1d-0123456789AB", meter="peak", customer="globex", value="7.5"))
     close_period(Month(2026, 10), now=NOW, grace_days=0)
+    october = Invoice.objects.get(sequence=1)
+    record_payment(october, amount=Decimal(100), received_on=NOW.date(), by="test", now=NOW)
+    issue_credit_note(october, reason="goodwill", amount=Decimal(20), by="test", now=NOW)
     send_tickets(5, first=110)
     void_event(Event.objects.get(key="evt-0"), reason="wrong", by="test", now=NOW)
     close_period(Month(2026, 11), now=LATER, grace_days=0)
@@ -56,7 +68,9 @@ def tamper(*statements: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in (
-            "billing_invoice", "billing_invoiceline", "billing_subscription", "billing_linesettlement",
+            "billing_creditentry", "billing_creditgrant", "billing_creditnote", "billing_creditnoteline",
+            "billing_invoice", "billing_invoiceline", "billing_payment", "billing_subscription",
+            "billing_linesettlement",
             "metering_event", "metering_eventbatch", "metering_eventcorrection", "billing_metercoverage",
         ):  # fmt: skip
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -116,7 +130,7 @@ def test_a_story_with_late_and_voided_events_is_clean(story: None) -> None:
         ),
         (
             "total_is_sum",
-            ["UPDATE billing_invoice SET subtotal = 221, total = 221 WHERE sequence = 1"],
+            ["UPDATE billing_invoice SET subtotal = 221, total = 221 WHERE number = 'INV-2026-000001'"],
             "INV-2026-000001: lines 220.0000, subtotal 221.0000",
         ),
         (
@@ -145,13 +159,52 @@ def test_a_story_with_late_and_voided_events_is_clean(story: None) -> None:
         ),
         (
             "numbers_gapless",
-            ["UPDATE billing_invoiceseries SET last_number = 5"],
+            ["UPDATE billing_invoiceseries SET last_number = 5 WHERE prefix = 'INV-2026'"],
             "INV-2026: number 5 is missing",
         ),
         (
             "numbers_gapless",
-            ["UPDATE billing_invoiceseries SET last_number = 3"],
+            ["UPDATE billing_invoiceseries SET last_number = 3 WHERE prefix = 'INV-2026'"],
             "INV-2026-000004 is beyond the last number of its series, 3",
+        ),
+        (
+            "numbers_gapless",
+            ["UPDATE billing_creditnote SET sequence = 2"],
+            "number 1 is missing",
+        ),
+        (
+            "ledger_balances",
+            ["UPDATE billing_creditgrant SET balance = balance + 1"],
+            "the balance is 1.0000, its ledger comes to 0.0000",
+        ),
+        (
+            "ledger_balances",
+            ["UPDATE billing_invoice SET credits_applied = 0 WHERE sequence = 1"],
+            "INV-2026-000001: credits applied are 0.0000, the ledger says 30.0000",
+        ),
+        (
+            "amount_due",
+            ["UPDATE billing_invoice SET amount_paid = amount_paid + 1 WHERE sequence = 1"],
+            "INV-2026-000001: paid 101.0000 of 100.0000 recorded",
+        ),
+        (
+            "amount_due",
+            ["DELETE FROM billing_creditnoteline", "DELETE FROM billing_creditnote"],
+            "credited 20.0000 of 0",
+        ),
+        (
+            "customers_apart",
+            ["UPDATE billing_creditgrant SET customer_id = (SELECT max(id) FROM customers_customer)"],
+            "INV-2026-000001 took from credit",
+        ),
+        (
+            "customers_apart",
+            [
+                "UPDATE billing_creditnoteline SET invoice_line_id ="
+                " (SELECT line.id FROM billing_invoiceline line JOIN billing_invoice i ON i.id = line.invoice_id"
+                "  WHERE i.sequence = 2)"
+            ],
+            "takes back a line of INV-2026-000002, another invoice",
         ),
         (
             "customers_apart",
@@ -224,7 +277,7 @@ def test_the_command_keeps_its_run_and_its_exit_status_tells(
     assert clean is not None
     assert clean.finished_at == LATER
     clock.shift(3_600)
-    tamper("UPDATE billing_invoice SET subtotal = 221, total = 221 WHERE sequence = 1")
+    tamper("UPDATE billing_invoice SET subtotal = 221, total = 221 WHERE number = 'INV-2026-000001'")
     status, out, err = run()
     assert (status, "WRONG A total is the sum" in out) == (1, True)
     assert "total_is_sum: INV-2026-000001: lines 220.0000" in err
