@@ -1,7 +1,7 @@
 """Rating a million (rate, quantity) pairs: pairs per second by model, and where the time goes.
 
-Run with `make bench`. Prints ratios against one bare decimal multiplication in the same run, because seconds depend
-on the machine. Nothing is asserted about time; the sums are checked so that the work is known to be done.
+Ratios are against one bare decimal multiplication in the same run, because seconds depend on the machine. Nothing is
+asserted about time; the sums are checked so that the work is known to be done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from time import perf_counter
 from typing import Any
 
 from billing.rating import GroupUsage, Usage, UsageRate, parse_rate, rate
+from tests.benchmarks.report import write_section
 
+COMMAND = "make bench ARGS=tests/benchmarks/test_rating_speed.py"
 PAIRS = 1_000_000
 TIERS = [
     {"up_to": "100", "unit_amount": "2", "flat_amount": "5"},
@@ -41,11 +43,10 @@ MODELS: dict[str, dict[str, Any]] = {
 GROUPS = [{"model": model, "type": kind} for model in "ab" for kind in ("input", "output")]
 
 
-def test_rating_a_million_pairs() -> None:
+def test_rating_a_million_pairs(database: None) -> None:
     quantities = [Decimal(number % 2000) for number in range(PAIRS // len(MODELS))]
     bare = _seconds(lambda: [quantity * Decimal(2) for quantity in quantities]) / len(quantities)
-    total = 0.0
-    print(f"\n{'rate':32s} {'pairs/s':>10s} {'x one multiplication':>22s}")
+    total, rows = 0.0, []
     for name, fields in MODELS.items():
         terms = parse_rate({"kind": "usage", "meter": "m", **fields})
         assert isinstance(terms, UsageRate)
@@ -54,11 +55,21 @@ def test_rating_a_million_pairs() -> None:
         seconds = _seconds(lambda: ratings.extend([rate(terms, usage).amount for usage in usages]))  # noqa: B023
         total += seconds
         each = seconds / len(quantities)
-        print(f"{name:32s} {1 / each:10,.0f} {each / bare:22.1f}")
+        rows.append([name, f"{1 / each:,.0f}", f"{each / bare:,.0f} x"])
         if name == "per_unit":
             assert sum(ratings) == 2 * sum(quantities)
-    print(f"{'all':32s} {len(quantities) * len(MODELS) / total:10,.0f}")
-    _print_profile(quantities[:50_000])
+    pairs = len(quantities) * len(MODELS)
+    rows.append([f"all {pairs:,}, {total:.1f} s", f"{pairs / total:,.0f}", ""])
+    write_section(
+        "Rating",
+        command=COMMAND,
+        columns=["rate", "ratings a second", "time against one decimal multiplication"],
+        rows=rows,
+        notes=[
+            "One process, no database; each rating gives the amount and the working that explains it.",
+            f"Where the time of three graduated tiers goes: {_own_times(quantities[:50_000])}.",
+        ],
+    )
 
 
 def _usage(terms: UsageRate, quantity: Decimal) -> Usage:
@@ -73,11 +84,15 @@ def _seconds(work: Callable[[], object]) -> float:
     return perf_counter() - started
 
 
-def _print_profile(quantities: list[Decimal]) -> None:
-    """Show the functions that use most of the time of one model."""
+def _own_times(quantities: list[Decimal]) -> str:
+    """Name the functions that use most of the time of one model, each with its own share."""
     terms = parse_rate({"kind": "usage", "meter": "m", **MODELS["graduated, three tiers"]})
     assert isinstance(terms, UsageRate)
     usages = [Usage(quantity) for quantity in quantities]
     profile = cProfile.Profile()
     profile.runcall(lambda: [rate(terms, usage) for usage in usages])
-    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(8)
+    found: Any = pstats.Stats(profile)
+    own = {f"`{name}`": times[2] for (_, _, name), times in found.stats.items()}
+    whole = sum(own.values())
+    first = sorted(own, key=lambda name: -own[name])[:6]
+    return ", ".join(f"{name} {own[name] / whole:.0%}" for name in first)

@@ -1,0 +1,381 @@
+"""Closing a month of ten thousand customers over ten million events, against a loop over customers.
+
+Also what a close needs of memory as customers become many, and how soon late events are found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection, transaction
+from django.db.models import F, Sum
+from django.db.models.functions import Coalesce
+
+from billing.adjusting import scan_changes
+from billing.models import ChangedLine, Invoice, InvoiceLine, InvoiceSeries, Plan, Subscription
+from billing.pricing import activate_plan, create_plan
+from billing.rating import Usage, UsageRate, parse_rate, rate, round_amount
+from customers.models import Customer
+from metering.incoming import IncomingEvent, TimeBounds
+from metering.ingesting import record_events
+from metering.models import Event, Meter
+from tests.benchmarks.databases import ROOT, connected_to
+from tests.benchmarks.dataset import END, EVENTS, START, make_customers
+from tests.benchmarks.report import ratio, write_section
+from tests.benchmarks.serving import environment
+
+COMMAND = "make bench ARGS=tests/benchmarks/test_closing_speed.py"
+NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
+SAMPLE = int(os.environ.get("BENCH_SAMPLE", "200"))
+PEOPLE = [int(each) for each in os.environ.get("BENCH_PEOPLE", "1000,10000,100000").split(",")]
+LATE = 1_000
+BOUNDS = TimeBounds(max_age=timedelta(days=400), max_ahead=timedelta(hours=1))
+RATES: list[dict[str, Any]] = [
+    {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"},
+    {
+        "kind": "usage",
+        "meter": "api_calls",
+        "model": "graduated",
+        "tiers": [{"up_to": "20", "unit_amount": "0.10"}, {"up_to": None, "unit_amount": "0.05"}],
+    },
+    {
+        "kind": "usage",
+        "meter": "llm_tokens",
+        "model": "package",
+        "package_size": "1000",
+        "package_amount": "3",
+    },
+]
+# What `subscribe` writes for one customer, for all.
+SUBSCRIBE = """
+WITH made AS (
+    INSERT INTO billing_subscription (customer_id, plan_id, start_on, anchor, timezone, quantity, overrides, created_at)
+    SELECT id, %s, %s, 'calendar', timezone, 1, '{}', now() FROM customers_customer ORDER BY id
+    RETURNING id, customer_id
+)
+INSERT INTO billing_metercoverage (subscription_id, customer_id, meter_id, during)
+SELECT made.id, made.customer_id, rate.meter_id, daterange(%s, NULL)
+FROM made, billing_rate rate WHERE rate.plan_id = %s
+"""
+MAKE_EVENTS = """
+INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, value, occurred_at, received_at)
+SELECT gen_random_uuid(), 'bench', n::text, %(batch)s, (%(meters)s::bigint[])[n %% 3 + 1], customer.id, n %% 7 + 1,
+       %(start)s + (n %% 700) * interval '1 hour', %(end)s
+FROM customers_customer customer, generate_series(1, %(each)s) n
+"""
+MAKE_BATCH = """
+INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, first_occurred_at, last_occurred_at,
+                                 position, duplicates, conflicts, unmatched, rejected)
+SELECT %(batch)s, 'received', 'bench', %(end)s, count(*), count(*), min(occurred_at), max(occurred_at), 1, 0, 0, 0, 0
+FROM metering_event
+"""
+
+
+def subscribe_everybody() -> None:
+    """Give every customer a plan of three usage rates, once."""
+    if Subscription.objects.exists():
+        return
+    Meter.objects.filter(code="llm_tokens").update(unit="token")
+    plan = create_plan(code="bench", name="Benchmark", currency="USD", billing_period="monthly", rates=RATES)
+    plan = activate_plan(plan, now=NOW)
+    with connection.cursor() as cursor:
+        cursor.execute(SUBSCRIBE, [plan.pk, date(2026, 10, 1), date(2026, 10, 1), plan.pk])
+        cursor.execute("ANALYZE")
+
+
+def forget_invoices() -> None:
+    """Leave the database without invoices, as before a close."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE billing_invoice, billing_invoiceseries, billing_changedline CASCADE")
+        cursor.execute("UPDATE billing_adjustmentscan SET position = 0")
+
+
+CLOSER = """
+import json, resource, sys, time
+import django
+django.setup()
+from datetime import datetime
+from django.db import connection
+from billing.closing import Month, close_period
+connection.ensure_connection()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("ready", flush=True)
+sys.stdin.readline()
+began = time.monotonic()
+report = close_period(Month(2026, 10), now=datetime.fromisoformat(sys.argv[1]), grace_days=0)
+ended = time.monotonic()
+used = resource.getrusage(resource.RUSAGE_SELF)
+cpu = used.ru_utime + used.ru_stime
+after = used.ru_maxrss
+print(json.dumps(
+    {"began": began, "ended": ended, "issued": report.issued, "before": before, "after": after, "cpu": cpu}
+))
+"""
+
+
+def close(database: str, *, closers: int = 1) -> dict[str, float]:
+    """Close October in processes of their own; give invoices, seconds, and megabytes at the most of one process."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLOSER, NOW.isoformat()],
+            cwd=ROOT,
+            env=environment(database) | {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.server_settings"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(closers)
+    ]
+    for each in processes:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in processes:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    found = []
+    for each in processes:
+        output, _ = each.communicate()
+        assert each.returncode == 0
+        found.append(json.loads(output))
+    return {
+        "invoices": sum(each["issued"] for each in found),
+        "seconds": max(each["ended"] for each in found) - min(each["began"] for each in found),
+        "before": max(each["before"] for each in found) / 1024,
+        "after": max(each["after"] for each in found) / 1024,
+        "cpu": sum(each["cpu"] for each in found),
+    }
+
+
+def loop_over_customers(subscriptions: Sequence[Subscription]) -> dict[int, Decimal]:
+    """Invoice as a team would write it: for each customer and rate one aggregate, an object saved for each row."""
+    totals = {}
+    for subscription in subscriptions:
+        with transaction.atomic():
+            totals[subscription.customer_id] = _invoice_of(subscription)
+    return totals
+
+
+def _invoice_of(subscription: Subscription) -> Decimal:
+    customer, plan = subscription.customer, subscription.plan
+    period_start, period_end = date(2026, 10, 1), date(2026, 11, 1)
+    zone = customer.timezone
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT %s::timestamp AT TIME ZONE %s, %s::timestamp AT TIME ZONE %s",
+            [period_start, zone, period_end, zone],
+        )
+        starts_at, ends_at = cursor.fetchone()
+    invoice = Invoice.objects.create(
+        customer=customer,
+        subscription=subscription,
+        period_start=period_start,
+        period_end=period_end,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        zone=zone,
+        currency=plan.currency,
+        subtotal=0,
+        tax=0,
+        total=0,
+        issuer={},
+        recipient={"name": customer.name},
+        plan_name=plan.name,
+        plan_code=plan.code,
+        plan_version=plan.version,
+        watermark=0,
+        drawn_up_at=NOW,
+        issue_after=NOW,
+    )
+    total = Decimal(0)
+    for n, row in enumerate(plan.rates.select_related("meter").order_by("position"), start=1):
+        meter = row.meter
+        assert meter is not None
+        quantity = Event.objects.filter(
+            customer=customer,
+            meter=meter,
+            occurred_at__gte=starts_at,
+            occurred_at__lt=ends_at,
+            voided_batch_id=None,
+        ).aggregate(quantity=Sum(Coalesce(F("value"), Decimal(1))))["quantity"] or Decimal(0)
+        terms = parse_rate(row.terms)
+        assert isinstance(terms, UsageRate)
+        amount = round_amount(rate(terms, Usage(quantity)).amount, 2)
+        InvoiceLine.objects.create(
+            invoice=invoice,
+            n=n,
+            kind="usage",
+            description=meter.label,
+            rate=row,
+            meter=meter,
+            quantity=quantity,
+            amount=amount,
+            terms=row.terms,
+            working=[],
+            period_start=period_start,
+            period_end=period_end,
+        )
+        total += amount
+    series, _ = InvoiceSeries.objects.select_for_update().get_or_create(prefix="LOOP")
+    series.last_number += 1
+    series.save()
+    invoice.subtotal = invoice.total = total
+    invoice.series, invoice.sequence = series, series.last_number
+    invoice.number = f"LOOP-{series.last_number:06d}"
+    invoice.status, invoice.issued_at = "issued", NOW
+    invoice.save()
+    return total
+
+
+def test_closing_ten_thousand_customers(wide: None) -> None:
+    subscribe_everybody()
+    name = str(connection.settings_dict["NAME"])
+    customers = Customer.objects.count()
+    alone, together = [], []
+    for _ in range(3):
+        forget_invoices()
+        alone.append(close(name))
+        forget_invoices()
+        together.append(close(name, closers=2))
+    assert all(each["invoices"] == customers for each in [*alone, *together])
+    closed = dict(Invoice.objects.values_list("customer_id", "total"))
+    lines = InvoiceLine.objects.count()
+    assert lines == 3 * customers
+    late, found = late_events(customers)
+    forget_invoices()
+    step = max(1, customers // SAMPLE)
+    sample = list(Subscription.objects.select_related("customer", "plan").order_by("id")[::step])
+    began = perf_counter()
+    looped = loop_over_customers(sample)
+    loop_rate = len(sample) / (perf_counter() - began)
+    assert looped == {customer: closed[customer] for customer in looped}
+    forget_invoices()
+    rates = {
+        closers: median(each["invoices"] / each["seconds"] for each in runs)
+        for closers, runs in ((1, alone), (2, together))
+    }
+    write_section(
+        "Closing",
+        command=COMMAND,
+        columns=["what", "invoices a second", "ratio"],
+        rows=[
+            [f"a loop over customers with the ORM, {len(sample):,} customers", f"{loop_rate:,.0f}", "1"],
+            [
+                f"`close_month`, one closer, {customers:,} customers",
+                f"{rates[1]:,.0f}",
+                ratio(rates[1], loop_rate),
+            ],
+            ["`close_month`, two closers at once", f"{rates[2]:,.0f}", ratio(rates[2], loop_rate)],
+        ],
+        notes=[
+            f"{customers:,} customers with 3 usage lines each (per unit, graduated, packages) over {EVENTS:,} events, "
+            "issued with numbers, from the first query to the last commit; median of three.",
+            "The loop runs over a sample and writes the same invoices and lines to the same tables, without frozen "
+            "terms or working; its totals are the same to the cent.",
+            f"{LATE:,} late events of {found:,} customers over {EVENTS:,} events: found and flagged in "
+            f"{late * 1000:,.0f} ms.",
+        ],
+    )
+
+
+def late_events(customers: int) -> tuple[float, int]:
+    """Send events of the closed month; give the seconds until the scan has flagged what they change, and how many."""
+    codes = list(Customer.objects.order_by("id").values_list("code", flat=True))
+    chosen = [codes[n * len(codes) // LATE] for n in range(LATE)]
+    events = [
+        IncomingEvent(
+            meter="tickets_resolved",
+            customer=code,
+            occurred_at=(START + timedelta(days=10)).isoformat(),
+            key=str(uuid4()),
+        )
+        for code in chosen
+    ]
+    record_events(events, source="bench-late", now=END + timedelta(days=3), bounds=BOUNDS)
+    began = perf_counter()
+    scan_changes(now=NOW)
+    taken = perf_counter() - began
+    flagged = ChangedLine.objects.count()
+    assert flagged == len(set(chosen))
+    _remove_late_events()
+    return taken, flagged
+
+
+def _remove_late_events() -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL reckoner.prune = 'on'")
+        cursor.execute(
+            "DELETE FROM metering_event WHERE source = 'bench-late' AND received_at > %s",
+            [END + timedelta(days=1)],
+        )
+        cursor.execute("ALTER TABLE metering_eventbatch DISABLE TRIGGER USER")
+        cursor.execute("DELETE FROM metering_eventbatch WHERE source = 'bench-late'")
+        cursor.execute("ALTER TABLE metering_eventbatch ENABLE TRIGGER USER")
+        cursor.execute(
+            "UPDATE metering_eventledger SET last_position = (SELECT max(position) FROM metering_eventbatch)"
+        )
+
+
+def test_memory_stays_flat(database: None) -> None:
+    rows = []
+    for people in PEOPLE:
+        name = f"bench_people_{people}"
+        with connected_to(name):
+            _make_people(people)
+            forget_invoices()
+            closed = close(name)
+            assert closed["invoices"] == people
+            forget_invoices()
+        rows.append(
+            [
+                f"{people:,}",
+                f"{closed['after']:,.0f} MiB",
+                f"{closed['after'] - closed['before']:,.0f} MiB",
+                f"{closed['seconds'] / people * 1000:,.2f} ms",
+                f"{closed['cpu'] / people * 1000:,.2f} ms",
+            ]
+        )
+    write_section(
+        "Closing more customers",
+        command=COMMAND,
+        columns=[
+            "customers",
+            "memory at most",
+            "of that for the close",
+            "time of an invoice",
+            "processor time of it",
+        ],
+        rows=rows,
+        notes=[
+            "Ten events for each customer; one closer, a process of its own. Memory is that of the process, with "
+            "Python and Django; processor time is the closer's, without PostgreSQL and with its start."
+        ],
+    )
+
+
+def _make_people(people: int) -> None:
+    if Plan.objects.exists():
+        return
+    make_customers(people)
+    with connection.cursor() as cursor:
+        meters = [
+            Meter.objects.create(code=code, label=code, type=type_).pk
+            for code, type_ in (("tickets_resolved", "count"), ("api_calls", "count"), ("llm_tokens", "sum"))
+        ]
+        shape = {"batch": uuid4(), "meters": meters, "start": START, "end": END, "each": 10}
+        cursor.execute(MAKE_EVENTS, shape)
+        cursor.execute(MAKE_BATCH, shape)
+        cursor.execute("INSERT INTO metering_eventledger VALUES (true, 1)")
+    subscribe_everybody()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE)")
