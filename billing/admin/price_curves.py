@@ -160,7 +160,8 @@ def round_to(value: Decimal, digits: int = 6) -> Decimal:
     if not value:
         return ZERO
     places = max(digits, digits - 1 - value.adjusted()) if value < 1 else digits
-    return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP).normalize()
+    with localcontext(WIDE):
+        return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP).normalize()
 
 
 def percent(value: Decimal, whole: Decimal) -> str:

@@ -52,6 +52,11 @@ def money_writer(currency: str) -> Money:
     return write
 
 
+def _depends_on_grouping(row: Row) -> bool:
+    limited = row.included_units or row.minimum_amount is not None or row.maximum_amount is not None
+    return bool(limited) or not isinstance(row.price, (PerUnit, Dynamic))
+
+
 class _Words:
     """The words for one usage rate."""
 
@@ -76,7 +81,15 @@ class _Words:
             named.append(f"and {len(terms.rows) - MAX_ROWS_NAMED:,} more")
         if terms.unmatched == "free":
             named.append("everything else is free")
-        return f"By {' and '.join(terms.dimensions)}: {'; '.join(named)}"
+        return f"By {' and '.join(terms.dimensions)}{self._together()}: {'; '.join(named)}"
+
+    def _together(self) -> str:
+        """Say what tiers and limits of a row are counted over, where that makes a difference."""
+        if not any(_depends_on_grouping(row) for row in self.terms.rows):
+            return ""
+        return (
+            ", groups of a row added up" if self.terms.tiers_apply == "pooled" else ", each group on its own"
+        )
 
     def _row(self, row: Row) -> str:
         values = ", ".join(row.match.get(name, "any") for name in self.terms.dimensions)

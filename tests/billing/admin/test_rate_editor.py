@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.admin.rate_preview import preview
+from billing.formatting import money
 from billing.models import Plan, Rate
-from billing.pricing import create_plan
+from billing.pricing import create_plan, read_rates
+from billing.rating import UsageRate, parse_rate, rate, round_amount
 from tests.billing.rating.random_plans import MODELS, random_rate
 from tests.factories import make_meter, make_plan
 from tests.forms import form_of
@@ -182,3 +186,37 @@ def test_the_preview_of_a_stored_rate_needs_only_the_right_to_look(plan: Plan) -
     page = reverse("admin:billing_plan_price", args=[active.pk])
     assert "$20.00" in text_of(reader.get(page, {"part": "1", "preview_quantity": "10"}))
     assert look(reader, plan, usage(plan, unit_amount="1")).status_code == 403
+
+
+def test_any_rate_is_previewed_at_any_quantity(plan: Plan) -> None:
+    """What is asked for can be wild: it is answered by `rate`, or a sentence, never by an error."""
+    random = Random(8)
+    extremes: list[dict[str, Any]] = [
+        {"model": "per_unit", "unit_amount": "0.000000000000000001", "per": "1000000000000"},
+        {"model": "percentage", "percent": "1", "free_events": "999999999999", "free_amount": "1"},
+        {"model": "package", "package_size": "0.000000000000000001", "package_amount": "1"},
+        {"model": "stairstep", "tiers": [{"up_to": "999999999999.123456789012345678", "flat_amount": "1"}]},
+        {
+            "model": "volume",
+            "tiers": [{"up_to": "0", "flat_amount": "1"}, {"up_to": None, "unit_amount": "0"}],
+        },
+        {"model": "dynamic"},
+    ]
+    rates = [random_rate(random) for _ in range(30)] + [
+        {"kind": "usage", "meter": "m", **each} for each in extremes
+    ]
+    for terms in rates:
+        row = read_rates([terms])[0]
+        for quantity in ("", "0", "1", "7.5", "999999999999999999", "1e-18", "-4", "x"):
+            asked = {
+                "preview_quantity": quantity,
+                "preview_event": random.choice(("", "0.000000000000000001", "50")),
+            }
+            shown = preview(row, plan, asked)
+            parsed = parse_rate(row.terms)
+            assert isinstance(parsed, UsageRate)
+            if "amount" in shown:
+                exact = rate(parsed, shown["asked"].usage(Decimal(shown["quantity"]))).amount
+                assert shown["amount"] == money(round_amount(exact, 2), "USD")
+            else:
+                assert shown["refused"]

@@ -106,7 +106,8 @@ def test_rows_are_named_by_their_values() -> None:
         {"match": {}, "unit_amount": "20", "included_units": "7"},
     ]
     assert words(model="per_unit", dimensions=["model", "type"], rows=rows) == (
-        "By model and type: a, input: $10.00 per minute; b, any: $1.00 per minute, at least $5.00; "
+        "By model and type, each group on its own: a, input: $10.00 per minute; "
+        "b, any: $1.00 per minute, at least $5.00; "
         "everything else: first 7 minutes are included, then $20.00 per minute"
     )
 
@@ -150,3 +151,14 @@ def test_rate_without_a_price_says_so() -> None:
     assert describe(UsageRate("m", "per_unit", None, minimum_amount=Decimal(5)), "USD") == (
         "No price, at least $5.00"
     )
+
+
+def test_a_rate_by_rows_says_what_its_tiers_are_counted_over() -> None:
+    tiers = [{"up_to": "10", "unit_amount": "2"}, {"up_to": None, "unit_amount": "1"}]
+    terms = {
+        "kind": "usage", "meter": "m", "model": "graduated", "dimensions": ["region"], "tiers_apply": "pooled",
+        "rows": [{"match": {}, "tiers": tiers}],
+    }  # fmt: skip
+    assert describe(parse_rate(terms), "USD").startswith("By region, groups of a row added up: ")
+    alone = describe(parse_rate(terms | {"tiers_apply": "per_group"}), "USD")
+    assert alone.startswith("By region, each group on its own: ")
