@@ -142,3 +142,11 @@ class CreditsSpent(BillingError):
 
 class InvalidTaxRate(BillingError):
     code = "invalid_tax_rate"
+
+
+class LimitReached(BillingError):
+    code = "limit_reached"
+
+
+class ReservationRefused(BillingError):
+    code = "reservation_refused"

@@ -21,6 +21,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Customers", "group", "customers_customer_changelist", "customers.view_customer"),
                 _item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
+                _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload"),
             ],
         },

@@ -47,6 +47,8 @@ CONFLICTS = frozenset(
         "invoice_issued",
         "key_taken",
         "not_in_this_state",
+        "limit_reached",
+        "reservation_refused",
     }
 )
 # Refused because of what this installation lacks.

@@ -1,6 +1,16 @@
 """The staff pages of billing: pricing, customers and their plans, invoices, closing a month, the dashboard."""
 
-from billing.admin import checks, close_reviews, closes, customers, invoices, outcomes, plans, reconciliation
+from billing.admin import (
+    checks,
+    close_reviews,
+    closes,
+    customers,
+    invoices,
+    limits,
+    outcomes,
+    plans,
+    reconciliation,
+)
 
 __all__ = [
     "checks",
@@ -8,6 +18,7 @@ __all__ = [
     "closes",
     "customers",
     "invoices",
+    "limits",
     "outcomes",
     "plans",
     "reconciliation",

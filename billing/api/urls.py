@@ -9,6 +9,7 @@ from billing.api.cost_rates import CostRateViewSet
 from billing.api.costs import CostsView, MarginsView
 from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
 from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
+from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
 from billing.api.outcomes import OutcomesView
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
@@ -33,6 +34,10 @@ urlpatterns = [
     path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),
     path("costs/", CostsView.as_view(), name="costs"),
     path("margins/", MarginsView.as_view(), name="margins"),
+    path("entitlements/<str:customer>/<str:meter>/", EntitlementView.as_view(), name="entitlement"),
+    path("entitlements/<str:customer>/<str:meter>/reserve/", ReserveView.as_view(), name="reserve"),
+    path("entitlements/<str:customer>/<str:meter>/settle/", SettleView.as_view(), name="settle"),
+    path("entitlements/<str:customer>/<str:meter>/release/", ReleaseView.as_view(), name="release"),
     path("outcomes/", OutcomesView.as_view(), name="outcomes"),
     path("reconciliation/", ReconciliationView.as_view(), name="reconciliation"),
     path("plans/<str:code>/compare/", PlanCompareView.as_view(), name="plan-compare"),

@@ -15,6 +15,7 @@ from billing.models.invoices import (
     InvoiceStatus,
     LineKind,
 )
+from billing.models.limits import LimitKind, Reservation, ReservationState, UsageLimit
 from billing.models.outcomes import Outcome
 from billing.models.payments import (
     ChangeKind,
@@ -66,6 +67,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceSeries",
     "InvoiceStatus",
+    "LimitKind",
     "LineKind",
     "LineSettlement",
     "MeterCoverage",
@@ -81,8 +83,11 @@ __all__ = [
     "Rate",
     "RateKind",
     "ReconciliationRun",
+    "Reservation",
+    "ReservationState",
     "Subscription",
     "TaxCategory",
     "TaxRate",
     "TaxSetup",
+    "UsageLimit",
 ]

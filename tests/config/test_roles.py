@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.models import CheckRun, CloseRun, Invoice, ParkedCustomer, Plan, Subscription
+from billing.models import CheckRun, CloseRun, Invoice, ParkedCustomer, Plan, Subscription, UsageLimit
 from billing.pricing import create_version, put_example
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
@@ -49,6 +49,7 @@ def pages() -> dict[str, str]:
     key = ApiKey(name="Platform", scopes=["read"])
     ApiKey.objects.assign_key(key)
     key.save()
+    limit = UsageLimit.objects.create(customer=customer, meter=Meter.objects.get(), quantity=10)
     group = Group.objects.get_or_create(name="Read only")[0]
     run = CloseRun.objects.create(
         month=date(2026, 10, 1), grace_days=0, entrance="command", state="done", asked_at=NOW, finished_at=NOW
@@ -80,6 +81,7 @@ def pages() -> dict[str, str]:
         "billing_plan_rate_remove": (draft.pk, rate.pk), "billing_plan_version": (plan.pk,),
         "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
         "billing_outcome_changelist": (),
+        "billing_usagelimit_changelist": (), "billing_usagelimit_add": (), "billing_usagelimit_change": (limit.pk,),
         "billing_reconciliationrun_changelist": (),
         "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
         "customers_apikey_revoke": (key.prefix,),
@@ -108,7 +110,7 @@ WRITES = {
     "customers_apikey_add", "customers_apikey_revoke", "customers_customer_add", "customers_customer_archive",
     "customers_customer_assign", "customers_customer_price", "customers_customer_end", "customers_customer_portal_link",
     "customers_customer_portal_mail", "customers_customer_portal_revoke", "metering_event_void", "metering_meter_add",
-    "metering_workload_add",
+    "metering_workload_add", "billing_usagelimit_add",
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
@@ -121,7 +123,7 @@ ONLY_SHOWS = {
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
     "customers_customer_preview", "customers_customer_prices",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
-    "metering_meter_changelist", "metering_workload_changelist",
+    "metering_meter_changelist", "metering_workload_changelist", "billing_usagelimit_changelist",
 }  # fmt: skip
 
 
@@ -207,7 +209,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         item for group in reader.get(pages["index"]).context["sidebar_navigation"] for item in group["items"]
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
-        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Workloads",
+        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Limits", "Workloads",
         "Closes", "Unusual invoices", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Staff users", "Groups",
     ]  # fmt: skip

@@ -1,0 +1,157 @@
+"""`entitlements/CUSTOMER/METER/`: what may still be used, and reserving part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing.entitling import entitlement, release_reservation, reserve, settle_reservation
+from billing.models import LimitKind, Reservation
+from customers.api.permissions import HasScope
+from customers.api.strictness import StrictParameters, StrictSerializer
+from customers.models import Customer, Scope
+from metering.api.fields import QuantityTextField
+from metering.api.texts import decimal_text, instant_text
+from metering.models import Meter
+
+SCOPES = {
+    "read": (Scope.READ.value, Scope.MANAGE.value, Scope.INGEST.value),
+    "write": (Scope.INGEST.value, Scope.MANAGE.value),
+}
+
+
+class EntitlementShape(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField(help_text="False once a hard limit leaves nothing.")
+    limit = serializers.CharField(allow_null=True, help_text="Null where no limit is set.")
+    kind = serializers.ChoiceField(choices=LimitKind.choices, allow_null=True)
+    used = serializers.CharField(help_text="What the invoice of the period would carry now.")
+    reserved = serializers.CharField()
+    remaining = serializers.CharField(allow_null=True)
+    resets_at = serializers.DateTimeField()
+
+
+class KeySerializer(StrictSerializer):
+    key = serializers.CharField(max_length=255, help_text="Your own name for the reservation.")
+
+
+class ReserveSerializer(KeySerializer):
+    quantity = QuantityTextField()
+
+    def validate_quantity(self, quantity: Decimal) -> Decimal:
+        if quantity <= 0:
+            raise serializers.ValidationError("Reserve more than 0.")
+        return quantity
+
+
+class ReservationShape(serializers.Serializer[Any]):
+    reservation = serializers.CharField(help_text="Its key.")
+    quantity = serializers.CharField()
+    state = serializers.CharField()
+
+
+class EntitlementView(StrictParameters, APIView):
+    """What a customer may still use of a meter in the running billing period."""
+
+    permission_classes = [HasScope]
+    required_scopes = SCOPES
+    schema_tag = "Outcomes"
+
+    @extend_schema(
+        operation_id="entitlement",
+        summary="Read what may still be used",
+        responses=EntitlementShape,
+        examples=[
+            OpenApiExample(
+                "Hard limit",
+                value={
+                    "allowed": True,
+                    "limit": "500",
+                    "kind": "hard",
+                    "used": "120",
+                    "reserved": "2",
+                    "remaining": "378",
+                    "resets_at": "2026-11-01T04:00:00Z",
+                },
+                response_only=True,
+            )
+        ],
+    )
+    def get(self, request: Request, customer: str, meter: str) -> Response:
+        found = entitlement(*_named(customer, meter), now=timezone.now())
+        return Response(
+            {
+                "allowed": found.allowed,
+                "limit": None if found.limit is None else decimal_text(found.limit),
+                "kind": found.kind,
+                "used": decimal_text(found.used),
+                "reserved": decimal_text(found.reserved),
+                "remaining": None if found.remaining is None else decimal_text(found.remaining),
+                "resets_at": instant_text(found.resets_at),
+            }
+        )
+
+
+class ReserveView(StrictParameters, APIView):
+    """Sets part of a limit aside, before the work is begun. 409 when a hard limit leaves too little."""
+
+    permission_classes = [HasScope]
+    required_scopes = SCOPES
+    schema_tag = "Outcomes"
+
+    @extend_schema(
+        operation_id="reserve", summary="Reserve", request=ReserveSerializer, responses=ReservationShape
+    )
+    def post(self, request: Request, customer: str, meter: str) -> Response:
+        sent = ReserveSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        made = reserve(*_named(customer, meter), **sent.validated_data, now=timezone.now())
+        return Response(_body(made))
+
+
+class _EndView(StrictParameters, APIView):
+    permission_classes = [HasScope]
+    required_scopes = SCOPES
+    schema_tag = "Outcomes"
+    end: Callable[..., Reservation]
+
+    def post(self, request: Request, customer: str, meter: str) -> Response:
+        sent = KeySerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return Response(_body(type(self).end(*_named(customer, meter), key=sent.validated_data["key"])))
+
+
+@extend_schema(summary="Settle a reservation", request=KeySerializer, responses=ReservationShape)
+class SettleView(_EndView):
+    """Ends a reservation after its usage was sent: the usage counts now, the reservation no longer."""
+
+    end = staticmethod(settle_reservation)
+
+
+@extend_schema(summary="Release a reservation", request=KeySerializer, responses=ReservationShape)
+class ReleaseView(_EndView):
+    """Ends a reservation of which nothing was used."""
+
+    end = staticmethod(release_reservation)
+
+
+def _named(customer: str, meter: str) -> tuple[Customer, Meter]:
+    who = Customer.objects.filter(code=customer).first()
+    if who is None:
+        raise Http404(f"There is no customer “{customer}”.")
+    what = Meter.objects.filter(code=meter).first()
+    if what is None:
+        raise Http404(f"There is no meter “{meter}”.")
+    return who, what
+
+
+def _body(made: Reservation) -> dict[str, str]:
+    return {"reservation": made.key, "quantity": decimal_text(made.quantity), "state": made.state}
