@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from billing.closing import Month, close_period
-from billing.models import Plan, PlanStatus
+from billing.cost_rates import Validity, add_cost_rate, free_of_cost
+from billing.models import CostRate, Plan, PlanStatus
 from billing.pricing import activate_plan, create_plan
 from billing.subscribing import subscribe
 from customers.models import Customer
@@ -80,11 +81,17 @@ def make_catalog(*, now: datetime) -> Plan:
         TOKENS, label="LLM Tokens", unit="token", type=MeterType.SUM, dimensions=["model", "type"],
         description="Tokens read and written. Not priced: they show what a resolution costs.",
     )  # fmt: skip
+    bot = None
     for code, name in (("support_bot", "Support chatbot"), ("retrieval", "Knowledge retrieval")):
-        workload, _ = Workload.objects.get_or_create(code=code, defaults={"name": name})
+        workload, _ = Workload.objects.get_or_create(
+            code=code,
+            defaults={"name": name, "parent": bot, "owner": "Assistant team", "tags": ["production"]},
+        )
+        bot = bot or workload
         WorkloadName.objects.update_or_create(
             name=code, defaults={"workload": workload, "first_seen_at": now}
         )
+    _make_costs(since=closed_months(now, 3)[0].first)
     plan = create_plan(
         code=PLAN,
         name="Support Outcome Plan",
@@ -94,6 +101,23 @@ def make_catalog(*, now: datetime) -> Plan:
         rates=[{"kind": "usage", "meter": RESOLVED, "model": "per_unit", "unit_amount": "2.00"}],
     )
     return activate_plan(plan, now=now)
+
+
+def _make_costs(*, since: date) -> None:
+    """What the work behind the tickets costs, by the prices of a provider and the rent of an index."""
+    if CostRate.objects.exists():
+        return
+    provider = Validity(label="Provider prices 2026")
+    rows = [
+        {"match": {"type": "input"}, "unit_amount": "0.50"},
+        {"match": {"type": "output"}, "unit_amount": "2.50"},
+    ]
+    tokens: dict[str, object] = {"meter": TOKENS, "model": "per_unit", "per": "1000000"}
+    add_cost_rate(tokens | {"dimensions": ["type"], "rows": rows, "unmatched": "listed"}, provider)
+    add_cost_rate({"meter": CALLS, "model": "per_unit", "unit_amount": "0.002"}, provider)
+    fixed = {"kind": "fixed", "workload": "retrieval", "amount": "30.00"}
+    add_cost_rate(fixed, Validity(label="Search index, reserved", effective_from=since))
+    free_of_cost(Meter.objects.get(code=RESOLVED), currency="USD")
 
 
 def _make_meter(code: str, **fields: object) -> None:
@@ -136,16 +160,18 @@ def _ticket(story: Story, number: str, at: datetime, chance: random.Random) -> I
     subject = f"ticket-{number}"
     common: dict[str, object] = {"customer": story.code, "occurred_at": at.isoformat(), "subject": subject}
     key = f"demo-{story.code}-{number}"
+    # One of Acme's conversations went in circles, and all of Initech's do: they cost more than they earn.
+    times = 30 if story.code == "initech" or (story.code == "acme" and number.endswith("-7")) else 1
     yield common | {
         "key": f"{key}-resolved", "meter": RESOLVED, "value": "1", "workload": "support_bot",
         "dimensions": {"channel": chance.choice(["email", "chat", "chat", "phone"])},
     }  # fmt: skip
     yield common | {
-        "key": f"{key}-calls", "meter": CALLS, "value": str(chance.randint(2, 9)), "workload": "retrieval",
+        "key": f"{key}-calls", "meter": CALLS, "value": str(times * chance.randint(20, 60)), "workload": "retrieval",
     }  # fmt: skip
-    for kind, low, high in (("input", 2_000, 14_000), ("output", 200, 1_800)):
+    for kind, low, high in (("input", 40_000, 120_000), ("output", 5_000, 15_000)):
         yield common | {
-            "key": f"{key}-{kind}", "meter": TOKENS, "value": str(chance.randint(low, high)),
+            "key": f"{key}-{kind}", "meter": TOKENS, "value": str(times * chance.randint(low, high)),
             "workload": "support_bot", "dimensions": {"model": "model-a", "type": kind},
         }  # fmt: skip
 

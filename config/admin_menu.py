@@ -22,7 +22,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
                 _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
-                _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload"),
+                _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
+                | {"active": _is_costs},
             ],
         },
         {
@@ -88,6 +89,12 @@ def _item(title: str, icon: str, url: str, *permissions: str) -> dict[str, Any]:
         "link": reverse(f"admin:{url}"),
         "permission": lambda request: request.user.has_perms(permissions),
     }
+
+
+def _is_costs(request: HttpRequest) -> bool:
+    return request.path.startswith(
+        (reverse("admin:metering_workload_changelist"), reverse("admin:billing_costrate_changelist"))
+    )
 
 
 def _is_events(request: HttpRequest) -> bool:

@@ -15,6 +15,7 @@ LOOK = (
     "auth.view_user",
     "billing.view_checkrun",
     "billing.view_closereview",
+    "billing.view_costrate",
     "billing.view_closerun",
     "billing.view_invoice",
     "billing.view_invoiceline",
@@ -33,12 +34,15 @@ LOOK = (
     "metering.view_meter",
     "metering.view_workload",
     "metering.view_workloadname",
+    "metering.view_workloadrule",
 )
 DAILY_WORK = (
+    "billing.add_costrate",
     "billing.add_plan",
     "billing.add_subscription",
     "billing.add_usagelimit",
     "billing.approve_invoices",
+    "billing.change_costrate",
     "billing.change_plan",
     "billing.change_subscription",
     "billing.change_usagelimit",
@@ -53,7 +57,10 @@ DAILY_WORK = (
     "metering.add_workload",
     "metering.change_event",
     "metering.change_meter",
+    "metering.add_workloadrule",
     "metering.change_workload",
+    "metering.change_workloadrule",
+    "metering.delete_workloadrule",
 )
 COMMITMENTS = (
     "auth.add_user",

@@ -4,22 +4,26 @@ from billing.admin import (
     checks,
     close_reviews,
     closes,
+    cost_rates,
     customers,
     invoices,
     limits,
     outcomes,
     plans,
     reconciliation,
+    workloads,
 )
 
 __all__ = [
     "checks",
     "close_reviews",
     "closes",
+    "cost_rates",
     "customers",
     "invoices",
     "limits",
     "outcomes",
     "plans",
     "reconciliation",
+    "workloads",
 ]

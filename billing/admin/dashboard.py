@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Count, Max, Sum
 from django.db.models.functions import TruncMonth
@@ -14,10 +15,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.admin.cost_words import cost_words, percent_words
 from billing.checking import failed_checks
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
-from billing.models import BILLED, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.margins import margins
+from billing.models import BILLED, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.months import Month
 from billing.reconciling import alarms
 from customers.models import ApiKey, Customer
 from customers.staff_pages import bar_chart
@@ -54,7 +58,10 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         return context | {"nothing_to_see": True}
     if not Invoice.objects.exists():
         return context | {"steps": set_up_steps(request, now=now)}
-    return context | overview(now=now)
+    context |= overview(now=now)
+    if request.user.has_perm("billing.view_costrate"):
+        context["margins"] = last_month_margins(now=now)
+    return context
 
 
 def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
@@ -146,6 +153,27 @@ def overview(*, now: datetime) -> dict[str, Any]:
             for invoice in Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN]
         ],
     }
+
+
+def last_month_margins(*, now: datetime) -> list[dict[str, Any]]:
+    """Give cost and margin of the last full month beside its revenue, for each currency that has cost rates."""
+    last = Month.of(now.astimezone(UTC).date()).previous
+    currencies = CostRate.objects.filter(withdrawn_at=None).order_by().values_list("currency", flat=True)
+    found = []
+    for currency in sorted(currencies.distinct()):
+        whole = margins(last.first, last.following, group_by="month", now=now, currency=currency).whole
+        query = urlencode({"time": str(last), "currency": currency})
+        found.append(
+            {
+                "cost": cost_words(whole.cost, currency),
+                "margin": cost_words(whole.margin, currency),
+                "percent": percent_words(whole.percent),
+                "loses": whole.margin < 0,
+                "month": last.name,
+                "query": query,
+            }
+        )
+    return found
 
 
 def revenue_by_currency(*, now: datetime) -> list[dict[str, Any]]:

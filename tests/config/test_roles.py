@@ -12,14 +12,25 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.closing import Month, close_period
-from billing.models import CheckRun, CloseRun, Invoice, ParkedCustomer, Plan, Subscription, UsageLimit
+from billing.cost_rates import Validity, add_cost_rate
+from billing.models import (
+    CheckRun,
+    CloseRun,
+    CostRate,
+    Invoice,
+    ParkedCustomer,
+    Plan,
+    Subscription,
+    UsageLimit,
+)
 from billing.pricing import create_version, put_example
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access
-from metering.models import Event, EventConflict, Meter, Workload
+from metering.models import Event, EventConflict, Meter, Workload, WorkloadName
 from tests.factories import NOW, event, make_subscription, send, send_tickets
 from tests.staff import sign_in
 
@@ -28,7 +39,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def stored() -> dict[str, int]:
     tables: tuple[type[Model], ...] = (
-        ApiKey, Customer, Event, Group, Invoice, Meter, Plan, PortalAccess, Subscription, Workload,
+        ApiKey, CostRate, Customer, Event, Group, Invoice, Meter, Plan, PortalAccess, Subscription, Workload,
     )  # fmt: skip
     return {table.__name__: table._default_manager.count() for table in tables}
 
@@ -46,6 +57,8 @@ def pages() -> dict[str, str]:
     invoice, rate = Invoice.objects.get(), draft.rates.get()
     access = create_portal_access(customer, "anna@acme.example")
     workload = Workload.objects.create(code="bot", name="Bot")
+    costs = add_cost_rate({"kind": "fixed", "workload": "bot", "amount": "1"}, Validity())
+    name = WorkloadName.objects.create(name="old", first_seen_at=NOW)
     key = ApiKey(name="Platform", scopes=["read"])
     ApiKey.objects.assign_key(key)
     key.save()
@@ -71,6 +84,12 @@ def pages() -> dict[str, str]:
         "billing_checkrun_changelist": (), "billing_checkrun_change": (check.pk,),
         "billing_closerun_changelist": (), "billing_closerun_change": (run.pk,),
         "billing_parkedcustomer_changelist": (), "billing_parkedcustomer_change": (parked.pk,),
+        "billing_costrate_changelist": (), "billing_costrate_add": (), "billing_costrate_change": (costs.pk,),
+        "billing_costrate_import": (), "billing_costrate_withdraw": (costs.pk,),
+        "billing_costrate_free": (plan.rates.get().meter_id,),
+        "billing_costs_spend": (), "billing_costs_focus": (), "billing_costs_margins": (),
+        "billing_costs_statement": (workload.pk, Month.of(timezone.now().date())), "billing_costs_name": (name.pk,),
+        "billing_costs_invoice": (invoice.pk,), "billing_costs_break_even": (plan.pk,),
         "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
         "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
         "billing_plan_changelist": (), "billing_plan_add": (), "billing_plan_change": (draft.pk,),
@@ -104,6 +123,8 @@ def pages() -> dict[str, str]:
 
 
 WRITES = {
+    "billing_costrate_add", "billing_costrate_import", "billing_costrate_withdraw", "billing_costrate_free",
+    "billing_costs_name",
     "auth_group_add", "auth_user_add", "billing_plan_add", "billing_plan_activate", "billing_plan_discard",
     "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove",
     "billing_plan_example", "billing_plan_example_add", "billing_plan_example_remove", "billing_plan_version",
@@ -114,6 +135,8 @@ WRITES = {
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
+    "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
+    "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
     "billing_checkrun_changelist",
     "billing_closereview_export", "billing_parkedcustomer_changelist",
@@ -173,6 +196,8 @@ def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) 
     links = {
         "customers_customer_portal_link",
         "customers_customer_portal_mail",
+        "billing_costrate_free",
+        "billing_costs_name",
     }  # POST only: a GET leads back
     for name, page in pages.items():
         expected = 403 if name in refused else 302 if name in links else 200
@@ -187,7 +212,10 @@ def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) 
 
 def test_a_billing_admin_opens_every_page(pages: dict[str, str]) -> None:
     admin = sign_in("Billing admin")
-    links = {"customers_customer_portal_link", "customers_customer_portal_mail"}
+    links = {
+        "customers_customer_portal_link", "customers_customer_portal_mail", "billing_costrate_free",
+        "billing_costs_name",
+    }  # fmt: skip
     for name, page in pages.items():
         expected = 403 if name == "auth_group_add" else 302 if name in links else 200
         assert admin.get(page).status_code == expected, f"GET {name}"

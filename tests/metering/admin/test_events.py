@@ -15,7 +15,12 @@ from tests.factories import NOW, event, make_customer, make_meter, make_subscrip
 from tests.staff import sign_in, text_of
 
 EVENTS = "admin:metering_event_changelist"
-NAMES = {"names-TOTAL_FORMS": "0", "names-INITIAL_FORMS": "0"}
+NAMES = {
+    "names-TOTAL_FORMS": "0",
+    "names-INITIAL_FORMS": "0",
+    "rules-TOTAL_FORMS": 0,
+    "rules-INITIAL_FORMS": 0,
+}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
