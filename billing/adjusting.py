@@ -12,8 +12,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 
 from billing.drafts import DraftLine, DuePeriod
 from billing.line_settling import reopen_voided
@@ -174,10 +175,25 @@ def home_of(line: InvoiceLine, subscriptions: Iterable[Subscription]) -> Subscri
     return next(iter([*own, *others]), None)
 
 
+def released(adjustments: Sequence[Adjustment]) -> list[Adjustment]:
+    """Leave out what waits for a decision of staff: differences from the size of the setting on, not yet decided."""
+    limit = settings.ADJUSTMENT_REVIEW_FROM
+    if limit is None:
+        return list(adjustments)
+    large = [each.line.pk for each in adjustments if abs(each.difference) >= limit]
+    decided = set(
+        ChangedLine.objects.filter(line__in=large, bill_up_to__gte=F("position")).values_list(
+            "line_id", flat=True
+        )
+    )
+    return [each for each in adjustments if abs(each.difference) < limit or each.line.pk in decided]
+
+
 def place_adjustments(
     adjustments: Sequence[Adjustment], due: Sequence[DuePeriod]
 ) -> dict[int, list[Adjustment]]:
     """Say on which of the invoices being drawn up each adjustment goes, by place in `due`; others wait."""
+    adjustments = released(adjustments)
     if not adjustments:
         return {}
     subscriptions: dict[int, list[Subscription]] = {}

@@ -33,7 +33,12 @@ from billing.parking import clear, park
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.
-RACES = ("invoice_one_live_per_period", "invoiceline_adjusted_once", "invoicediscount_used_once")
+RACES = (
+    "invoice_one_live_per_period",
+    "invoiceline_adjusted_once",
+    "adjustment_settled_once",
+    "invoicediscount_used_once",
+)
 # PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
 GAVE_WAY = ("40P01", "40001")
 TRIES = 10
@@ -124,6 +129,10 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         ]
         found = live_invoices(over)
         pending = [due for due in over if _is_open(found.get(due.key))]
+        if not pending:
+            if not terms.dry_run:
+                clear({due.subscription.customer_id for due in over}, month, now=now)
+            return ChunkResult(unchanged=len(over), not_over=not_over)
         customers = {due.subscription.customer_id for due in pending}
         drawn = draw_up(
             pending,

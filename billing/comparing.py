@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
-from django.db.backends.postgresql.psycopg_any import DateRange
+from django.db.models import Q
 
 from billing.drafts import InvoiceDraft
 from billing.findings import Bill, Finding, Limits, Shown, compare, line_name
@@ -20,7 +20,6 @@ from billing.models import (
     InvoiceKind,
     InvoiceLine,
     LineKind,
-    MeterCoverage,
     PlanStatus,
     PortalTotal,
     Rate,
@@ -156,11 +155,10 @@ def _unpriced(
             "meter_id", flat=True
         )
     ) | {meter for _, meter in billed}
-    covered = set(
-        MeterCoverage.objects.filter(
-            customer__in=customers, during__overlap=DateRange(month.first, month.following)
-        ).values_list("customer_id", "meter_id")
+    having = Subscription.objects.filter(
+        Q(end_on=None) | Q(end_on__gt=month.first), customer__in=customers, start_on__lt=month.following
     )
+    covered = set(having.order_by().values_list("customer_id", "plan__rates__meter").distinct())
     asked = [
         (customer, meter) for customer in customers for meter in priced if (customer, meter) not in covered
     ]

@@ -64,6 +64,10 @@ class ReasonMissing(BillingError):
     code = "reason_missing"
 
 
+class EffectChanged(BillingError):
+    code = "effect_changed"
+
+
 class KeptChanging(BillingError):
     """Somebody changed a customer's plans or invoices again and again while they were invoiced."""
 

@@ -10,6 +10,7 @@ from procrastinate.contrib.django import app
 
 from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
+from billing.deciding import find_late_usage
 from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseState
 from billing.months import Month
 from billing.reconciling import reconcile_month
@@ -44,6 +45,13 @@ def resume_closes(timestamp: int) -> None:
     for run in CloseRun.objects.filter(state=CloseState.RUNNING).exclude(entrance=CloseEntrance.COMMAND):
         if run.is_silent(now):
             run_close(run)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queueing_lock="find_late_usage", pass_context=False)
+def look_for_late_usage(timestamp: int) -> None:
+    """Find closed periods whose events changed, and what that comes to, for the page of late usage."""
+    find_late_usage(now=timezone.now())
 
 
 @app.task(queueing_lock="close_last_month", pass_context=False)

@@ -39,6 +39,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 )
                 | _held(request),
                 _item(
+                    "Late usage",
+                    "history_toggle_off",
+                    "billing_changedline_changelist",
+                    "billing.view_changedline",
+                ),
+                _item(
                     "Not billed",
                     "error",
                     "billing_parkedcustomer_changelist",

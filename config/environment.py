@@ -49,6 +49,11 @@ def whole_number(name: str, *, default: int, least: int = 0) -> int:
     return int(configured)
 
 
+def whole_number_or_none(name: str) -> int | None:
+    """A whole number; None where it is not set."""
+    return whole_number(name, default=0) if os.environ.get(name, "").strip() else None
+
+
 def yes_or_no(name: str, *, default: bool) -> bool:
     configured = os.environ.get(name, "").strip().lower()
     if not configured:

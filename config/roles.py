@@ -13,6 +13,7 @@ APPS = ("auth", "customers", "metering", "billing")
 LOOK = (
     "auth.view_group",
     "auth.view_user",
+    "billing.view_changedline",
     "billing.view_checkrun",
     "billing.view_closereview",
     "billing.view_costrate",
@@ -42,6 +43,7 @@ DAILY_WORK = (
     "billing.add_subscription",
     "billing.add_usagelimit",
     "billing.approve_invoices",
+    "billing.bill_late_usage",
     "billing.change_costrate",
     "billing.change_plan",
     "billing.change_subscription",
@@ -66,6 +68,7 @@ COMMITMENTS = (
     "auth.add_user",
     "auth.change_user",
     "billing.activate_plan",
+    "billing.waive_late_usage",
     "customers.add_apikey",
     "customers.change_apikey",
 )

@@ -12,7 +12,15 @@ import environ
 
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
-from config.environment import BASE_DIR, chosen_words, request_rate, time_of_day, whole_number, yes_or_no
+from config.environment import (
+    BASE_DIR,
+    chosen_words,
+    request_rate,
+    time_of_day,
+    whole_number,
+    whole_number_or_none,
+    yes_or_no,
+)
 
 env = environ.Env()
 
@@ -46,6 +54,8 @@ CLOSE_HOLDS = chosen_words(
 )
 CLOSE_JUMP_FACTOR = whole_number("CLOSE_JUMP_FACTOR", default=10, least=2)
 CLOSE_JUMP_AMOUNT = whole_number("CLOSE_JUMP_AMOUNT", default=5_000)
+# Late usage from this amount on waits for a decision of staff; None: all of it goes on the next invoice.
+ADJUSTMENT_REVIEW_FROM = whole_number_or_none("ADJUSTMENT_REVIEW_FROM")
 PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
 # Who bills, as printed on invoices and frozen on each.
 ISSUER = {

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from metering.models import Event, EventBatch
 
 # A batch's rows lie together in arrival order, so the BRIN index on received_at finds them; the other two kinds have
 # partial indexes. LATERAL with OFFSET 0 keeps the planner from reading the whole table instead.
@@ -87,3 +90,25 @@ def usage_changes(
             },
         )
         return [UsageChange(*row) for row in cursor.fetchall()]
+
+
+def changed_events(
+    *, customer_id: int, meter_id: int, start: datetime, end: datetime, after: int
+) -> QuerySet[Event]:
+    """Give the events in `[start, end)` that were stored, released or voided after a ledger position, newest first.
+
+    `was_voided` says of each whether it no longer counts because of that.
+    """
+
+    def changed(batch: str) -> Exists:
+        later = EventBatch.objects.filter(Q(position__gt=after) | Q(position=None), id=OuterRef(batch))
+        return Exists(later)
+
+    return (
+        Event.objects.filter(
+            customer=customer_id, meter=meter_id, occurred_at__gte=start, occurred_at__lt=end
+        )
+        .annotate(was_voided=changed("voided_batch_id"))
+        .filter(changed("batch_id") | changed("released_batch_id") | Q(was_voided=True))
+        .order_by("-occurred_at", "-id")
+    )

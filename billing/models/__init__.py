@@ -1,6 +1,12 @@
 """WHAT IT COSTS: plans and their rates, subscriptions, invoices."""
 
-from billing.models.adjustments import AdjustmentScan, AdjustmentWaiver, ChangedLine, LineSettlement
+from billing.models.adjustments import (
+    AdjustmentNumber,
+    AdjustmentScan,
+    AdjustmentWaiver,
+    ChangedLine,
+    LineSettlement,
+)
 from billing.models.checks import CheckKind, CheckRun
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
@@ -34,6 +40,7 @@ from billing.models.taxes import TaxCategory, TaxRate, TaxSetup
 
 __all__ = [
     "BILLED",
+    "AdjustmentNumber",
     "AdjustmentScan",
     "AdjustmentWaiver",
     "AnchorRule",

@@ -31,11 +31,32 @@ class AdjustmentScan(models.Model):
 
 
 class ChangedLine(models.Model):
-    """An issued usage line whose events changed up to `position`; it goes when an invoice has settled that."""
+    """An issued usage line whose events changed up to `position`; it goes when an invoice has settled that.
+
+    The effect is what is still to settle as of `effect_position`, None until it was computed.
+    """
 
     line = models.OneToOneField(InvoiceLine, on_delete=models.CASCADE, related_name="change")
     position = models.BigIntegerField()
     found_at = models.DateTimeField()
+    effect_position = models.BigIntegerField(null=True)
+    effect_quantity = QuantityField(null=True, max_digits=38, decimal_places=18)
+    effect_amount = AmountField(null=True)
+    bill_up_to = models.BigIntegerField(
+        null=True, help_text="Somebody decided to bill what changed up to this position."
+    )
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "late usage"
+        verbose_name_plural = "late usage"
+        permissions: ClassVar = [
+            ("bill_late_usage", "Can decide to bill late usage"),
+            ("waive_late_usage", "Can waive late usage"),
+        ]
 
     def __str__(self) -> str:
         return str(self.line)
@@ -79,3 +100,21 @@ class AdjustmentWaiver(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.line}"
+
+
+class AdjustmentNumber(models.Model):
+    """The numbers of a line's adjustments that are settled, by an issued invoice or by a waiver: never by both.
+
+    Triggers write it, so that whoever is second is refused, whatever either of them saw.
+    """
+
+    line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="+")
+    n = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["line", "n"], name="adjustment_settled_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.line}, {self.n}"

@@ -92,6 +92,8 @@ class ParkedCustomer(models.Model):
     cleared_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "customer not billed"
+        verbose_name_plural = "customers not billed"
         ordering: ClassVar = ["-month", "parked_at", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -51,6 +51,7 @@ class CloseReview(models.Model):
     history = HistoricalRecords()
 
     class Meta:
+        verbose_name = "unusual invoice"
         ordering: ClassVar = ["-held", "-weight", "id"]
         permissions: ClassVar = [("approve_invoices", "Can approve invoices that are held")]
         constraints: ClassVar = [

@@ -1,4 +1,3 @@
-import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -256,32 +255,3 @@ def test_the_command_refuses_what_it_cannot_close(options: list[str]) -> None:
 def test_a_month_is_written_with_four_digits_and_two(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Month.parse(text)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_eight_closers_at_once_make_one_invoice_each_without_gaps() -> None:
-    make_subscription()
-    for n in range(29):
-        make_subscription(make_customer(f"c{n}"))
-    send_tickets(7)
-    start = threading.Barrier(8)
-    errors: list[BaseException] = []
-    issued: list[int] = []
-
-    def run() -> None:
-        try:
-            start.wait(timeout=30)
-            issued.append(close().issued)
-        except BaseException as problem:
-            errors.append(problem)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-    assert errors == []
-    assert sum(issued) == Invoice.objects.count() == InvoiceLine.objects.count() == 30
-    assert sorted(Invoice.objects.values_list("sequence", flat=True)) == list(range(1, 31))

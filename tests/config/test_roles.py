@@ -17,6 +17,7 @@ from django.utils import timezone
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.models import (
+    ChangedLine,
     CheckRun,
     CloseRun,
     CostRate,
@@ -67,6 +68,7 @@ def pages() -> dict[str, str]:
     run = CloseRun.objects.create(
         month=date(2026, 10, 1), grace_days=0, entrance="command", state="done", asked_at=NOW, finished_at=NOW
     )
+    change = ChangedLine.objects.create(line=invoice.lines.get(), position=1, found_at=NOW)
     parked = ParkedCustomer.objects.create(
         customer=customer,
         month=date(2026, 9, 1),
@@ -80,6 +82,8 @@ def pages() -> dict[str, str]:
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
+        "billing_changedline_changelist": (), "billing_changedline_change": (change.pk,),
+        "billing_changedline_export": (),
         "billing_closereview_changelist": (), "billing_closereview_export": (),
         "billing_checkrun_changelist": (), "billing_checkrun_change": (check.pk,),
         "billing_closerun_changelist": (), "billing_closerun_change": (run.pk,),
@@ -138,8 +142,9 @@ ONLY_SHOWS = {
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
+    "billing_changedline_export", "billing_changedline_change", "billing_closereview_export",
+    "billing_parkedcustomer_changelist",
     "billing_checkrun_changelist",
-    "billing_closereview_export", "billing_parkedcustomer_changelist",
     "billing_invoice_changelist", "billing_invoice_events",
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_outcome_changelist", "billing_plan_what_if", "billing_reconciliationrun_changelist",
@@ -238,7 +243,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Limits", "Workloads",
-        "Closes", "Unusual invoices", "Not billed",
+        "Closes", "Unusual invoices", "Late usage", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Staff users", "Groups",
     ]  # fmt: skip
 

@@ -7,12 +7,13 @@ from decimal import Decimal
 
 import pytest
 
+from billing.checking import ask_for_check, run_audit
 from billing.closing import CloseReport, Month, close_period
 from billing.invoicing import preview_invoice
-from billing.models import ChangedLine, Invoice, InvoiceLine
+from billing.models import ChangedLine, CheckKind, Invoice, InvoiceLine
 from billing.subscribing import end_subscription
-from metering.identity import new_uuid7
-from metering.models import Event, EventBatch
+from metering.correcting import void_event
+from metering.models import Event
 from metering.releasing import release_unmatched
 from tests.factories import (
     NOW,
@@ -31,18 +32,7 @@ OCTOBER, NOVEMBER, DECEMBER = Month(2026, 10), Month(2026, 11), Month(2026, 12)
 
 
 def void(key: str) -> None:
-    """Mark an event void in a batch of its own, as a correction does."""
-    stored = Event.objects.get(key=key)
-    batch = EventBatch.objects.create(
-        id=new_uuid7(),
-        kind="corrected",
-        source="",
-        received_at=NOW,
-        stored=0,
-        first_occurred_at=stored.occurred_at,
-        last_occurred_at=stored.occurred_at,
-    )
-    Event.objects.filter(pk=stored.pk).update(voided_batch_id=batch.pk)
+    void_event(Event.objects.get(key=key), reason="reopened", by="clerk", now=NOW)
 
 
 def close(month: Month, **options: bool) -> CloseReport:
@@ -79,6 +69,8 @@ def test_five_late_and_one_voided_are_exactly_the_difference_on_the_next_invoice
     close(DECEMBER)
     assert lines_of(DECEMBER) == [("usage", 0, Decimal(0))]
     assert not ChangedLine.objects.exists()
+    audit = run_audit(ask_for_check(CheckKind.AUDIT, by="test", now=NOW))
+    assert [each for each in audit.findings if each["differences"]] == []
 
 
 def test_closing_again_bills_a_late_event_once() -> None:

@@ -1,0 +1,122 @@
+"""Late usage of closed periods: what it comes to, and what staff decide about it.
+
+Billed on the next invoice is the rule and needs nobody, unless ADJUSTMENT_REVIEW_FROM asks for a decision. A waiver
+settles the difference instead, with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q
+
+from billing.adjusting import Adjustment, compute_adjustments, scan_changes
+from billing.errors import EffectChanged, ReasonMissing
+from billing.line_settling import drop_flags
+from billing.models import AdjustmentWaiver, ChangedLine, Invoice, InvoiceStatus
+
+MAX_REASON = 400
+CHUNK = 1_000
+STORE = """
+UPDATE billing_changedline change
+SET effect_position = %s, effect_quantity = effect.quantity, effect_amount = effect.amount
+FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[]) AS effect (line_id, quantity, amount)
+WHERE change.line_id = effect.line_id AND change.position <= %s
+"""
+
+
+def find_late_usage(*, now: datetime) -> int:
+    """Look for changes to closed periods and compute what they come to; give how many were computed."""
+    position = scan_changes(now=now)
+    stale = ChangedLine.objects.filter(
+        Q(effect_position=None) | Q(effect_position__lt=F("position"))
+    ).order_by("line_id")
+    lines = list(stale.values_list("line_id", flat=True))
+    for start in range(0, len(lines), CHUNK):
+        _store(_effects(lines[start : start + CHUNK], position=position), position=position)
+    return len(lines)
+
+
+def bill_late_usage(change_ids: Collection[int], *, by: User, now: datetime) -> int:
+    """Let late usage that waits go on the next invoice, as far as it is known now; give how many lines."""
+    waiting = ChangedLine.objects.filter(pk__in=change_ids)
+    return waiting.update(bill_up_to=F("position"), decided_by=by, decided_at=now)
+
+
+def waive_late_usage(
+    shown: dict[int, Decimal], *, reason: str, by: User, now: datetime
+) -> list[AdjustmentWaiver]:
+    """Neither bill nor pay back differences, for good; `shown` is the amount that was looked at, by changed line.
+
+    Raises ReasonMissing, and EffectChanged, with nothing waived, when one is no longer what was looked at. What changes
+    later is late usage again.
+    """
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > MAX_REASON:
+        text = f"Say in a sentence of at most {MAX_REASON} characters why it is not billed."
+        raise ReasonMissing(text, fields={"reason": text})
+    position = scan_changes(now=now)
+    try:
+        with transaction.atomic():
+            return _waive(shown, position=position, reason=reason, by=by, now=now)
+    except IntegrityError as refused:
+        if "adjustment_settled_once" not in str(refused):
+            raise
+        raise _changed() from refused
+
+
+def _waive(
+    shown: dict[int, Decimal], *, position: int, reason: str, by: User, now: datetime
+) -> list[AdjustmentWaiver]:
+    changes = {
+        change.line_id: change.pk
+        for change in ChangedLine.objects.select_for_update(of=("self",)).filter(pk__in=shown).order_by("pk")
+    }
+    effects = _effects(list(changes), position=position)
+    if len(effects) < len(shown) or any(each.difference != shown[changes[each.line.pk]] for each in effects):
+        raise _changed()
+    waivers = AdjustmentWaiver.objects.bulk_create(
+        AdjustmentWaiver(
+            line=each.line,
+            adjustment_n=each.settled.next_n,
+            position=position,
+            quantity=each.quantity - each.settled.quantity,
+            amount=each.difference,
+            reason=reason,
+            waived_by=by,
+            waived_at=now,
+        )
+        for each in effects
+    )
+    drop_flags(list(changes), [position] * len(changes))
+    return waivers
+
+
+def _changed() -> EffectChanged:
+    return EffectChanged("It was billed or changed meanwhile. Nothing was waived; look at the amounts again.")
+
+
+def _effects(line_ids: Sequence[int], *, position: int) -> list[Adjustment]:
+    """Compute what lines still come to; drafts settle nothing."""
+    drafts = Invoice.objects.filter(status=InvoiceStatus.DRAFT, lines__adjusts__in=line_ids)
+    return compute_adjustments(
+        line_ids, watermark=position, without_drafts=list(drafts.values_list("id", flat=True))
+    )
+
+
+def _store(effects: Sequence[Adjustment], *, position: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            STORE,
+            [
+                position,
+                [each.line.pk for each in effects],
+                [each.quantity - each.settled.quantity for each in effects],
+                [each.difference for each in effects],
+                position,
+            ],
+        )
