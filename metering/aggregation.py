@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
@@ -255,6 +255,35 @@ def events_behind(
         events.exclude(batch_id__in=late)
         .exclude(released_batch_id__isnull=False, released_batch_id__in=late)
         .filter(Q(voided_batch_id=None) | Q(voided_batch_id__in=late))
+    )
+
+
+def events_changed(
+    *, meter_id: int, customer_id: int, start: datetime, end: datetime, after: int, until: int
+) -> QuerySet[Event]:
+    """Give the events that change a span's quantity between two ledger positions, oldest first.
+
+    They were stored or matched in between, or voided: `taken_back` tells these. What came and went in between changes
+    nothing. Where earlier events matter to the span (a level, an outcome), they are among them; so are reversals.
+    """
+    meter = Meter.objects.get(pk=meter_id)
+    batches = EventBatch.objects.filter(position__gt=after, position__lte=until, first_occurred_at__lt=end)
+    events = Event.objects.filter(meter_id=meter_id, customer_id=customer_id, occurred_at__lt=end)
+    if not carries_over(meter):
+        batches = batches.filter(last_occurred_at__gte=start)
+        events = events.filter(occurred_at__gte=start)
+    changed = batches.values("id")
+    came = Case(
+        When(Q(batch_id__in=changed) | Q(released_batch_id__in=changed), then=Value(True)),
+        default=Value(False),
+    )
+    went = Case(When(voided_batch_id__in=changed, then=Value(True)), default=Value(False))
+    if not meter.is_outcome:  # a signal about an outcome counts nothing itself
+        events = _counted(events, meter)
+    return (
+        events.annotate(taken_back=went, came=came)
+        .exclude(came=F("taken_back"))
+        .order_by("occurred_at", "id")
     )
 
 

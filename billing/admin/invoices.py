@@ -24,11 +24,10 @@ from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
 from billing.formatting import day, money
 from billing.formatting import period as days_words
+from billing.line_events import events_of_line
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
 from customers.staff_pages import ReadOnlyAdmin, require
-from metering.aggregation import events_behind
 from metering.models import Event
-from metering.periods import Period
 
 STATUS_COLOURS = {
     InvoiceStatus.DRAFT: "warning",
@@ -194,7 +193,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
 
 def _line(invoice_pk: int, n: int) -> InvoiceLine:
-    rows = InvoiceLine.objects.select_related("invoice", "meter")
+    rows = InvoiceLine.objects.select_related("invoice", "meter", "adjusts__invoice")
     line = get_object_or_404(rows, invoice=invoice_pk, n=n)
     if line.meter_id is None:
         raise Http404("This line has no events: it is a fixed fee.")
@@ -202,16 +201,7 @@ def _line(invoice_pk: int, n: int) -> InvoiceLine:
 
 
 def _events(line: InvoiceLine, *, newest_first: bool) -> QuerySet[Event]:
-    """Give exactly the events that were measured for a line: those up to the invoice's watermark."""
-    period = Period(line.period_start, line.period_end, line.invoice.zone)
-    assert line.meter_id is not None  # _line gives no other
-    events = events_behind(
-        meter_id=line.meter_id,
-        customer_id=line.invoice.customer_id,
-        start=period.start,
-        end=period.end,
-        as_of=line.invoice.watermark,
-    ).select_related("workload")
+    events = events_of_line(line).select_related("workload")
     return events.reverse() if newest_first else events
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -16,20 +16,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.invoice_bodies import invoice_body, preview_body
+from billing.api.line_events import LineEventShape, event_body, events_table
 from billing.api.previews import PreviewSerializer, preview, read_period
 from billing.api.shapes import INVOICE_EXAMPLE, PREVIEW_EXAMPLES, InvoiceShape
 from billing.closing import Month
 from billing.documents import invoice_file_name, invoice_pdf
+from billing.line_events import events_of_line
 from billing.models import Invoice
+from customers.api.negotiation import OwnFormat, wants_table
 from customers.api.pages import Pages
 from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.schema import ErrorSerializer
 from customers.api.strictness import PAGE_PARAMETERS, StrictParameters
-from metering.aggregation import events_behind
-from metering.api.shapes import EventShape
-from metering.api.texts import decimal_text, instant_text
-from metering.models import Event
-from metering.periods import Period
 
 
 class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -60,10 +58,13 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
     ),
     events=extend_schema(
         summary="The events behind a line",
-        responses=EventShape(many=True),
+        responses=LineEventShape(many=True),
         filters=False,
         parameters=[
-            OpenApiParameter("n", int, OpenApiParameter.PATH, description="The number of the line, from 1.")
+            OpenApiParameter("n", int, OpenApiParameter.PATH, description="The number of the line, from 1."),
+            OpenApiParameter(
+                "format", str, enum=["json", "csv"], description="`csv` gives all events as a table."
+            ),
         ],
     ),
     preview=extend_schema(
@@ -85,12 +86,13 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
     pagination_class = Pages
     permission_classes = [HasScope]
     required_scopes = READ_SCOPES
+    content_negotiation_class = OwnFormat
     schema_tag = "Invoices"
     lookup_field = "number"
     lookup_value_regex = r"[A-Za-z0-9._-]{1,64}"
 
     def known_parameters(self) -> frozenset[str]:
-        return PAGE_PARAMETERS if self.action == "events" else super().known_parameters()
+        return PAGE_PARAMETERS | {"format"} if self.action == "events" else super().known_parameters()
 
     def list(self, request: Request) -> Response:
         invoices: Any = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
@@ -107,24 +109,20 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
         return answer
 
     @action(detail=True, url_path=r"lines/(?P<n>[0-9]{1,6})/events")
-    def events(self, request: Request, number: str, n: str) -> Response:
-        """The events that a line counted, oldest first, as they were when the invoice was drawn up."""
+    def events(self, request: Request, number: str, n: str) -> Response | StreamingHttpResponse:
+        """The events that a line counted, oldest first, as they were when the invoice was drawn up.
+
+        Those of an adjustment are the events that caused it: `change` says which were added and which taken back.
+        """
         invoice = self._invoice(number)
-        line = next((line for line in invoice.lines.all() if line.n == int(n)), None)
+        line = invoice.lines.select_related("invoice", "adjusts__invoice").filter(n=int(n)).first()
         if line is None:
             raise Http404(f"{number} has no line {n}.")
-        rows: Any = Event.objects.none()
-        if line.meter_id is not None:
-            period = Period(line.period_start, line.period_end, invoice.zone)
-            rows = events_behind(
-                meter_id=line.meter_id,
-                customer_id=invoice.customer_id,
-                start=period.start,
-                end=period.end,
-                as_of=invoice.watermark,
-            ).select_related("meter", "customer", "workload")
+        rows: Any = events_of_line(line).select_related("meter", "customer", "workload")
+        if wants_table(request):
+            return events_table(rows, line, name=f"{number}-line-{line.n}-events")
         events: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response([_event_body(event) for event in events])
+        return self.get_paginated_response([event_body(event, line) for event in events])
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
@@ -138,17 +136,3 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
         if invoice is None:
             raise Http404(f"There is no invoice {number}.")
         return invoice
-
-
-def _event_body(event: Event) -> dict[str, Any]:
-    return {
-        "key": event.key,
-        "meter": event.meter.code if event.meter else event.meter_code,
-        "customer": event.customer.code if event.customer else event.customer_code,
-        "value": decimal_text(event.counted_value),
-        "occurred_at": instant_text(event.occurred_at),
-        "received_at": instant_text(event.received_at),
-        "subject": event.subject,
-        "workload": event.workload.name if event.workload else None,
-        "dimensions": event.dimensions or {},
-    }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
@@ -15,13 +16,14 @@ from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpRes
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from billing.models import Invoice, InvoiceLine, LineKind
+from billing.line_events import events_of_line
+from billing.models import Invoice, InvoiceLine
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_invoice
 from customers.models import Customer
-from metering.aggregation import events_behind
+from metering.correcting import HistoryEntry, event_history
+from metering.incoming import event_id
 from metering.models import Event
-from metering.periods import Period
 
 PER_PAGE = 50
 CHUNK = 2_000
@@ -33,14 +35,17 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 class EventRow:
     """An event as a customer sees it, without source, workload or cost.
 
-    `prices` are the values of the dimensions that the rate prices by, by name.
+    `prices` are the values of the dimensions that the rate prices by, by name. `taken_back` on an adjustment: it
+    counted before and counts no more.
     """
 
+    id: uuid.UUID
     occurred_at: datetime
     key: str
     subject: str
     prices: Mapping[str, str]
     value: Decimal
+    taken_back: bool
 
 
 @require_safe
@@ -49,7 +54,7 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
     """List a line's events, oldest first; `?after=` and `?before=` name the event a page begins or ends at."""
     invoice, line = _line(customer, number, n)
     names = _priced_dimensions(line)
-    found, has_earlier, has_later = _page_of(_events(invoice, line), request)
+    found, has_earlier, has_later = _page_of(events_of_line(line), request)
     return page(
         request,
         "portal/events.html",
@@ -65,13 +70,33 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
 
 @require_safe
 @for_customer
+def event(
+    request: HttpRequest, *, customer: Customer, number: str, n: int, pk: uuid.UUID
+) -> HttpResponseBase:
+    """Show one event of a line with what happened to it: when it came, was matched, corrected, replaced."""
+    invoice, line = _line(customer, number, n)
+    found = get_object_or_404(events_of_line(line).select_related("meter"), pk=pk)
+    return page(
+        request,
+        "portal/event.html",
+        section="invoices",
+        invoice=invoice,
+        line=line,
+        event=found,
+        dimensions=sorted((found.dimensions or {}).items()),
+        history=_history(found, customer),
+    )
+
+
+@require_safe
+@for_customer
 def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
     """Stream a line's events as CSV, times in the invoice's zone."""
     invoice, line = _line(customer, number, n)
     names = _priced_dimensions(line)
-    rows = (_row(event, names) for event in _events(invoice, line).iterator(chunk_size=CHUNK))
+    rows = (_row(event, names) for event in events_of_line(line).iterator(chunk_size=CHUNK))
     return StreamingHttpResponse(
-        _csv(rows, names, zone=invoice.zone),
+        _csv(rows, names, zone=invoice.zone, adjusts=line.adjusts_id is not None),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{invoice.number}-line-{line.n}-events.csv"'},
     )
@@ -79,19 +104,16 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
 
 def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
     invoice = visible_invoice(customer, number)
-    return invoice, get_object_or_404(invoice.lines.filter(kind=LineKind.USAGE), n=n)
+    lines = invoice.lines.select_related("invoice", "adjusts__invoice").exclude(meter=None)
+    return invoice, get_object_or_404(lines, n=n)
 
 
-def _events(invoice: Invoice, line: InvoiceLine) -> QuerySet[Event]:
-    assert line.meter_id is not None  # only usage lines are asked for
-    period = Period(line.period_start, line.period_end, invoice.zone)
-    return events_behind(
-        meter_id=line.meter_id,
-        customer_id=invoice.customer_id,
-        start=period.start,
-        end=period.end,
-        as_of=invoice.watermark,
-    )
+def _history(event: Event, customer: Customer) -> list[HistoryEntry]:
+    """Give what happened, without what concerns an event that was moved to or from somebody else."""
+    entries = event_history(event)
+    ids = {entry.key: event_id(event.source, entry.key) for entry in entries}
+    own = set(Event.objects.filter(pk__in=ids.values(), customer=customer).values_list("key", flat=True))
+    return [entry for entry in entries if entry.key in own]
 
 
 def _page_of(events: QuerySet[Event], request: HttpRequest) -> tuple[list[Event], bool, bool]:
@@ -124,14 +146,16 @@ def _read_cursor(text: str) -> tuple[datetime, uuid.UUID]:
     return cursor
 
 
-def _row(event: Event, names: Sequence[str]) -> EventRow:
+def _row(event: Any, names: Sequence[str]) -> EventRow:
     dimensions = event.dimensions or {}
     return EventRow(
+        id=event.pk,
         occurred_at=event.occurred_at,
         key=event.key,
         subject=event.subject or "",
         prices={name: str(dimensions.get(name, "")) for name in names},
         value=event.counted_value,
+        taken_back=event.taken_back,
     )
 
 
@@ -146,13 +170,18 @@ class _Echo:
         return text
 
 
-def _csv(rows: Iterator[EventRow], names: Sequence[str], *, zone: str) -> Iterator[str]:
+def _csv(rows: Iterator[EventRow], names: Sequence[str], *, zone: str, adjusts: bool) -> Iterator[str]:
     writer = csv.writer(_Echo())
     clock = ZoneInfo(zone)
-    yield BYTE_ORDER_MARK + writer.writerow(["time", "key", "subject", *map(harmless, names), "value"])
+    yield BYTE_ORDER_MARK + writer.writerow(
+        ["time", "key", "subject", *map(harmless, names), "value", *(["change"] if adjusts else [])]
+    )
     for row in rows:
         texts = map(harmless, [row.key, row.subject, *row.prices.values()])
-        yield writer.writerow([row.occurred_at.astimezone(clock).isoformat(), *texts, f"{row.value:f}"])
+        change = ["taken back" if row.taken_back else "added"] if adjusts else []
+        yield writer.writerow(
+            [row.occurred_at.astimezone(clock).isoformat(), *texts, f"{row.value:f}", *change]
+        )
 
 
 def harmless(cell: str) -> str:

@@ -14,6 +14,7 @@ urlpatterns = [
     path("invoices/<slug:number>/", invoices.invoice, name="invoice"),
     path("invoices/<slug:number>/pdf/", invoices.invoice_file, name="invoice_file"),
     path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
+    path("invoices/<slug:number>/lines/<int:n>/events/<uuid:pk>/", events.event, name="event"),
     path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),
     path("account/", account.account, name="account"),
     path("sign-in/", signing_in.sign_in, name="sign_in"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rest_framework.exceptions import NotAcceptable
+from rest_framework.exceptions import NotAcceptable, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -31,3 +31,17 @@ class OwnFormat(LenientNegotiation):
     ) -> tuple[BaseRenderer, str]:
         first = next(iter(renderers))
         return first, first.media_type
+
+
+FORMATS = ("json", "csv")
+
+
+def wants_table(request: Request) -> bool:
+    """Tell whether CSV is asked for: by `format`, else by an Accept header that names it and not JSON."""
+    wanted = request.query_params.get("format")
+    if wanted is None:
+        accepted = str(request.headers.get("Accept", "")).lower()
+        return "text/csv" in accepted and "json" not in accepted
+    if wanted not in FORMATS:
+        raise ValidationError({"format": [f"Expected one of: {', '.join(FORMATS)}."]})
+    return wanted == "csv"

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers.api.negotiation import OwnFormat
+from customers.api.negotiation import OwnFormat, wants_table
 from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import check_parameters
 from customers.errors import UnknownCustomer
@@ -34,7 +34,6 @@ from metering.periods import Interval
 PARAMETERS = frozenset(
     {"meter", "customer", "from", "to", "interval", "group_by", "timezone", "top", "format"}
 )
-FORMATS = ("json", "csv")
 FILTER = "filter."
 MAX_GROUPS_BY = 5
 MAX_TOP = 1_000
@@ -71,7 +70,7 @@ class UsageView(APIView):
         _check_filters(meter, filters)
         group_by = _group_by(asked.getlist("group_by"))
         top = _top(asked.get("top"), group_by)
-        as_table = _wants_table(request)
+        as_table = wants_table(request)
         measured = partial(
             measure_series,
             meter,
@@ -102,17 +101,6 @@ class UsageView(APIView):
                 "left_out": left_out,
             }
         )
-
-
-def _wants_table(request: Request) -> bool:
-    """Tell whether CSV is asked for: by `format`, else by an Accept header that names it and not JSON."""
-    wanted = request.query_params.get("format")
-    if wanted is None:
-        accepted = str(request.headers.get("Accept", "")).lower()
-        return "text/csv" in accepted and "json" not in accepted
-    if wanted not in FORMATS:
-        raise ValidationError({"format": [f"Expected one of: {', '.join(FORMATS)}."]})
-    return wanted == "csv"
 
 
 def _top(text: str | None, group_by: Sequence[str]) -> int | None:

@@ -43,7 +43,7 @@ def rows_of(client: Client, invoice: Invoice, n: int = 1) -> list[dict[str, str]
 
 
 def keys_on(page: str) -> list[str]:
-    return re.findall(r'class="key"><bdi>(.*?)</bdi>', page)
+    return re.findall(r'class="key"><a [^>]*><bdi>(.*?)</bdi>', page)
 
 
 def link(page: str, rel: str) -> str:
