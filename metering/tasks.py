@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from metering.folding import fold_usage
+from metering.releasing import release_unmatched
 
 
 @app.periodic(cron="* * * * *")
@@ -12,3 +14,10 @@ from metering.folding import fold_usage
 def fold_usage_by_day(timestamp: int) -> None:
     """Bring usage by day up to date, each minute; a minute missed is caught up by the next."""
     fold_usage()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="release_unmatched", pass_context=False)
+def release_unmatched_events(timestamp: int) -> None:
+    """Match events that came while their meter or customer was being created: creating one matches those before."""
+    release_unmatched(now=timezone.now())

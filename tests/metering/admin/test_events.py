@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from metering.models import Event, EventConflict, Workload, WorkloadName
+from metering.tasks import release_unmatched_events
 from metering.unmatched import Reason, waiting_by_reason
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send, send_tickets
 from tests.staff import sign_in, text_of
@@ -145,3 +146,11 @@ def test_a_workload_is_not_part_of_itself(staff: Client) -> None:
     assert "is part of" in str(answer.context["adminform"].form.errors["parent"])
     upper.refresh_from_db()
     assert upper.parent is None
+
+
+def test_the_worker_matches_what_came_while_its_customer_was_being_created() -> None:
+    make_meter()
+    send(event("raced"))
+    make_customer()  # in a transaction that did not see the event
+    release_unmatched_events(timestamp=0)
+    assert Event.objects.get(key="raced").customer is not None
