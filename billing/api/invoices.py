@@ -58,7 +58,10 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
     ),
     events=extend_schema(
         summary="The events behind a line",
-        responses=LineEventShape(many=True),
+        responses={
+            (200, "application/json"): LineEventShape(many=True),
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
         filters=False,
         parameters=[
             OpenApiParameter("n", int, OpenApiParameter.PATH, description="The number of the line, from 1."),
@@ -115,7 +118,7 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
         Those of an adjustment are the events that caused it: `change` says which were added and which taken back.
         """
         invoice = self._invoice(number)
-        line = invoice.lines.select_related("invoice", "adjusts__invoice").filter(n=int(n)).first()
+        line = next((line for line in invoice.lines.all() if line.n == int(n)), None)
         if line is None:
             raise Http404(f"{number} has no line {n}.")
         rows: Any = events_of_line(line).select_related("meter", "customer", "workload")

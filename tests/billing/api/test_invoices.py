@@ -256,6 +256,9 @@ def test_a_line_leads_to_its_events_page_by_page(integrator: Integrator) -> None
         "subject": "ticket-1",
         "workload": "support_bot",
         "dimensions": {},
+        "source": "api",
+        "change": "counted",
+        "history": "/api/v1/events/a/?source=api",
     }
     assert page["results"][0]["value"] == "2.5"
     first = integrator.get(route, page_size=1)[1]

@@ -61,7 +61,7 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """The application as the test client calls it: inside the transaction of the test."""
     response = ClientHandler(enforce_csrf_checks=False)(environ)
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
-    return [response.content]
+    return list(response.streaming_content) if response.streaming else [response.content]
 
 
 @pytest.fixture
