@@ -11,8 +11,8 @@ from django.db import transaction
 from billing.adjusting import flagged_line_ids, scan_changes
 from billing.chunking import Terms, store_together
 from billing.collecting import lock, record_change
-from billing.drafts import DuePeriod, InvoiceDraft
-from billing.errors import FiguresChanged, KeptChanging, NoSubscription, NotInThisState
+from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
+from billing.errors import BillingError, FiguresChanged, KeptChanging, NoSubscription, NotInThisState
 from billing.formatting import money
 from billing.invoicing import draw_up, periods_ending_in
 from billing.issuing import issue
@@ -32,6 +32,29 @@ def refreshed(invoice: Invoice, *, now: datetime) -> InvoiceDraft:
     """
     require_open(invoice, Action.ISSUE)
     return _drawn(invoice, now=now, watermark=None)[1]
+
+
+def refreshed_many(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, InvoiceDraft | BillingError]:
+    """Compute many stored drafts of periods at once, by id; for one that cannot be drawn up, why. Writes nothing."""
+    found: dict[int, InvoiceDraft | BillingError] = {}
+    due: dict[InvoiceKey, tuple[int, DuePeriod]] = {}
+    for invoice in invoices:
+        if invoice.kind != InvoiceKind.ONE_OFF:
+            try:
+                each = _due(invoice)
+                due[each.key] = invoice.pk, each
+            except NoSubscription as refused:
+                found[invoice.pk] = refused
+    customers = {each.subscription.customer_id for _, each in due.values()}
+    drawn = draw_up(
+        [each for _, each in due.values()],
+        now=now,
+        watermark=None,
+        changed_lines=flagged_line_ids(customers),
+        replaced=[pk for pk, _ in due.values()],
+    )
+    found |= {due[draft.due.key][0]: draft for draft in drawn.drafts}
+    return found | {due[each.key][0]: problem for each, problem in drawn.failures}
 
 
 def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, now: datetime) -> Invoice:
@@ -100,18 +123,7 @@ def _agree(total: Decimal, expected: Decimal | None, currency: str) -> None:
 
 
 def _drawn(invoice: Invoice, *, now: datetime, watermark: int | None) -> tuple[DuePeriod, InvoiceDraft]:
-    subscription = invoice.subscription
-    assert subscription is not None  # held by invoice_subscription_unless_one_off
-    if invoice.kind == InvoiceKind.PERIODIC:
-        ending = periods_ending_in(subscription, first=invoice.period_start, last=invoice.period_end)
-        due = next((each for each in ending if each.period.start_on == invoice.period_start), None)
-    else:
-        period = Period(invoice.period_start, invoice.period_end, invoice.zone)
-        due = DuePeriod(subscription, period, invoice.kind)
-    if due is None:
-        raise NoSubscription(
-            f"The plan of this draft no longer has a period from {invoice.period_start}. Close its month again."
-        )
+    due = _due(invoice)
     drawn = draw_up(
         [due],
         now=now,
@@ -124,3 +136,20 @@ def _drawn(invoice: Invoice, *, now: datetime, watermark: int | None) -> tuple[D
     if not drawn.drafts:
         raise NoSubscription("Nothing is left to adjust on this draft. Close its month again.")
     return due, drawn.drafts[0]
+
+
+def _due(invoice: Invoice) -> DuePeriod:
+    """Give the period of a stored draft as its plan has it now."""
+    subscription = invoice.subscription
+    assert subscription is not None  # held by invoice_subscription_unless_one_off
+    if invoice.kind == InvoiceKind.PERIODIC:
+        ending = periods_ending_in(subscription, first=invoice.period_start, last=invoice.period_end)
+        due = next((each for each in ending if each.period.start_on == invoice.period_start), None)
+    else:
+        period = Period(invoice.period_start, invoice.period_end, invoice.zone)
+        due = DuePeriod(subscription, period, invoice.kind)
+    if due is None:
+        raise NoSubscription(
+            f"The plan of this draft no longer has a period from {invoice.period_start}. Close its month again."
+        )
+    return due

@@ -1,11 +1,8 @@
-"""Invoices as pages and PDF files. All that is printed is in the invoice; rendering fetches nothing."""
+"""Invoices and credit notes as pages and PDF files. What is printed was frozen with them; rendering fetches nothing."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -14,20 +11,15 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from billing.drafts import DraftLine, InvoiceDraft
-from billing.errors import BillingError
 from billing.explaining import LineWords, explain_line
-from billing.formatting import period
-from billing.models import Invoice, InvoiceLine, InvoiceStatus
+from billing.formatting import in_locale, money, number, period
+from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceKind, InvoiceLine, InvoiceStatus
+from billing.printing import DocumentsUnavailable as DocumentsUnavailable  # noqa: PLC0414 - raised by what is here
+from billing.printing import logo, pdf_of, plain_name
 from metering.periods import local_day
 
 Days = tuple[date, date]
 MARKS = {InvoiceStatus.DRAFT: "Draft", InvoiceStatus.VOID: "Void", InvoiceStatus.PAID: "Paid"}
-
-
-class DocumentsUnavailable(BillingError):
-    """This machine cannot make PDF files."""
-
-    code = "documents_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +32,20 @@ class DocumentLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SumRow:
+    """One row below the lines, such as a coupon or a tax rate. `base` is what it was reckoned on, in words."""
+
+    name: str
+    amount: Decimal
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """What an invoice shows. `[period_start, period_end)` are local days in `zone`; amounts in major units.
 
-    `mark` is printed large on what is not simply an invoice to pay: Draft, Void, Paid.
+    `mark` is printed large on what is not simply an invoice to pay: Draft, Void, Paid. `settled` are the payments,
+    credits, credit notes and write-offs so far, each to be taken off the total.
     """
 
     number: str
@@ -59,10 +61,35 @@ class InvoiceDocument:
     currency: str
     lines: tuple[DocumentLine, ...]
     subtotal: Decimal
+    discounts: tuple[SumRow, ...]
     tax: Decimal
+    taxes: tuple[SumRow, ...]
+    sentences: tuple[str, ...]
     total: Decimal
+    settled: tuple[SumRow, ...]
     paid: Decimal
     due: Decimal
+    one_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteDocument:
+    """What a credit note shows. `due_after` is what is due on the invoice as it stands today."""
+
+    number: str
+    invoice_number: str
+    invoice_issued_on: date | None
+    issued_on: date
+    issuer: Mapping[str, str]
+    recipient: Mapping[str, str]
+    reason: str
+    currency: str
+    lines: tuple[CreditNoteLine, ...]
+    subtotal: Decimal
+    discount: Decimal
+    tax: Decimal
+    taxes: tuple[SumRow, ...]
+    total: Decimal
 
 
 def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
@@ -70,11 +97,10 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
     if isinstance(invoice, InvoiceDraft):
         return _drawn_up(invoice)
     invoice_days = invoice.period_start, invoice.period_end
+    taxes: Sequence[Mapping[str, Any]] = invoice.taxes
     return InvoiceDocument(
         number=invoice.number or "",
-        mark=""
-        if invoice.total == 0 and invoice.status == InvoiceStatus.PAID
-        else MARKS.get(InvoiceStatus(invoice.status), ""),
+        mark=_mark(invoice),
         issuer=invoice.issuer,
         recipient=invoice.recipient,
         issued_on=invoice.issued_at and local_day(invoice.issued_at, invoice.zone),
@@ -89,30 +115,64 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
             for line in invoice.lines.all()
         ),
         subtotal=invoice.subtotal,
+        discounts=_discounts(invoice),
         tax=invoice.tax,
+        taxes=_taxes(taxes, invoice.currency),
+        sentences=_sentences(taxes),
         total=invoice.total,
+        settled=_settled(invoice),
         paid=invoice.amount_paid,
         due=Decimal(0) if invoice.status == InvoiceStatus.VOID else invoice.amount_due,
+        one_off=invoice.kind == InvoiceKind.ONE_OFF,
+    )
+
+
+def credit_note_document(note: CreditNote) -> CreditNoteDocument:
+    """Collect what a credit note shows. Its invoice is loaded by the caller; lines cost one query."""
+    invoice = note.invoice
+    return CreditNoteDocument(
+        number=note.number,
+        invoice_number=invoice.number or "",
+        invoice_issued_on=invoice.issued_at and local_day(invoice.issued_at, invoice.zone),
+        issued_on=local_day(note.issued_at, note.zone),
+        issuer=note.issuer,
+        recipient=note.recipient,
+        reason=note.reason,
+        currency=note.currency,
+        lines=tuple(note.lines.select_related("invoice_line")),
+        subtotal=note.subtotal,
+        discount=note.discount,
+        tax=note.tax,
+        taxes=_taxes(note.taxes, note.currency),
+        total=note.total,
     )
 
 
 def invoice_html(invoice: Invoice | InvoiceDraft) -> str:
-    """Give the printable page of an invoice, complete in itself: no link, script or picture from anywhere."""
-    return render_to_string("documents/invoice.html", {"document": invoice_document(invoice)})
+    """Give the printable page of an invoice, complete in itself: no link, script or picture from anywhere.
+
+    Amounts and days are written as its recipient's locale does.
+    """
+    with in_locale(invoice.recipient.get("locale", "")):
+        context = {"document": invoice_document(invoice), "logo": logo()}
+        return render_to_string("documents/invoice.html", context)
 
 
 def invoice_pdf(invoice: Invoice | InvoiceDraft) -> bytes:
-    """Give an invoice as a PDF file; the same invoice gives the same file.
+    """Give an invoice as a PDF file; the same invoice gives the same file. Raises DocumentsUnavailable."""
+    return pdf_of(invoice_html(invoice))
 
-    Raises DocumentsUnavailable when the system libraries of the PDF engine are missing.
-    """
-    html = invoice_html(invoice)
-    weasyprint = _engine()
-    identifier = hashlib.sha256(html.encode()).digest()[:16]
-    # Names, addresses and descriptions come from outside; whatever they say, it reaches nothing.
-    refuses_all_but_embedded = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
-    page = weasyprint.HTML(string=html, base_url=None, url_fetcher=refuses_all_but_embedded)
-    return bytes(page.write_pdf(pdf_identifier=identifier, pdf_tags=True))
+
+def credit_note_html(note: CreditNote) -> str:
+    """Give the printable page of a credit note, complete in itself."""
+    with in_locale(note.recipient.get("locale", "")):
+        context = {"document": credit_note_document(note), "logo": logo()}
+        return render_to_string("documents/credit_note.html", context)
+
+
+def credit_note_pdf(note: CreditNote) -> bytes:
+    """Give a credit note as a PDF file. Raises DocumentsUnavailable."""
+    return pdf_of(credit_note_html(note))
 
 
 def invoice_file_name(invoice: Invoice | InvoiceDraft, *, suffix: str = ".pdf") -> str:
@@ -120,15 +180,56 @@ def invoice_file_name(invoice: Invoice | InvoiceDraft, *, suffix: str = ".pdf") 
     if isinstance(invoice, Invoice) and invoice.number:
         return f"{invoice.number}{suffix}"
     start = invoice.due.period.start_on if isinstance(invoice, InvoiceDraft) else invoice.period_start
-    code = "".join(
-        letter for letter in invoice.recipient.get("code", "") if letter.isalnum() or letter in "._-"
+    return f"draft-{plain_name(invoice.recipient.get('code', ''))}-{start:%Y-%m-%d}{suffix}"
+
+
+def credit_note_file_name(note: CreditNote) -> str:
+    return f"{note.number}.pdf"
+
+
+def _mark(invoice: Invoice) -> str:
+    if invoice.status == InvoiceStatus.PAID and not (invoice.amount_paid or invoice.credits_applied):
+        return ""  # nothing was to pay, or all of it was credited
+    return MARKS.get(InvoiceStatus(invoice.status), "")
+
+
+def _discounts(invoice: Invoice) -> tuple[SumRow, ...]:
+    if not invoice.discount:
+        return ()
+    return tuple(SumRow(row.name, row.amount) for row in invoice.discounts.all())
+
+
+def _settled(invoice: Invoice) -> tuple[SumRow, ...]:
+    rows = (
+        SumRow("Paid from credits", invoice.credits_applied),
+        SumRow("Paid", invoice.amount_paid),
+        SumRow("Credited", invoice.amount_credited),
+        SumRow("Written off", invoice.amount_written_off),
     )
-    return f"draft-{code}-{start:%Y-%m-%d}{suffix}"
+    return tuple(row for row in rows if row.amount)
+
+
+def _taxes(taxes: Sequence[Mapping[str, Any]], currency: str) -> tuple[SumRow, ...]:
+    """Give the tax summary: one row for each rate, with what it was reckoned on."""
+    rows = []
+    for tax in taxes:
+        percent = f" {number(Decimal(str(tax['percent'])))} %" if Decimal(str(tax["percent"])) else ""
+        inside = ", included" if tax.get("inclusive") else ""
+        base = f"on {money(Decimal(str(tax['base'])), currency)}{inside}"
+        rows.append(SumRow(f"{tax['name']}{percent}".strip() or "Tax", Decimal(str(tax["amount"])), base))
+    return tuple(rows)
+
+
+def _sentences(taxes: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(tax["sentence"]) for tax in taxes if tax.get("sentence")))
 
 
 def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
     covered = draft.due.period
     days = covered.start_on, covered.end_on
+    taxes = [tax.as_json() for tax in draft.taxes]
+    discounts = tuple(SumRow(each.name, each.amount) for each in draft.discounts)
+    used = (SumRow("Paid from credits", draft.credits_applied),) if draft.credits_applied else ()
     return InvoiceDocument(
         number="",
         mark=MARKS[InvoiceStatus.DRAFT],
@@ -146,25 +247,16 @@ def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
             for line in draft.lines
         ),
         subtotal=draft.subtotal,
+        discounts=discounts,
         tax=draft.tax,
+        taxes=_taxes(taxes, draft.currency),
+        sentences=_sentences(taxes),
         total=draft.total,
+        settled=used,
         paid=Decimal(0),
-        due=draft.total,
+        due=draft.amount_due,
     )
 
 
 def _line(line: InvoiceLine | DraftLine, days: Days, *, of: Days, currency: str) -> DocumentLine:
     return DocumentLine(line, explain_line(line, currency=currency), "" if days == of else period(*days))
-
-
-def _engine() -> Any:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # where libraries are missing it prints an essay
-            import weasyprint
-            import weasyprint.urls
-    except OSError as missing:
-        raise DocumentsUnavailable(
-            "PDF files need system libraries that this server lacks: " + str(missing).splitlines()[0] + ". "
-            "On Debian or Ubuntu: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0."
-        ) from missing
-    return weasyprint

@@ -57,7 +57,9 @@ def explain_line(line: Any, *, currency: str) -> LineWords:
     if len(words) == 1 and rounding:
         words, rounding = [replace(words[0], amount=rounding)], ""
     return LineWords(
-        quantity=quantity_of(line.quantity, line.unit) if line.kind in ("usage", "adjustment") else "",
+        quantity=quantity_of(line.quantity, line.unit)
+        if line.kind in ("usage", "adjustment", "item")
+        else "",
         unit_price="" if line.unit_amount is None else _price(line.unit_amount, steps, line, currency),
         steps=tuple(words),
         amount=written,

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import copy
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
-from babel.numbers import get_currency_symbol
+from babel.numbers import format_decimal, get_currency_symbol
 
 from billing.rating import currency_digits
 from billing.rating.working import plain
 
 LOCALE = Locale.parse("en_US")
+_CURRENT: ContextVar[Locale] = ContextVar("locale", default=LOCALE)
 DAY = "d MMMM y"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST_DECIMALS = 100  # more than any amount or unit price has
 WIDE = Context(prec=1000)  # babel would cut what is longer than the usual 28 digits
+
+
+@contextmanager
+def in_locale(name: str) -> Iterator[None]:
+    """Write amounts, numbers and days as a locale does until the end of the block, as on a customer's documents."""
+    token = _CURRENT.set(Locale.parse(name or "en_US"))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def money(amount: Decimal, currency: str) -> str:
@@ -27,26 +41,38 @@ def money(amount: Decimal, currency: str) -> str:
 
     Never rounds, so a unit price is shown as exactly as it is charged.
     """
+    locale = _CURRENT.get()
     digits = currency_digits(currency)
-    pattern = copy.copy(LOCALE.currency_formats["standard"])
+    pattern = copy.copy(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, MOST_DECIMALS)
-    if get_currency_symbol(currency, LOCALE)[-1].isalpha():
+    leads = "¤" in pattern.prefix[0]
+    if leads and get_currency_symbol(currency, locale)[-1].isalpha():
         pattern.prefix = (f"¤{NO_BREAK}", f"-¤{NO_BREAK}")
     with localcontext(WIDE):
         shown = amount if amount else abs(amount)
-        return str(pattern.apply(shown, LOCALE, currency=currency, currency_digits=False))
+        return str(pattern.apply(shown, locale, currency=currency, currency_digits=False))
 
 
-def quantity(value: Decimal) -> str:
-    """Write a quantity with thousands separated and no needless zeros: 1,234.5."""
-    return plain(value if value else abs(value))
+def number(value: Decimal) -> str:
+    """Write a number with thousands separated and no needless zeros: 1,234.5, in German 1.234,5."""
+    shown = value if value else abs(value)
+    locale = _CURRENT.get()
+    if locale == LOCALE:
+        return plain(shown)
+    with localcontext(WIDE):
+        pattern = copy.copy(locale.decimal_formats[None])
+        pattern.frac_prec = (0, MOST_DECIMALS)
+        return str(format_decimal(shown, format=pattern, locale=locale, decimal_quantization=False))
+
+
+quantity = number
 
 
 def quantity_of(value: Decimal, unit: str) -> str:
     """Write a quantity and what it counts: 1 ticket, 120 tickets, 1.5 GB; without a unit the number alone."""
     if not unit:
-        return plain(value if value else abs(value))
-    return f"{plain(value)} {unit if abs(value) == 1 else plural(unit)}"
+        return number(value)
+    return f"{number(value)} {unit if abs(value) == 1 else plural(unit)}"
 
 
 def plural(unit: str) -> str:
@@ -64,7 +90,8 @@ def plural(unit: str) -> str:
 
 def day(value: date) -> str:
     """Write a day: 31 October 2026."""
-    return format_date(value, DAY, locale=LOCALE)
+    locale = _CURRENT.get()
+    return format_date(value, DAY if locale == LOCALE else "long", locale=locale)
 
 
 def short_day(value: date) -> str:
@@ -91,6 +118,8 @@ def period(start_on: date, end_on: date) -> str:
     last = end_on - timedelta(days=1)
     if start_on == last:
         return day(last)
+    if _CURRENT.get() != LOCALE:
+        return f"{day(start_on)} \N{EN DASH} {day(last)}"
     if (start_on.year, start_on.month) == (last.year, last.month):
         return f"{start_on.day}\N{EN DASH}{day(last)}"
     first = day(start_on) if start_on.year != last.year else format_date(start_on, "d MMMM", locale=LOCALE)

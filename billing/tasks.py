@@ -11,6 +11,7 @@ from procrastinate.contrib.django import app
 from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
 from billing.deciding import find_late_usage
+from billing.mailing import queue_issued, send_waiting
 from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseState
 from billing.months import Month
 from billing.reconciling import reconcile_month
@@ -84,3 +85,13 @@ def check_everything(timestamp: int) -> None:
     """Audit everything and verify every invoice, each night."""
     for kind in CheckKind:
         run_check(ask_for_check(kind, by="schedule", now=timezone.now()))
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="send_mails", pass_context=False)
+def send_mails(timestamp: int) -> None:
+    """Send the documents that wait, each minute; with SEND_INVOICES also what was issued since."""
+    now = timezone.now()
+    if settings.SEND_INVOICES:
+        queue_issued(now=now)
+    send_waiting(now=now)

@@ -20,6 +20,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Pricing", "sell", "billing_plan_changelist", "billing.view_plan"),
                 _item("Customers", "group", "customers_customer_changelist", "customers.view_customer"),
                 _item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
+                _item(
+                    "Credit notes",
+                    "assignment_return",
+                    "billing_creditnote_changelist",
+                    "billing.view_creditnote",
+                ),
+                _item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
                 _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
@@ -81,6 +88,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item("API keys", "key", "customers_apikey_changelist", "customers.view_apikey"),
+                _item("Mail texts", "mail", "billing_mailtext_changelist", "billing.view_mailtext"),
                 _item("Staff users", "badge", "auth_user_changelist", "auth.view_user"),
                 _item("Groups", "shield_person", "auth_group_changelist", "auth.view_group"),
             ],

@@ -22,6 +22,7 @@ YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg"})
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
 
 
@@ -74,6 +75,18 @@ def chosen_words(name: str, *, known: tuple[str, ...], default: tuple[str, ...])
             f"{name} has {', '.join(unknown)!r}: choose from {', '.join(known)}; or none; or unset it."
         )
     return words
+
+
+def picture(name: str, configured: str) -> str:
+    """A picture file on this machine, as an absolute path; a relative one counts from the checkout. Empty: none."""
+    if not configured:
+        return ""
+    path = (BASE_DIR / Path(configured).expanduser()).absolute()
+    if path.suffix.lower() not in PICTURES or not path.is_file():
+        raise EnvironmentRefused(
+            f"{name} is {configured!r}: set it to a PNG, JPEG or SVG file on this machine, or unset it."
+        )
+    return str(path)
 
 
 def time_of_day(name: str) -> tuple[int, int] | None:

@@ -63,7 +63,12 @@ ISSUER = {
     "address": env.str("ISSUER_ADDRESS", default="", multiline=True),
     "email": env.str("ISSUER_EMAIL", default=""),
     "tax_id": env.str("ISSUER_TAX_ID", default=""),
+    "payment": env.str("ISSUER_PAYMENT", default="", multiline=True),
+    "terms": env.str("ISSUER_TERMS", default="", multiline=True),
 }
+# Whether issued invoices and credit notes are mailed by themselves.
+SEND_INVOICES = yes_or_no("SEND_INVOICES", default=False)
+ISSUER_LOGO = environment.picture("ISSUER_LOGO", env.str("ISSUER_LOGO", default=""))
 
 # ---- parts ---------------------------------------------------------------------------------------
 
@@ -278,6 +283,9 @@ SPECTACULAR_SETTINGS = {
         "CreditEntryKindEnum": "billing.models.CreditEntryKind",
         "TaxCategoryEnum": "billing.models.TaxCategory",
         "TaxableCategoryEnum": "billing.api.tax_rates.TAXABLE",
+        "InvoiceKindEnum": "billing.models.InvoiceKind",
+        "PaymentKindEnum": "billing.models.PaymentKind",
+        "InvoiceStateEnum": "billing.lifecycle.State",
         "BillingPeriodEnum": "billing.models.BillingPeriod",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

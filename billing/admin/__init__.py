@@ -9,9 +9,11 @@ from billing.admin import (
     invoices,
     late_usage,
     limits,
+    mails,
     outcomes,
     plans,
     reconciliation,
+    settlements,
     workloads,
 )
 
@@ -24,8 +26,10 @@ __all__ = [
     "invoices",
     "late_usage",
     "limits",
+    "mails",
     "outcomes",
     "plans",
     "reconciliation",
+    "settlements",
     "workloads",
 ]

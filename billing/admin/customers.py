@@ -36,7 +36,9 @@ from metering.releasing import release_unmatched
 class CustomerForm(forms.ModelForm):
     class Meta:
         model = Customer
-        fields = ("name", "code", "email", "timezone", "currency", "address", "tax_id")
+        fields = (
+            "name", "code", "email", "timezone", "currency", "address", "tax_id", "payment_days", "locale",
+        )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,7 +117,9 @@ class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
         return ", ".join(str(subscription.plan) for subscription in customer.running)
 
     def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
-        names = ("name", "code", "email", ("timezone", "currency"), "address", "tax_id")
+        names = (
+            "name", "code", "email", ("timezone", "currency"), "address", "tax_id", ("payment_days", "locale"),
+        )  # fmt: skip
         reason = ""
         if obj is not None:
             reason = "The code cannot be changed: events and invoices carry it."

@@ -9,32 +9,41 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
 
 from billing.admin.close_page import CloseForm, close_page
 from billing.admin.closes import start_close
 from billing.admin.csv_files import csv_response
+from billing.admin.invoice_overview import invoice_page
+from billing.admin.invoice_pages import InvoicePages
+from billing.admin.journal_form import JournalForm
 from billing.admin.statement import invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
 from billing.formatting import day, money
 from billing.formatting import period as days_words
+from billing.lifecycle import Action, State, in_state, state_of
 from billing.line_events import events_of_line
-from billing.models import Invoice, InvoiceLine, InvoiceStatus
-from customers.staff_pages import ReadOnlyAdmin, require
+from billing.models import BILLED, Invoice, InvoiceLine, InvoiceStatus
+from billing.models.invoices import SETTLED
+from customers.staff_pages import link, require
 from metering.models import Event
 
-STATUS_COLOURS = {
-    InvoiceStatus.DRAFT: "warning",
-    InvoiceStatus.ISSUED: "info",
-    InvoiceStatus.PAID: "success",
-    InvoiceStatus.VOID: "danger",
-    InvoiceStatus.WRITTEN_OFF: "danger",
+STATE_LABELS = {
+    State.DRAFT.value: "warning",
+    State.OPEN.value: "info",
+    State.PARTLY_PAID.value: "info",
+    State.OVERDUE.value: "danger",
+    State.PAID.value: "success",
+    State.CREDITED.value: "success",
+    State.OVERPAID.value: "warning",
+    State.WRITTEN_OFF.value: "danger",
+    State.VOID.value: "danger",
 }
 EVENTS_SHOWN = 50
 MONTHS_LISTED = 36
@@ -44,6 +53,40 @@ CSV_COLUMNS = (
     "amount_written_off", "issued_at", "due_on",
 )  # fmt: skip
 EVENT_COLUMNS = ("key", "occurred_at", "value", "subject", "workload", "dimensions", "received_at")
+
+
+class StateFilter(admin.SimpleListFilter):
+    """States as people say them, and how long an invoice is overdue."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.label) for state in State]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if self.value() not in State.values:
+            return queryset if not self.value() else queryset.none()
+        return in_state(queryset, State(str(self.value())), today=timezone.now().date())
+
+
+class AgeFilter(admin.SimpleListFilter):
+    title = "days overdue"
+    parameter_name = "overdue"
+    ages = {"1-30": (1, 30), "31-60": (31, 60), "61-90": (61, 90), "90+": (91, None)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(age, age) for age in self.ages]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if self.value() not in self.ages:
+            return queryset if not self.value() else queryset.none()
+        today = timezone.now().date()
+        least, most = self.ages[str(self.value())]
+        rows = in_state(queryset, State.OVERDUE, today=today).filter(
+            due_on__lte=today - timedelta(days=least)
+        )
+        return rows if most is None else rows.filter(due_on__gte=today - timedelta(days=most))
 
 
 class MonthFilter(admin.SimpleListFilter):
@@ -69,7 +112,7 @@ class MonthFilter(admin.SimpleListFilter):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnlyAdmin):
+class InvoiceAdmin(InvoicePages):
     purpose = (
         "Closing a month makes one invoice for every customer with a plan. Drafts may still change during their grace "
         "days; an issued invoice never changes."
@@ -78,8 +121,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     empty_text = "Close a month that is over, and every customer with a plan gets its invoice."
     list_before_template = "admin/billing/invoice/list_head.html"
     change_form_template = "admin/billing/invoice/change_form.html"
-    list_display = ("number_or_draft", "customer_name", "days", "status_badge", "total_amount", "due")
-    list_filter = ("status", MonthFilter, "currency")
+    list_display = (
+        "number_or_draft", "customer_name", "days", "state_badge", "total_amount", "still_due", "due", "pay_link",
+    )  # fmt: skip
+    list_filter = (StateFilter, AgeFilter, "status", "kind", MonthFilter, "currency")
     list_select_related = ("customer",)
     search_fields = ("number", "customer__name", "customer__code", "plan_name")
     search_help_text = "Number, customer or plan"
@@ -96,13 +141,33 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def days(self, invoice: Invoice) -> str:
         return days_words(invoice.period_start, invoice.period_end)
 
-    @display(description="Status", ordering="status", label=STATUS_COLOURS)
-    def status_badge(self, invoice: Invoice) -> tuple[str, str]:
-        return invoice.status, invoice.get_status_display()
+    @display(description="State", ordering="status", label=STATE_LABELS)
+    def state_badge(self, invoice: Invoice) -> tuple[str, str]:
+        state = state_of(invoice, now=timezone.now())
+        return state.value, state.label
 
     @display(description="Total", ordering="total")
     def total_amount(self, invoice: Invoice) -> str:
         return money(invoice.total, invoice.currency)
+
+    @display(description="Open", empty_value="")
+    def still_due(self, invoice: Invoice) -> str | None:
+        if invoice.status in (InvoiceStatus.DRAFT, InvoiceStatus.VOID) or not invoice.amount_due:
+            return None
+        return money(invoice.amount_due, invoice.currency)
+
+    @display(description="", empty_value="")
+    def pay_link(self, invoice: Invoice) -> str | None:
+        if invoice.status != InvoiceStatus.ISSUED:
+            return None
+        return link(reverse("admin:billing_invoice_do", args=[invoice.pk, Action.PAY.value]), "Payment…")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show the sums of the rows chosen, by currency, above the list."""
+        answer = super().changelist_view(request, extra_context)
+        if isinstance(getattr(answer, "context_data", None), dict) and "cl" in answer.context_data:
+            answer.context_data["sums"] = _sums(answer.context_data["cl"].queryset)
+        return answer
 
     @display(description="Due", ordering="due_on", empty_value="")
     def due(self, invoice: Invoice) -> str | None:
@@ -119,9 +184,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
             "days": days_words(invoice.period_start, invoice.period_end),
             "subtotal": money(invoice.subtotal, invoice.currency),
             "tax": money(invoice.tax, invoice.currency) if invoice.tax else "",
+            "discount": money(-invoice.discount, invoice.currency) if invoice.discount else "",
             "total": money(invoice.total, invoice.currency),
-            "due": money(invoice.amount_due, invoice.currency),
             "events_url": True,
+            **invoice_page(invoice, request, now=timezone.now()),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -130,6 +196,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
         own = [
             path("close/", wrap(self.close_view), name="billing_invoice_close"),
             path("export.csv", wrap(self.export_view), name="billing_invoice_export"),
+            path("journal/", wrap(self.journal_view), name="billing_invoice_journal"),
+            *self.settling_urls(wrap),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="billing_invoice_pdf"),
             path("<int:pk>/lines/<int:n>/", wrap(self.events_view), name="billing_invoice_events"),
             path(
@@ -163,6 +231,18 @@ class InvoiceAdmin(ReadOnlyAdmin):
         rows = changelist.get_queryset(request).select_related("customer")
         return csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
 
+    def journal_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the accounting entries of some days: as a page that asks for them, as CSV or as JSON."""
+        require(request, "billing.view_invoice")
+        form = JournalForm(request.GET or None, now=timezone.now())
+        if request.GET and form.is_valid():
+            return form.file()
+        return self.page(
+            request, "admin/billing/invoice/journal.html", title="Export for accounting", form=form,
+            media=self.media + form.media, status=400 if form.errors else 200,
+            purpose="Invoices, credit notes, payments, write-offs and voids of some days, one row for each entry.",
+        )  # fmt: skip
+
     def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         require(request, "billing.view_invoice")
         invoice = get_object_or_404(Invoice, pk=pk)
@@ -190,6 +270,26 @@ class InvoiceAdmin(ReadOnlyAdmin):
         line = _line(pk, n)
         rows = (_event_row(event) for event in _events(line, newest_first=False).iterator(1000))
         return csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
+
+
+def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
+    """Add up the chosen invoices by currency; drafts and void ones count for nothing that is due."""
+    found = (
+        rows.order_by("currency")
+        .values("currency")
+        .annotate(
+            sum_total=Sum("total", filter=~Q(status=InvoiceStatus.VOID)),
+            sum_due=Sum(F("total") - SETTLED, filter=Q(status__in=BILLED)),
+        )
+    )
+    return [
+        {
+            "currency": row["currency"],
+            "total": money(row["sum_total"] or Decimal(0), row["currency"]),
+            "due": money(row["sum_due"] or Decimal(0), row["currency"]),
+        }
+        for row in found
+    ]
 
 
 def _line(invoice_pk: int, n: int) -> InvoiceLine:

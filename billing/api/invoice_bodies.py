@@ -7,8 +7,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
 from billing.api.amounts import amount_text, price_text, step_body
 from billing.drafts import DraftDiscount, InvoiceDraft
+from billing.lifecycle import State, open_actions, state_of
 from billing.models import CouponType, CreditEntryKind, Invoice, InvoiceDiscount
 from metering.api.texts import decimal_text, instant_text
 
@@ -21,7 +24,10 @@ def invoice_body(invoice: Invoice) -> dict[str, Any]:
     return {
         "id": invoice.pk,
         "number": invoice.number,
+        "kind": invoice.kind,
         "status": invoice.status,
+        "state": state_of(invoice, now=timezone.now()).value,
+        "actions": [action.value for action in open_actions(invoice)],
         "customer": invoice.customer.code,
         "subscription": invoice.subscription_id,
         "plan": invoice.plan_code,
@@ -72,7 +78,10 @@ def preview_body(draft: InvoiceDraft) -> dict[str, Any]:
     return {
         "id": None,
         "number": None,
+        "kind": draft.due.kind,
         "status": PREVIEW,
+        "state": State.DRAFT.value,
+        "actions": [],
         "customer": subscription.customer.code,
         "subscription": subscription.pk,
         "plan": subscription.plan.code,

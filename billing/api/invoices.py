@@ -15,17 +15,19 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.invoice_actions import DESCRIBED, InvoiceActions
 from billing.api.invoice_bodies import invoice_body, preview_body
 from billing.api.line_events import LineEventShape, event_body, events_table
 from billing.api.previews import PreviewSerializer, preview, read_period
 from billing.api.shapes import INVOICE_EXAMPLE, PREVIEW_EXAMPLES, InvoiceShape
 from billing.closing import Month
 from billing.documents import invoice_file_name, invoice_pdf
+from billing.lifecycle import State, in_state
 from billing.line_events import events_of_line
 from billing.models import Invoice
 from customers.api.negotiation import OwnFormat, wants_table
 from customers.api.pages import Pages
-from customers.api.permissions import READ_SCOPES, HasScope
+from customers.api.permissions import MANAGE_SCOPES, READ_SCOPES, HasScope
 from customers.api.schema import ErrorSerializer
 from customers.api.strictness import PAGE_PARAMETERS, StrictParameters
 
@@ -36,9 +38,18 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
         method="begins_in", help_text="A month such as 2026-10: invoices whose period begins in it."
     )
 
+    state = django_filters.ChoiceFilter(
+        method="is_in_state",
+        choices=State.choices,
+        help_text="As people say it: also overdue, partly paid, credited.",
+    )
+
     class Meta:
         model = Invoice
-        fields = ["customer", "status", "period"]
+        fields = ["customer", "status", "kind", "currency", "state", "period"]
+
+    def is_in_state(self, rows: QuerySet[Invoice], name: str, state: str) -> QuerySet[Invoice]:
+        return in_state(rows, State(state), today=timezone.now().date())
 
     def begins_in(self, rows: QuerySet[Invoice], name: str, text: str) -> QuerySet[Invoice]:
         wanted = read_period(text)
@@ -48,6 +59,7 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 @extend_schema_view(
+    **DESCRIBED,
     list=extend_schema(
         summary="List invoices", responses=InvoiceShape(many=True), operation_id="invoices_list"
     ),
@@ -77,7 +89,7 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
         examples=PREVIEW_EXAMPLES,
     ),
 )
-class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
+class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[Invoice]):
     """What customers owe. Drafts have no number yet; an issued invoice never changes."""
 
     queryset = (
@@ -88,11 +100,16 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
     filterset_class = InvoiceFilter
     pagination_class = Pages
     permission_classes = [HasScope]
-    required_scopes = READ_SCOPES
     content_negotiation_class = OwnFormat
     schema_tag = "Invoices"
     lookup_field = "number"
     lookup_value_regex = r"[A-Za-z0-9._-]{1,64}"
+
+    @property
+    def required_scopes(self) -> dict[str, tuple[str, ...]]:
+        """A preview writes nothing, so that reading is enough for it."""
+        reads = self.action in ("preview", "credit_note_preview")
+        return dict(READ_SCOPES if reads else MANAGE_SCOPES)
 
     def known_parameters(self) -> frozenset[str]:
         return PAGE_PARAMETERS | {"format"} if self.action == "events" else super().known_parameters()
@@ -135,7 +152,11 @@ class InvoiceViewSet(StrictParameters, viewsets.GenericViewSet[Invoice]):
         return Response(preview_body(preview(sent.validated_data, now=timezone.now())))
 
     def _invoice(self, number: str) -> Invoice:
-        invoice = self.get_queryset().filter(number=number).first()
+        rows = self.get_queryset()
+        named = (
+            rows.filter(pk=number) if number.isdigit() and len(number) <= 18 else rows.filter(number=number)
+        )
+        invoice = named.first()
         if invoice is None:
             raise Http404(f"There is no invoice {number}.")
         return invoice

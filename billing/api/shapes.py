@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from billing.api.invoice_bodies import PREVIEW
-from billing.models import CouponType, InvoiceStatus, LineKind, TaxCategory
+from billing.lifecycle import Action, State
+from billing.models import CouponType, InvoiceKind, InvoiceStatus, LineKind, TaxCategory
 from billing.taxing import Treatment
 
 INVOICE_STATUSES = [*InvoiceStatus.choices, (PREVIEW, "Preview")]
@@ -28,7 +29,10 @@ STEP = {
 INVOICE = {
     "id": 1,
     "number": "INV-2026-000001",
+    "kind": "periodic",
     "status": "issued",
+    "state": "open",
+    "actions": ["pay", "credit", "reverse", "write_off", "void"],
     "customer": "acme",
     "subscription": 1,
     "plan": "support",
@@ -194,7 +198,15 @@ class CreditShape(serializers.Serializer[Any]):
 class InvoiceShape(serializers.Serializer[Any]):
     id = serializers.IntegerField(allow_null=True)
     number = serializers.CharField(allow_null=True, help_text="Null until it is issued.")
+    kind = serializers.ChoiceField(choices=InvoiceKind.choices)
     status = serializers.ChoiceField(choices=INVOICE_STATUSES)
+    state = serializers.ChoiceField(
+        choices=State.choices,
+        help_text="As people say it: overdue and others follow from figures and calendar.",
+    )
+    actions = serializers.ListField(
+        child=serializers.ChoiceField(choices=Action.choices), help_text="What can be done with it now."
+    )
     customer = serializers.CharField()
     subscription = serializers.IntegerField(allow_null=True, help_text="Null on a one-off invoice.")
     plan = serializers.CharField()

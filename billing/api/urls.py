@@ -16,6 +16,7 @@ from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulate
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
 from billing.api.reconciliation import ReconciliationView
+from billing.api.settlements import CreditNoteViewSet, PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.tax_rates import TaxRateViewSet
 
@@ -28,6 +29,8 @@ router.register("customer-coupons", CustomerCouponViewSet)
 router.register("credit-grants", CreditGrantViewSet)
 router.register("credit-entries", CreditEntryViewSet)
 router.register("tax-rates", TaxRateViewSet)
+router.register("credit-notes", CreditNoteViewSet)
+router.register("payments", PaymentViewSet)
 router.register("cost-rates", CostRateViewSet)
 
 urlpatterns = [

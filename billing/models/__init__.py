@@ -12,6 +12,7 @@ from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCus
 from billing.models.costs import CostRate, CostRateKind
 from billing.models.coupons import Coupon, CouponDuration, CouponType, CustomerCoupon, InvoiceDiscount
 from billing.models.credits import CreditAlert, CreditEntry, CreditEntryKind, CreditGrant, CreditKind
+from billing.models.deliveries import Delivery, MailKind, MailState, MailText
 from billing.models.invoices import (
     BILLED,
     Invoice,
@@ -66,6 +67,7 @@ __all__ = [
     "CreditNote",
     "CreditNoteLine",
     "CustomerCoupon",
+    "Delivery",
     "FindingKind",
     "Invoice",
     "InvoiceChange",
@@ -77,6 +79,9 @@ __all__ = [
     "LimitKind",
     "LineKind",
     "LineSettlement",
+    "MailKind",
+    "MailState",
+    "MailText",
     "MeterCoverage",
     "Outcome",
     "ParkedCustomer",

@@ -133,7 +133,12 @@ class Invoice(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-period_start", "-sequence", "-id"]
-        permissions: ClassVar = [("close_month", "Can close a month")]
+        permissions: ClassVar = [
+            ("close_month", "Can close a month"),
+            ("issue_invoice", "Can issue drafts and one-off invoices"),
+            ("settle_invoice", "Can record payments and refunds"),
+            ("correct_invoice", "Can write credit notes, void and write off invoices"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["subscription", "period_start", "kind"],

@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing.accounts import balances
 from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
 from billing.portal.invoices import visible_invoices
@@ -43,6 +44,8 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         charted=[meter for meter, _ in charted],
         chart_period=chosen[1].period if chosen else None,
         invoices=visible_invoices(customer)[:LATEST],
+        balances=(held := balances(customer, now=now)),
+        several=len(held) > 1,
     )
 
 

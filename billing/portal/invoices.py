@@ -82,7 +82,13 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
     """Show one invoice with the working of every line."""
     found = visible_invoice(customer, number)
     return page(
-        request, "portal/invoice.html", section="invoices", invoice=found, document=invoice_document(found)
+        request,
+        "portal/invoice.html",
+        section="invoices",
+        invoice=found,
+        document=invoice_document(found),
+        payments=found.payments.order_by("received_on", "pk"),
+        notes=found.credit_notes.order_by("issued_at"),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
-from billing.portal import account, events, home, invoices, signing_in
+from billing.portal import account, credit_notes, events, home, invoices, signing_in, statement
 
 app_name = "portal"
 
@@ -16,6 +16,10 @@ urlpatterns = [
     path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
     path("invoices/<slug:number>/lines/<int:n>/events/<uuid:pk>/", events.event, name="event"),
     path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),
+    path("credit-notes/<slug:number>/", credit_notes.credit_note, name="credit_note"),
+    path("credit-notes/<slug:number>/pdf/", credit_notes.credit_note_file, name="credit_note_file"),
+    path("statement/", statement.statement, name="statement"),
+    re_path(r"^statement/(?P<kind>pdf|csv)/$", statement.statement_file, name="statement_file"),
     path("account/", account.account, name="account"),
     path("sign-in/", signing_in.sign_in, name="sign_in"),
     path("link/<str:token>/", signing_in.link, name="link"),

@@ -19,6 +19,12 @@ def money(amount: Decimal, currency: str) -> str:
 
 
 @register.filter
+def less(amount: Decimal) -> Decimal:
+    """Give the opposite of an amount, for what is taken off."""
+    return -amount
+
+
+@register.filter
 def quantity(value: Decimal) -> str:
     return formatting.quantity(value)
 

@@ -63,6 +63,8 @@ class CustomerSerializer(CodedSerializer):
             "tax_id",
             "tax_treatment",
             "tax_exempt_reason",
+            "payment_days",
+            "locale",
             "traits",
             "created_at",
         ]

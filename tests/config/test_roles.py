@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.closing import Month, close_period
+from billing.collecting import record_payment
+from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
 from billing.models import (
     ChangedLine,
@@ -22,6 +25,7 @@ from billing.models import (
     CloseRun,
     CostRate,
     Invoice,
+    MailText,
     ParkedCustomer,
     Plan,
     Subscription,
@@ -56,6 +60,10 @@ def pages() -> dict[str, str]:
     draft = create_version(plan)
     example = put_example(draft, {"name": "None", "usage": [], "expected_amount": "0"})
     invoice, rate = Invoice.objects.get(), draft.rates.get()
+    who: dict[str, Any] = {"by": "clerk", "now": NOW}
+    note = issue_credit_note(invoice, reason="Goodwill", amount=Decimal("0.50"), **who)
+    payment = record_payment(invoice, amount=Decimal("0.50"), received_on=NOW.date(), **who)
+    MailText.objects.get_or_create(kind="invoice", defaults={"subject": "x", "body": "x"})
     access = create_portal_access(customer, "anna@acme.example")
     workload = Workload.objects.create(code="bot", name="Bot")
     costs = add_cost_rate({"kind": "fixed", "workload": "bot", "amount": "1"}, Validity())
@@ -95,6 +103,13 @@ def pages() -> dict[str, str]:
         "billing_costs_statement": (workload.pk, Month.of(timezone.now().date())), "billing_costs_name": (name.pk,),
         "billing_costs_invoice": (invoice.pk,), "billing_costs_break_even": (plan.pk,),
         "billing_invoice_changelist": (), "billing_invoice_change": (invoice.pk,), "billing_invoice_close": (),
+        "billing_invoice_do": (invoice.pk, "pay"), "billing_invoice_mail": (invoice.pk,),
+        "billing_mailtext_changelist": (), "billing_mailtext_change": ("invoice",),
+        "billing_invoice_credit": (invoice.pk,),
+        "billing_invoice_issue": (), "billing_invoice_one_off": (), "billing_invoice_journal": (),
+        "billing_invoice_reverse": (invoice.pk, payment.pk), "billing_payment_changelist": (),
+        "billing_creditnote_changelist": (), "billing_creditnote_change": (note.pk,),
+        "billing_creditnote_pdf": (note.pk,),
         "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
         "billing_plan_changelist": (), "billing_plan_add": (), "billing_plan_change": (draft.pk,),
         "billing_plan_activate": (draft.pk,), "billing_plan_discard": (draft.pk,), "billing_plan_price": (plan.pk,),
@@ -129,6 +144,8 @@ def pages() -> dict[str, str]:
 WRITES = {
     "billing_costrate_add", "billing_costrate_import", "billing_costrate_withdraw", "billing_costrate_free",
     "billing_costs_name",
+    "billing_invoice_mail", "billing_invoice_do", "billing_invoice_credit", "billing_invoice_issue",
+    "billing_invoice_one_off", "billing_invoice_reverse",
     "auth_group_add", "auth_user_add", "billing_plan_add", "billing_plan_activate", "billing_plan_discard",
     "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove",
     "billing_plan_example", "billing_plan_example_add", "billing_plan_example_remove", "billing_plan_version",
@@ -141,6 +158,8 @@ WRITES = {
 ONLY_SHOWS = {
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
+    "billing_mailtext_changelist",
+    "billing_invoice_journal", "billing_payment_changelist", "billing_creditnote_changelist", "billing_creditnote_pdf",
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
     "billing_changedline_export", "billing_changedline_change", "billing_closereview_export",
     "billing_parkedcustomer_changelist",
@@ -165,6 +184,8 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "billing_checkrun_add", "billing_checkrun_run",
         "auth_user_change", "auth_user_password_change",
         "billing_closerun_add", "billing_invoice_add",
+        "billing_creditnote_add", "billing_mailtext_add",
+        "billing_payment_add", "billing_payment_change",
         "billing_invoice_events_csv", "billing_outcome_subject", "billing_parkedcustomer_add",
         "billing_plan_rate_preview", "customers_customer_price_preview",
         "billing_reconciliation_events", "billing_reconciliationrun_add", "metering_event_add",
@@ -196,7 +217,8 @@ def test_read_only_sees_every_page_and_writes_nothing(pages: dict[str, str]) -> 
 def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) -> None:
     clerk = sign_in("Billing clerk")
     refused = {
-        "auth_group_add", "auth_user_add", "billing_plan_activate", "customers_apikey_add", "customers_apikey_revoke",
+        "auth_group_add", "auth_user_add", "billing_invoice_credit", "billing_plan_activate",
+        "customers_apikey_add", "customers_apikey_revoke",
     }  # fmt: skip
     links = {
         "customers_customer_portal_link",
@@ -242,9 +264,10 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         item for group in reader.get(pages["index"]).context["sidebar_navigation"] for item in group["items"]
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
-        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Outcomes", "Limits", "Workloads",
+        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes", "Limits",
+        "Workloads",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
-        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Staff users", "Groups",
+        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Mail texts", "Staff users", "Groups",
     ]  # fmt: skip
 
 

@@ -64,7 +64,10 @@ def test_an_issued_invoice_has_the_shape_of_the_contract(integrator: Integrator)
     assert invoice == {
         "id": stored.pk,
         "number": NUMBER,
+        "kind": "periodic",
         "status": "issued",
+        "state": "open",
+        "actions": ["pay", "credit", "reverse", "write_off", "void"],
         "customer": "acme",
         "subscription": stored.subscription_id,
         "plan": "support",
@@ -109,6 +112,8 @@ def test_a_preview_is_the_invoice_that_follows(integrator: Integrator, tickets: 
         "id",
         "number",
         "status",
+        "state",
+        "actions",
         "issued_at",
         "due_on",
     ]

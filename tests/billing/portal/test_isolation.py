@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.models import Invoice
+from billing.correcting import issue_credit_note
+from billing.models import CreditNote, Invoice
+from billing.one_off import Item, create_one_off
 from billing.portal.urls import urlpatterns
 from customers.models import Customer
 from metering.models import Meter
@@ -19,6 +22,7 @@ from tests.factories import NOW, event, send, send_tickets
 OPEN_TO_ALL = {"sign_in", "link", "sign_out"}
 NAMES = sorted(pattern.name for pattern in urlpatterns)
 BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL]
+OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
 OF_AN_INVOICE = ["events", "events_file", "invoice", "invoice_file"]
 
 
@@ -26,9 +30,22 @@ def address(name: str, invoice: Invoice) -> str:
     kwargs: dict[str, Any] = {}
     if name in OF_AN_INVOICE:
         kwargs["number"] = invoice.number
+    if name in OF_A_CREDIT_NOTE:
+        kwargs["number"] = credit_note_of(invoice).number if invoice.pk else invoice.number
+    if name == "statement_file":
+        kwargs["kind"] = "csv"
     if name in ("events", "events_file"):
         kwargs["n"] = 1
     return reverse(f"portal:{name}", kwargs=kwargs)
+
+
+def credit_note_of(invoice: Invoice) -> CreditNote:
+    """A credit note of an invoice's customer, written when there is none."""
+    found = CreditNote.objects.filter(invoice__customer=invoice.customer).first()
+    if found is not None:
+        return found
+    once = create_one_off(invoice.customer, [Item("Set-up", Decimal(1), Decimal(10))], now=NOW)
+    return issue_credit_note(once, reason="Goodwill", amount=Decimal(1), by="Clerk Kim", now=NOW)
 
 
 def body(answer: Any) -> str:
@@ -45,15 +62,18 @@ def theirs(globex: Customer, october: Invoice) -> Invoice:
 
 
 def test_these_are_all_addresses_of_the_portal() -> None:
-    assert set(NAMES) == {"account", "home", "invoices", *OF_AN_INVOICE, *OPEN_TO_ALL}
+    assert set(NAMES) == {
+        "account", "home", "invoices", "statement", "statement_file",
+        *OF_A_CREDIT_NOTE, *OF_AN_INVOICE, *OPEN_TO_ALL,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OF_AN_INVOICE)
+@pytest.mark.parametrize("name", [*OF_A_CREDIT_NOTE, *OF_AN_INVOICE])
 def test_an_invoice_of_another_customer_is_not_found(name: str, anna: Client, theirs: Invoice) -> None:
     assert anna.get(address(name, theirs)).status_code == 404
 
 
-@pytest.mark.parametrize("name", OF_AN_INVOICE)
+@pytest.mark.parametrize("name", [*OF_A_CREDIT_NOTE, *OF_AN_INVOICE])
 def test_the_same_addresses_open_for_their_own_customer(
     name: str, theirs: Invoice, globex: Customer, sign_in: Callable[[Customer], Client]
 ) -> None:
@@ -126,7 +146,7 @@ def test_what_is_internal_is_shown_nowhere(name: str, anna: Client, acme: Custom
     assert "workload" not in text.lower()
 
 
-@pytest.mark.parametrize("name", OF_AN_INVOICE)
+@pytest.mark.parametrize("name", [*OF_A_CREDIT_NOTE, *OF_AN_INVOICE])
 def test_a_draft_is_not_shown(name: str, anna: Client, acme: Customer) -> None:
     send_tickets(3)
     close_period(Month(2026, 10), now=NOW, grace_days=99)
