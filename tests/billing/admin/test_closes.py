@@ -145,6 +145,7 @@ def test_a_close_that_stops_on_an_error_says_so(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_schedule_closes_the_month_before_and_issues_after_the_grace_days() -> None:
     make_subscription()
+    send_tickets(1)
     for day, states in ((2, ["draft"]), (3, ["issued"]), (4, ["issued"])):
         with time_machine.travel(datetime(2026, 11, day, 4, 30, tzinfo=UTC), tick=False):
             tasks.close_last_month(0)
