@@ -47,11 +47,6 @@ class RevenueLine:
         part = clip(self.period, start_on=first, end_on=last)
         return self.amount * part.days / self.period.days if part is not None else Fraction(0)
 
-    @property
-    def invoice_key(self) -> tuple[int | None, int | None, date]:
-        """Name the invoice, issued or previewed."""
-        return self.invoice_id, self.subscription_id, self.span.start_on
-
 
 @dataclass(slots=True)
 class Revenue:

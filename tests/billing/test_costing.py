@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from billing.cost_entries import cost_entries
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost, withdraw_cost_rate
 from billing.costing import CostReport, costs, exact_decimal
 from billing.errors import CostRateOverlap, CostsUnclear, InvalidCostRate
 from billing.models import CostRate
+from customers.models import Customer
 from metering import catalog
 from metering.models import Meter, Workload, WorkloadName, WorkloadRule
 from tests.factories import NOW, event, make_customer, make_meter, send
@@ -413,3 +415,10 @@ class AllGroupingsAgree(TestCase):
             report = october(*group_by)
             assert report.total == whole, group_by
             assert sum(group.cost for group in report.groups.values()) + report.unassigned == whole, group_by
+        whole_month = october("customer").groups
+        for customer in Customer.objects.all():
+            part = cost_entries(
+                OCTOBER, NOVEMBER, group_by=["customer"], currency="USD", customer_ids=[customer.pk]
+            )
+            expected = whole_month[customer.code,].cost if (customer.code,) in whole_month else 0
+            assert part.total == expected, "the cost of one customer is its part of the whole"
