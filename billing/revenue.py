@@ -9,10 +9,10 @@ from fractions import Fraction
 
 from django.db.models import Q
 
-from billing.drafts import DuePeriod
+from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import RatingFailed
 from billing.invoicing import draw_up
-from billing.models import BILLED, InvoiceKind, InvoiceLine, LineKind, Subscription
+from billing.models import BILLED, Invoice, InvoiceKind, InvoiceLine, LineKind, Subscription
 from billing.subscribing import anchor_of
 from metering.periods import Period, clip, local_day, periods_between
 
@@ -69,7 +69,7 @@ def revenue_lines(
     ).select_related("invoice")
     if customer_ids is not None:
         billed = billed.filter(invoice__customer__in=customer_ids)
-    found.lines += map(_issued, billed.order_by("invoice_id", "n"))
+    found.lines += map(issued_line, billed.order_by("invoice_id", "n"))
     due = list(_not_invoiced(first, last, now=now, currency=currency, customer_ids=customer_ids))
     for start in range(0, len(due), CHUNK):
         drawn = draw_up(due[start : start + CHUNK], now=now, watermark=None)
@@ -77,6 +77,7 @@ def revenue_lines(
         for draft in drawn.drafts:
             subscription = draft.due.subscription
             today = local_day(now, subscription.timezone) + timedelta(days=1)
+            net = _net(draft)
             for line in draft.lines:
                 period = line.period
                 if line.kind not in BY_TIME:
@@ -92,7 +93,7 @@ def revenue_lines(
                         line.description,
                         line.kind,
                         line.meter.pk if line.meter else None,
-                        Fraction(line.amount),
+                        Fraction(line.amount) * net,
                         period,
                         draft.due.period,
                     )
@@ -100,13 +101,17 @@ def revenue_lines(
     return found
 
 
-def _issued(line: InvoiceLine) -> RevenueLine:
+def _net(invoice: Invoice | InvoiceDraft) -> Fraction:
+    """Give the part of an invoice's lines that is left after coupons and the tax they contain."""
+    if not invoice.subtotal:
+        return Fraction(1)
+    return Fraction(invoice.subtotal - invoice.discount - invoice.tax_included) / Fraction(invoice.subtotal)
+
+
+def issued_line(line: InvoiceLine) -> RevenueLine:
+    """Give a line of an issued invoice as revenue. Its invoice is loaded on it."""
     invoice = line.invoice
-    amount = Fraction(line.amount)
-    if invoice.subtotal:
-        amount *= Fraction(invoice.subtotal - invoice.discount - invoice.tax_included) / Fraction(
-            invoice.subtotal
-        )
+    amount = Fraction(line.amount) * _net(invoice)
     if invoice.total:
         amount *= Fraction(invoice.total - invoice.amount_credited) / Fraction(invoice.total)
     return RevenueLine(

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from billing.closing import Month, close_period
+from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
 from billing.invoice_margins import invoice_margins
 from billing.margins import MARGIN_GROUPS, Margin, margins
 from billing.models import Invoice
-from billing.revenue import revenue_lines
+from billing.revenue import issued_line
 from metering.models import Workload
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 
@@ -122,15 +123,25 @@ def test_an_invoice_has_the_costs_of_its_own_time_in_its_zone() -> None:
     assert [group.cost for group in found.groups.values()] == [5]
 
 
-def test_discounts_tax_and_credit_notes_are_not_revenue() -> None:
+def test_a_credit_note_takes_revenue_off_its_invoice() -> None:
     make_subscription()
     send(*(event(f"t{n}") for n in range(10)))
     close_period(Month(2026, 10), now=NOW, grace_days=0)
-    (line,) = revenue_lines(FIRST, LAST, now=NOW, currency="USD").lines
-    assert line.amount == 20
-    Invoice.objects.update(amount_credited=Decimal(5))
-    (line,) = revenue_lines(FIRST, LAST, now=NOW, currency="USD").lines
-    assert line.amount == 15
+    assert by("customer") == {"acme": (20, 0), "": (0, 0)}
+    issue_credit_note(Invoice.objects.get(), amount=Decimal(5), reason="Wrong price", by="Ada", now=NOW)
+    assert by("customer") == {"acme": (15, 0), "": (0, 0)}
+
+
+def test_coupons_and_tax_inside_a_price_are_not_revenue() -> None:
+    """Of $20.00, $2.00 come off by a coupon and $3.00 are tax: $15.00 are earned."""
+    make_subscription()
+    send(*(event(f"t{n}") for n in range(10)))
+    close_period(Month(2026, 10), now=NOW, grace_days=14)  # a draft, whose sums may still change
+    draft = Invoice.objects.get()
+    draft.discount, draft.tax_included, draft.total = Decimal(2), Decimal(3), Decimal(18)
+    line = draft.lines.get()
+    line.invoice = draft
+    assert issued_line(line).amount == 15
 
 
 def test_workloads_earn_what_their_events_earn() -> None:
@@ -183,7 +194,7 @@ def test_margins_ask_as_often_for_many_customers_as_for_one(django_assert_max_nu
         make_subscription(make_customer(f"c{n}"), plan)
     send(*(event(f"e{n}", customer=f"c{n}", subject=f"s{n}") for n in range(12)), call("x", customer="c1"))
     for name in MARGIN_GROUPS:
-        with django_assert_max_num_queries(20):
+        with django_assert_max_num_queries(22):
             margins(FIRST, LAST, group_by=name, now=NOW)
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(24):
         invoice_margins(FIRST, LAST, by_line=True, now=NOW)
