@@ -43,24 +43,30 @@ class CouponTerms:
 def save_coupon(terms: CouponTerms, *, coupon: Coupon | None = None) -> Coupon:
     """Make a coupon, or change one. What is agreed with customers that hold it stays.
 
-    Raises InvalidCoupon naming every wrong field; ValidationError for a code that is taken.
+    Raises InvalidCoupon naming every wrong field; ValidationError for what no column can hold.
     """
-    _check(terms)
+    check_coupon(terms, coupon=coupon)
     row = coupon or Coupon()
-    values = {
-        name: list(value) if isinstance(value := getattr(terms, name), tuple) else value
-        for name in CouponTerms.__dataclass_fields__
-    }
-    if coupon is not None and coupon.given.exists():
-        changed = [name for name in AGREED if getattr(coupon, name) != values[name]]
-        if changed:
-            message = "Customers hold this coupon: what it takes off stays. Make another coupon."
-            raise InvalidCoupon(message, fields=dict.fromkeys(changed, message))
-    for name, value in values.items():
+    for name, value in _values(terms).items():
         setattr(row, name, value)
     row.full_clean()
     row.save()
     return row
+
+
+def check_coupon(terms: CouponTerms, *, coupon: Coupon | None = None) -> None:
+    """Raise InvalidCoupon naming every field that makes no sense, is taken, or is agreed with customers."""
+    _check(terms)
+    taken = Coupon.objects.filter(code=terms.code)
+    if (taken.exclude(pk=coupon.pk) if coupon else taken).exists():
+        message = f"There is a coupon with the code “{terms.code}” already. Choose another code."
+        raise InvalidCoupon(message, fields={"code": message})
+    if coupon is not None and coupon.given.exists():
+        values = _values(terms)
+        changed = [name for name in AGREED if getattr(coupon, name) != values[name]]
+        if changed:
+            message = "Customers hold this coupon: what it takes off stays. Make another coupon."
+            raise InvalidCoupon(message, fields=dict.fromkeys(changed, message))
 
 
 def archive_coupon(coupon: Coupon, *, now: datetime) -> None:
@@ -121,6 +127,13 @@ def rate_choices() -> list[tuple[str, str]]:
         elif label := str(rate.terms.get("label", "")):
             found[label] = label
     return sorted(found.items(), key=lambda each: each[1])
+
+
+def _values(terms: CouponTerms) -> dict[str, object]:
+    return {
+        name: list(value) if isinstance(value := getattr(terms, name), tuple) else value
+        for name in CouponTerms.__dataclass_fields__
+    }
 
 
 def _check(terms: CouponTerms) -> None:

@@ -8,8 +8,10 @@ from django.conf import settings
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
+from billing.alerting import send_alerts
 from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
+from billing.crediting import expire_credits
 from billing.deciding import find_late_usage
 from billing.mailing import queue_issued, send_waiting
 from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseState
@@ -95,3 +97,12 @@ def send_mails(timestamp: int) -> None:
     if settings.SEND_INVOICES:
         queue_issued(now=now)
     send_waiting(now=now)
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(queueing_lock="look_after_credits", pass_context=False)
+def look_after_credits(timestamp: int) -> None:
+    """Write off expired credits, carry over what rolls over, and mail customers whose credits run low, each hour."""
+    now = timezone.now()
+    expire_credits(now=now)
+    send_alerts(now=now)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
 from billing.errors import InvalidTaxRate
-from billing.models import TaxRate
+from billing.models import TaxCategory, TaxRate
 from customers.countries import country_name
 
-EU_SOURCE = "European Commission: VAT rates applied in the member states, 2026"
-CANADA_SOURCE = "Canada Revenue Agency and Revenu Québec, 2026"
+OVERLAP = (
+    "Another rate for this country, region and category holds on some of these days. End that one first."
+)
+EU_SOURCE = "Published tables of VAT in the EU, end of 2025"
+CANADA_SOURCE = "Usual rates of 2025; ask the Canada Revenue Agency"
 # Standard rates. Reduced ones depend on what is sold; only countries with a single usual one have it here.
 EU_STANDARD = {
     "AT": "20", "BE": "21", "BG": "20", "CY": "19", "CZ": "21", "DE": "19", "DK": "25", "EE": "24", "ES": "21",
@@ -40,15 +45,15 @@ class Preset:
 PRESETS = (
     *(Preset(country, "VAT", percent, EU_SOURCE) for country, percent in EU_STANDARD.items()),
     *(Preset(country, "VAT", percent, EU_SOURCE, "reduced") for country, percent in EU_REDUCED.items()),
-    Preset("GB", "VAT", "20", "HM Revenue & Customs: VAT rates, 2026"),
-    Preset("CH", "VAT", "8.1", "Swiss Federal Tax Administration, since 2024"),
-    Preset("CH", "VAT", "2.6", "Swiss Federal Tax Administration, since 2024", "reduced"),
-    Preset("NO", "VAT", "25", "Norwegian Tax Administration, 2026"),
-    Preset("AU", "GST", "10", "Australian Taxation Office, 2026"),
-    Preset("NZ", "GST", "15", "Inland Revenue New Zealand, 2026"),
-    Preset("JP", "Consumption tax", "10", "National Tax Agency of Japan, since 2019"),
-    Preset("SG", "GST", "9", "Inland Revenue Authority of Singapore, since 2024"),
-    Preset("ZA", "VAT", "15", "South African Revenue Service, 2026"),
+    Preset("GB", "VAT", "20", "Published tables of VAT in Europe, 2025"),
+    Preset("CH", "VAT", "8.1", "Published tables of VAT in Europe, 2025"),
+    Preset("CH", "VAT", "2.6", "Published tables of VAT in Europe, 2025", "reduced"),
+    Preset("NO", "VAT", "25", "Published tables of VAT in Europe, 2025"),
+    Preset("AU", "GST", "10", "Usual rate of 2025; ask the Australian Taxation Office"),
+    Preset("NZ", "GST", "15", "Usual rate of 2025; ask Inland Revenue"),
+    Preset("JP", "Consumption tax", "10", "Usual rate of 2025; ask the National Tax Agency"),
+    Preset("SG", "GST", "9", "Usual rate of 2025; ask the Inland Revenue Authority"),
+    Preset("ZA", "VAT", "15", "Usual rate of 2025; ask the Revenue Service"),
     Preset("CA", "GST", "5", CANADA_SOURCE),
     *(
         Preset("CA", "HST", percent, CANADA_SOURCE, region=region)
@@ -61,12 +66,9 @@ PRESETS = (
 )
 
 
-def save_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) -> TaxRate:
-    """Write a new rate, or change one. Issued invoices keep what they say.
-
-    Raises InvalidTaxRate naming every wrong field, also when another rate holds on one of its days.
-    """
-    row = rate or TaxRate()
+def check_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) -> TaxRate:
+    """Give the row with its fields set and not saved. Raises InvalidTaxRate naming every wrong field."""
+    row = copy.copy(rate) if rate is not None else TaxRate()
     for name, value in fields.items():
         setattr(row, name, value)
     problems: dict[str, str] = {}
@@ -76,7 +78,7 @@ def save_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) 
         problems |= {name: " ".join(sentences) for name, sentences in refused.message_dict.items()}
     if "percent" not in problems and not 0 <= row.percent <= 100:
         problems["percent"] = "Give a percentage from 0 to 100."
-    if row.category == "exempt":
+    if row.category == TaxCategory.EXEMPT:
         problems["category"] = "What is not taxable has no rate."
     if row.valid_until is not None and row.valid_until <= row.valid_from:
         problems["valid_until"] = "The rate would hold on no day. Choose a later one."
@@ -84,17 +86,40 @@ def save_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) 
         problems["on_top"] = "Only a region's tax is charged beside its country's. Name the region."
     if row.on_top and row.inclusive:
         problems["inclusive"] = "A tax beside another cannot be inside the prices."
+    if not problems and _overlapping(row).exists():
+        problems["valid_from"] = OVERLAP
     if problems:
         raise InvalidTaxRate(next(iter(problems.values())), fields=problems)
+    return row
+
+
+def save_tax_rate(fields: Mapping[str, object], *, rate: TaxRate | None = None) -> TaxRate:
+    """Write a new rate, or change one. Issued invoices keep what they say.
+
+    Raises InvalidTaxRate naming every wrong field, also when another rate holds on one of its days.
+    """
+    row = check_tax_rate(fields, rate=rate)
     try:
         with transaction.atomic():
             row.save()
-    except IntegrityError as refused_too:
-        if "taxrate_one_at_a_time" not in str(refused_too):
+    except IntegrityError as refused:
+        if "taxrate_one_at_a_time" not in str(refused):
             raise
-        message = "Another rate for this country, region and category holds on some of these days. End that one first."
-        raise InvalidTaxRate(message, fields={"valid_from": message}) from refused_too
+        raise InvalidTaxRate(OVERLAP, fields={"valid_from": OVERLAP}) from refused
     return row
+
+
+def _overlapping(row: TaxRate) -> QuerySet[TaxRate]:
+    same = TaxRate.objects.filter(
+        Q(valid_until=None) | Q(valid_until__gt=row.valid_from),
+        country=row.country,
+        region=row.region,
+        category=row.category,
+        on_top=row.on_top,
+    ).exclude(pk=row.pk)
+    if row.on_top:
+        same = same.filter(name=row.name)
+    return same.filter(valid_from__lt=row.valid_until) if row.valid_until else same
 
 
 def preset_countries() -> dict[str, list[Preset]]:

@@ -84,6 +84,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "title": "Money",
+            "separator": True,
+            "items": [
+                _item("Coupons", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
+                _item("Tax", "account_balance", "billing_taxrate_changelist", "billing.view_taxrate"),
+            ],
+        },
+        {
             "title": "Access",
             "separator": True,
             "items": [

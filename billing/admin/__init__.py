@@ -5,6 +5,7 @@ from billing.admin import (
     close_reviews,
     closes,
     cost_rates,
+    coupons,
     customers,
     invoices,
     late_usage,
@@ -14,6 +15,7 @@ from billing.admin import (
     plans,
     reconciliation,
     settlements,
+    taxes,
     workloads,
 )
 
@@ -22,6 +24,7 @@ __all__ = [
     "close_reviews",
     "closes",
     "cost_rates",
+    "coupons",
     "customers",
     "invoices",
     "late_usage",
@@ -31,5 +34,6 @@ __all__ = [
     "plans",
     "reconciliation",
     "settlements",
+    "taxes",
     "workloads",
 ]

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from billing.formatting import LOCALE
 from billing.rating import currency_digits
 from billing.rating.errors import UnknownCurrency
+from customers.countries import countries
 
 USUAL = ("USD", "EUR", "GBP", "CHF", "CAD", "AUD", "NZD", "JPY", "INR", "BRL", "SEK", "NOK", "DKK", "PLN")
 
@@ -20,6 +21,12 @@ def currency_choices() -> list[tuple[str, str]]:
     names: dict[str, str] = dict(LOCALE.currencies)
     others = sorted(code for code in names if code not in USUAL and _is_billable(code))
     return [(code, f"{code}: {names.get(code, code)}") for code in (*USUAL, *others)]
+
+
+@cache
+def country_choices() -> list[tuple[str, str]]:
+    """Give the countries by name."""
+    return list(countries().items())
 
 
 @cache

@@ -17,8 +17,9 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.choices import billable_currency, currency_choices, timezone_choices
+from billing.admin.choices import billable_currency, country_choices, currency_choices, timezone_choices
 from billing.admin.customer_overview import overview
+from billing.admin.money_pages import MoneyPages, money_overview
 from billing.admin.own_prices import OwnPricePages
 from billing.admin.portal_pages import PortalPages
 from billing.admin.previewing import preview_page
@@ -30,6 +31,7 @@ from billing.subscribing import end_subscription, subscribe
 from customers.codes import code_from_label
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next
+from customers.tax_treatment import tax_problems
 from metering.releasing import release_unmatched
 
 
@@ -37,7 +39,8 @@ class CustomerForm(forms.ModelForm):
     class Meta:
         model = Customer
         fields = (
-            "name", "code", "email", "timezone", "currency", "address", "tax_id", "payment_days", "locale",
+            "name", "code", "email", "timezone", "currency", "address", "country", "region", "tax_id",
+            "tax_treatment", "tax_exempt_reason", "payment_days", "locale",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,6 +48,11 @@ class CustomerForm(forms.ModelForm):
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+        if "country" in self.fields:
+            self.fields["country"] = forms.ChoiceField(
+                required=False, choices=[("", "Not said"), *country_choices()], widget=UnfoldAdminSelectWidget,
+                help_text="It decides which tax is charged.",
+            )  # fmt: skip
         for name, choices in (("currency", currency_choices()), ("timezone", timezone_choices())):
             if name in self.fields:
                 known = self.fields[name]
@@ -65,6 +73,15 @@ class CustomerForm(forms.ModelForm):
 
     def clean_currency(self) -> str:
         return billable_currency(self.cleaned_data["currency"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        touched = {"country", "tax_id", "tax_treatment", "tax_exempt_reason"} & set(self.changed_data)
+        if touched and not self.errors:
+            problems = tax_problems(cleaned)
+            if problems:
+                put_errors(self, problems, message=next(iter(problems.values())))
+        return cleaned
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -93,7 +110,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
+class CustomerAdmin(PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, StaffAdmin):
     form = CustomerForm
     shows_log = True
     purpose = (
@@ -117,9 +134,8 @@ class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
         return ", ".join(str(subscription.plan) for subscription in customer.running)
 
     def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
-        names = (
-            "name", "code", "email", ("timezone", "currency"), "address", "tax_id", ("payment_days", "locale"),
-        )  # fmt: skip
+        names = ("name", "code", "email", ("timezone", "currency"), "address", ("payment_days", "locale"))
+        tax = (("country", "region"), "tax_id", ("tax_treatment", "tax_exempt_reason"))
         reason = ""
         if obj is not None:
             reason = "The code cannot be changed: events and invoices carry it."
@@ -127,7 +143,10 @@ class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
                 reason += (
                     " Time zone and currency are fixed: the billing periods of its plans are counted in them."
                 )
-        return [("Details" if obj else None, {"fields": names, "description": reason})]
+        return [
+            ("Details" if obj else None, {"fields": names, "description": reason}),
+            ("Tax", {"fields": tax}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Any:
         if obj is None:
@@ -167,6 +186,8 @@ class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
         customer: Customer | None = kwargs.get("obj")
         if customer is not None:
             context |= overview(customer, now=timezone.now())
+            if request.user.has_perm("billing.view_creditgrant"):
+                context |= money_overview(customer, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
@@ -181,7 +202,8 @@ class CustomerAdmin(PortalPages, OwnPricePages, SimpleHistoryAdmin, StaffAdmin):
             path("<int:pk>/preview/", wrap(self.preview_view), name="customers_customer_preview"),
             path("<int:pk>/archive/", wrap(self.archive_view), name="customers_customer_archive"),
         ]
-        return [*own, *self.portal_urls(), *self.own_price_urls(), *super().get_urls()]
+        added = [*self.portal_urls(), *self.own_price_urls(), *self.money_urls()]
+        return [*own, *added, *super().get_urls()]
 
     def assign_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Assign a plan: the first answer shows the effect, the second makes it so."""

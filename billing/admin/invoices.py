@@ -31,6 +31,7 @@ from billing.lifecycle import Action, State, in_state, state_of
 from billing.line_events import events_of_line
 from billing.models import BILLED, Invoice, InvoiceLine, InvoiceStatus
 from billing.models.invoices import SETTLED
+from billing.totals import total_rows
 from customers.staff_pages import link, require
 from metering.models import Event
 
@@ -182,9 +183,7 @@ class InvoiceAdmin(InvoicePages):
             "invoice": invoice,
             "lines": invoice_rows(invoice, invoice.lines.all()),
             "days": days_words(invoice.period_start, invoice.period_end),
-            "subtotal": money(invoice.subtotal, invoice.currency),
-            "tax": money(invoice.tax, invoice.currency) if invoice.tax else "",
-            "discount": money(-invoice.discount, invoice.currency) if invoice.discount else "",
+            "totals": total_rows(invoice),
             "total": money(invoice.total, invoice.currency),
             "events_url": True,
             **invoice_page(invoice, request, now=timezone.now()),

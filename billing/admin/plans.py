@@ -34,6 +34,7 @@ STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanSt
 SHOWN_CUSTOMERS = 50
 TERMS = (
     "usage_period", "minimum_amount", "included_spend", "service_fee_percent", "custom_unit", "custom_unit_value",
+    "tax_category",
 )  # fmt: skip
 
 

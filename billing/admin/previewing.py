@@ -13,6 +13,7 @@ from billing.formatting import period as days_words
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.subscribing import anchor_of, whole_period
+from billing.totals import total_rows
 from customers.models import Customer
 from metering.periods import Period, clip, local_day, periods_between
 
@@ -53,8 +54,7 @@ def preview_page(customer: Customer, query: Mapping[str, str], *, now: datetime)
         "draft": draft,
         "days": days_words(covered.start_on, covered.end_on),
         "lines": draft_rows(draft),
-        "subtotal": money(draft.subtotal, draft.currency),
-        "tax": money(draft.tax, draft.currency) if draft.tax else "",
+        "totals": total_rows(draft),
         "total": money(draft.total, draft.currency),
     }
 

@@ -17,6 +17,7 @@ from billing.invoicing import draw_up, periods_ending_in, preview_invoice
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription
 from billing.rating import describe, parse_rate
 from billing.subscribing import whole_period
+from billing.totals import TotalRow, total_rows
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Period, clip, local_day
@@ -43,6 +44,12 @@ class RunningBill:
     meters: Sequence[Meter]
     document: InvoiceDocument | None
     draft: InvoiceDraft | None
+
+    @property
+    def totals(self) -> list[TotalRow]:
+        """What makes the total of the lines; empty where the total is simply their sum."""
+        rows = total_rows(self.draft) if self.draft is not None else []
+        return rows if len(rows) > 1 else []
 
 
 def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:

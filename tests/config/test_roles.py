@@ -24,11 +24,16 @@ from billing.models import (
     CheckRun,
     CloseRun,
     CostRate,
+    Coupon,
+    CreditEntry,
+    CustomerCoupon,
     Invoice,
     MailText,
     ParkedCustomer,
     Plan,
     Subscription,
+    TaxRate,
+    TaxSetup,
     UsageLimit,
 )
 from billing.pricing import create_version, put_example
@@ -36,6 +41,7 @@ from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access
 from metering.models import Event, EventConflict, Meter, Workload, WorkloadName
+from tests.billing.money import credit, give, tax
 from tests.factories import NOW, event, make_subscription, send, send_tickets
 from tests.staff import sign_in
 
@@ -44,7 +50,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def stored() -> dict[str, int]:
     tables: tuple[type[Model], ...] = (
-        ApiKey, CostRate, Customer, Event, Group, Invoice, Meter, Plan, PortalAccess, Subscription, Workload,
+        ApiKey, CostRate, Coupon, CreditEntry, Customer, CustomerCoupon, Event, Group,
+        Invoice, Meter, Plan, PortalAccess, Subscription, TaxRate, TaxSetup, Workload,
     )  # fmt: skip
     return {table.__name__: table._default_manager.count() for table in tables}
 
@@ -87,6 +94,7 @@ def pages() -> dict[str, str]:
     )
     check = CheckRun.objects.create(kind="audit", asked_by="night", asked_at=NOW)
     counted = Event.objects.all()[0]
+    held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
@@ -120,6 +128,13 @@ def pages() -> dict[str, str]:
         "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
         "billing_outcome_changelist": (),
         "billing_usagelimit_changelist": (), "billing_usagelimit_add": (), "billing_usagelimit_change": (limit.pk,),
+        "billing_coupon_changelist": (), "billing_coupon_add": (), "billing_coupon_change": (held.coupon_id,),
+        "billing_coupon_archive": (held.coupon_id,), "billing_taxrate_changelist": (), "billing_taxrate_add": (),
+        "billing_taxrate_change": (rate_of_tax.pk,), "billing_taxrate_setup": (),
+        "customers_customer_money": (customer.pk,), "customers_customer_grant": (customer.pk,),
+        "customers_customer_coupon": (customer.pk,), "customers_customer_credit_alert": (customer.pk,),
+        "customers_customer_grant_void": (customer.pk, granted.pk),
+        "customers_customer_coupon_remove": (customer.pk, held.pk),
         "billing_reconciliationrun_changelist": (),
         "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
         "customers_apikey_revoke": (key.prefix,),
@@ -142,6 +157,9 @@ def pages() -> dict[str, str]:
 
 
 WRITES = {
+    "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
+    "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
+    "customers_customer_grant_void", "customers_customer_coupon_remove",
     "billing_costrate_add", "billing_costrate_import", "billing_costrate_withdraw", "billing_costrate_free",
     "billing_costs_name",
     "billing_invoice_mail", "billing_invoice_do", "billing_invoice_credit", "billing_invoice_issue",
@@ -156,6 +174,7 @@ WRITES = {
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
+    "billing_coupon_changelist", "billing_taxrate_changelist", "customers_customer_money",
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
     "billing_mailtext_changelist",
@@ -217,6 +236,7 @@ def test_read_only_sees_every_page_and_writes_nothing(pages: dict[str, str]) -> 
 def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) -> None:
     clerk = sign_in("Billing clerk")
     refused = {
+        "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
         "auth_group_add", "auth_user_add", "billing_invoice_credit", "billing_plan_activate",
         "customers_apikey_add", "customers_apikey_revoke",
     }  # fmt: skip
@@ -267,7 +287,8 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes", "Limits",
         "Workloads",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
-        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks", "Mail texts", "Staff users", "Groups",
+        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",
+        "Coupons", "Tax", "Mail texts", "Staff users", "Groups",
     ]  # fmt: skip
 
 
@@ -280,6 +301,8 @@ def test_every_history_can_be_read(pages: dict[str, str], group: str) -> None:
         "metering_meter": Meter.objects.get().pk,
         "metering_workload": Workload.objects.get().pk,
         "billing_invoice": Invoice.objects.get().pk,
+        "billing_coupon": Coupon.objects.get().pk,
+        "billing_taxrate": TaxRate.objects.get().pk,
     }
     for name, pk in rows.items():
         assert client.get(reverse(f"admin:{name}_history", args=[pk])).status_code == 200, name

@@ -17,6 +17,7 @@ from billing.one_off import Item, create_one_off
 from billing.portal.urls import urlpatterns
 from customers.models import Customer
 from metering.models import Meter
+from tests.billing.money import credit, give
 from tests.factories import NOW, event, send, send_tickets
 
 OPEN_TO_ALL = {"sign_in", "link", "sign_out"}
@@ -56,6 +57,8 @@ def body(answer: Any) -> str:
 @pytest.fixture
 def theirs(globex: Customer, october: Invoice) -> Invoice:
     """Globex' invoice, beside Acme's."""
+    credit(globex, "5", name="Globex credit")
+    give(globex, "10%", name="Globex coupon")
     send_tickets(7, first=9000, customer="globex", subject="globex-ticket")
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     return Invoice.objects.get(customer=globex)
@@ -63,7 +66,7 @@ def theirs(globex: Customer, october: Invoice) -> Invoice:
 
 def test_these_are_all_addresses_of_the_portal() -> None:
     assert set(NAMES) == {
-        "account", "home", "invoices", "statement", "statement_file",
+        "account", "credits", "home", "invoices", "statement", "statement_file",
         *OF_A_CREDIT_NOTE, *OF_AN_INVOICE, *OPEN_TO_ALL,
     }  # fmt: skip
 

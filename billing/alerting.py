@@ -1,0 +1,82 @@
+"""Telling a customer that its credits run low: once, and again only after the balance was above the threshold."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import DecimalField, F, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from billing.crediting import usable_grants
+from billing.errors import InvalidCredit
+from billing.formatting import money
+from billing.models import CreditAlert
+from billing.models.plans import MAX_AMOUNT
+from billing.rating.money import currency_digits, round_amount
+from customers.models import Customer
+
+log = logging.getLogger(__name__)
+
+
+def set_alert(customer: Customer, *, currency: str, threshold: Decimal | None) -> CreditAlert | None:
+    """Tell the customer below a balance; None tells nobody. Raises InvalidCredit for an amount that cannot be."""
+    if threshold is None:
+        CreditAlert.objects.filter(customer=customer, currency=currency).delete()
+        return None
+    digits = currency_digits(currency)
+    if not 0 < threshold < MAX_AMOUNT or round_amount(threshold, digits) != threshold:
+        message = f"Give an amount above 0 with at most {digits} decimals."
+        raise InvalidCredit(message, fields={"threshold": message})
+    alert, _ = CreditAlert.objects.update_or_create(
+        customer=customer, currency=currency, defaults={"threshold": threshold, "notified_at": None}
+    )
+    return alert
+
+
+def send_alerts(*, now: datetime) -> int:
+    """Mail every customer whose balance fell below its threshold; give how many. Rerunning mails nobody again.
+
+    A customer without an address is only shown to staff. A mail that cannot be sent is tried by the next run.
+    """
+    balance = (
+        usable_grants(now=now).filter(customer=OuterRef("customer"), currency=OuterRef("currency")).order_by()
+    )
+    summed = balance.values("customer").annotate(sum=Sum("balance")).values("sum")
+    amounts = DecimalField(max_digits=24, decimal_places=4)
+    alerts = CreditAlert.objects.annotate(left=Coalesce(Subquery(summed), Decimal(0), output_field=amounts))
+    alerts.filter(left__gte=F("threshold"), notified_at__isnull=False).update(notified_at=None)
+    sent = 0
+    low = alerts.filter(left__lt=F("threshold"), notified_at=None).exclude(customer__email="")
+    for pk, left in low.values_list("pk", "left"):
+        with transaction.atomic():
+            alert = (
+                CreditAlert.objects.select_for_update(of=("self",))
+                .select_related("customer")
+                .filter(pk=pk, notified_at=None)
+                .first()
+            )
+            if alert is None:
+                continue  # another run was faster
+            CreditAlert.objects.filter(pk=pk).update(notified_at=now)
+            _mail(alert, left)
+            sent += 1
+    return sent
+
+
+def _mail(alert: CreditAlert, left: Decimal) -> None:
+    name = settings.ISSUER["name"]
+    send_mail(
+        f"Your credit at {name} runs low",
+        f"Your credit balance is {money(left, alert.currency)}. "
+        f"You asked to be told below {money(alert.threshold, alert.currency)}.\n\n"
+        "What credits do not cover is due on the invoice.\n\n"
+        f"{name}\n",
+        None,
+        [alert.customer.email],
+    )
+    log.info("%s was told that its credits run low.", alert.customer)

@@ -1,0 +1,73 @@
+"""The rows between the lines of an invoice and what is due, in words: discounts, taxes, credits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from billing.drafts import InvoiceDraft
+from billing.formatting import money
+from billing.models import CouponType, CreditEntryKind, Invoice
+
+
+@dataclass(frozen=True, slots=True)
+class TotalRow:
+    """One row. `note` explains it; `kind` is subtotal, discount, tax, included, sentence, total, credit or due."""
+
+    kind: str
+    label: str
+    amount: str
+    note: str = ""
+
+
+def total_rows(invoice: Invoice | InvoiceDraft) -> list[TotalRow]:
+    """Give the rows of an invoice, stored or only drawn up; those of a preview say what would be paid."""
+    currency = invoice.currency
+    discounts, taxes, credits_used = _parts(invoice)
+    rows = []
+    if discounts or taxes:
+        rows.append(TotalRow("subtotal", "Subtotal", money(invoice.subtotal, currency)))
+    for each in discounts:
+        fixed = each.kind == CouponType.FIXED
+        off = money(each.value, currency) if fixed else f"{each.value.normalize():f} %"
+        note = f"{off} off" if off not in each.name else ""
+        rows.append(TotalRow("discount", each.name, money(-each.amount, currency), note))
+    rows += _tax_rows(taxes, currency)
+    rows.append(TotalRow("total", "Total", money(invoice.total, currency)))
+    if invoice.credits_applied < 0:
+        label = "Carried over as a credit"
+        rows.append(TotalRow("credit", label, money(-invoice.credits_applied, currency)))
+    rows += [TotalRow("credit", f"Credit: {name}", money(-amount, currency)) for name, amount in credits_used]
+    if invoice.credits_applied:
+        rows.append(TotalRow("due", "To pay", money(invoice.total - invoice.credits_applied, currency)))
+    return rows
+
+
+def _parts(
+    invoice: Invoice | InvoiceDraft,
+) -> tuple[list[Any], list[Mapping[str, Any]], list[tuple[str, Decimal]]]:
+    if isinstance(invoice, InvoiceDraft):
+        taxes: list[Mapping[str, Any]] = [tax.as_json() for tax in invoice.taxes]
+        return list(invoice.discounts), taxes, [(each.name, each.amount) for each in invoice.credits]
+    entries = (
+        invoice.credit_entries.filter(kind=CreditEntryKind.APPLIED).select_related("grant").order_by("id")
+    )
+    used = [(entry.grant.name, -entry.amount) for entry in entries] if invoice.credits_applied > 0 else []
+    return list(invoice.discounts.all()), list(invoice.taxes), used
+
+
+def _tax_rows(taxes: Iterable[Mapping[str, Any]], currency: str) -> Iterable[TotalRow]:
+    for tax in taxes:
+        base = money(Decimal(tax["base"]), currency)
+        if tax["treatment"] != "taxed":
+            yield TotalRow(
+                "sentence", tax["name"], money(Decimal(0), currency), tax["sentence"] or f"on {base}"
+            )
+        elif tax["inclusive"]:
+            label = f"{tax['name']} {tax['percent']} %, inside the prices"
+            yield TotalRow("included", label, money(Decimal(tax["amount"]), currency), f"on {base}")
+        else:
+            label = f"{tax['name']} {tax['percent']} %"
+            yield TotalRow("tax", label, money(Decimal(tax["amount"]), currency), f"on {base}")
