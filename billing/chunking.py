@@ -24,10 +24,10 @@ from billing.close_reports import ChunkResult, Failure
 from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
 from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
-from billing.invoicing import draw_up, periods_ending_in
+from billing.invoicing import draw_up, periods_ending_in, starts_due
 from billing.issuing import issue, issue_after, store_drafts
 from billing.line_settling import Settlement, settle_changes
-from billing.models import Invoice, InvoiceStatus, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Subscription
 from billing.months import Month
 from billing.parking import clear, park
 from metering.ledger import place_batches
@@ -38,6 +38,7 @@ RACES = (
     "invoiceline_adjusted_once",
     "adjustment_settled_once",
     "invoicediscount_used_once",
+    "invoiceline_fee_once",
 )
 # PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
 GAVE_WAY = ("40P01", "40001")
@@ -122,6 +123,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         ]
         over = [due for due in ending if due.period.is_over(now)]
         not_over = len(ending) - len(over)
+        over += [due for due in starts_due(subscriptions, now=now) if month.bills_start(due.period.start_on)]
         over += [
             due
             for due in without_home(subscriptions, month.first, month.following)
@@ -145,8 +147,19 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         failed = {failure.customer.pk for failure in failures}
         drafts = [draft for draft in drawn.drafts if draft.due.subscription.customer_id not in failed]
         reviews = review_drafts(drafts, month)
+        drawn_keys = {draft.due.key for draft in drafts}
+        emptied = [
+            found[due.key]
+            for due in pending
+            if due.kind == InvoiceKind.AT_START
+            and due.key in found
+            and due.key not in drawn_keys
+            and due.subscription.customer_id not in failed
+        ]
         try:
-            stored = [] if terms.dry_run else store_together(subscriptions, found, drafts, reviews, terms)
+            stored = (
+                [] if terms.dry_run else store_together(subscriptions, found, drafts, reviews, terms, emptied)
+            )
         except OperationalError as refused:
             if getattr(refused.__cause__, "sqlstate", None) not in GAVE_WAY:
                 raise
@@ -178,12 +191,14 @@ def store_together(
     drafts: Sequence[InvoiceDraft],
     reviews: Sequence[Review] | None,
     terms: Terms,
+    emptied: Sequence[Invoice] = (),
 ) -> list[Invoice] | None:
     """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up.
 
     The drafts of customers that are held are stored and not issued. Without `reviews` nothing is held or looked at.
+    `emptied` are drafts at the start that have nothing to say any more: they go.
     """
-    if not drafts:
+    if not drafts and not emptied:
         return []
     held = {review.customer.pk for review in reviews or () if review.held}
     customers = {draft.due.subscription.customer_id for draft in drafts}
@@ -193,13 +208,16 @@ def store_together(
         with transaction.atomic():
             locked = Subscription.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id")
             agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
-            if scanned_up_to() > min(draft.watermark for draft in drafts):
+            if drafts and scanned_up_to() > min(draft.watermark for draft in drafts):
                 return None
             live = live_invoices([draft.due for draft in drafts], lock=True)
             if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
                 _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
+            Invoice.objects.filter(
+                pk__in=[invoice.pk for invoice in emptied], status=InvoiceStatus.DRAFT
+            ).delete()
             invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
             if reviews is not None:
                 save_reviews(reviews, terms.month, looked_at=customers, now=now)
@@ -267,4 +285,5 @@ def _agreement(subscription: Subscription) -> object:
         subscription.anchored_on,
         subscription.quantity,
         subscription.overrides,
+        subscription.revision,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from billing.adjusting import scan_changes
 from billing.chunking import Terms, close_chunk
@@ -18,7 +18,7 @@ from billing.close_reports import ChunkResult, CloseReport
 from billing.drafts import DuePeriod
 from billing.errors import PeriodNotOver
 from billing.invoicing import periods_ending_in
-from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Subscription
+from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
 from metering.releasing import release_unmatched
 
@@ -131,10 +131,19 @@ def _chunks(month: Month, customer_codes: Sequence[str]) -> list[list[int]]:
 
 
 def _subscriptions(month: Month, customer_codes: Sequence[str]) -> QuerySet[Subscription]:
-    """Give the subscriptions that have a day in the month, and ended ones with changes still to settle."""
+    """Give the subscriptions that have a day in the month, ended ones with changes still to settle, and those that
+    began since and are invoiced at their start.
+    """
     changed = ChangedLine.objects.values("line__invoice__subscription")
+    begun_since = Q(
+        Exists(
+            Rate.objects.filter(plan=OuterRef("plan"), kind=RateKind.SUBSCRIPTION, terms__timing="at_start")
+        ),
+        start_on__lt=Month.of(month.following).following,
+    )
     rows = Subscription.objects.filter(
-        Q(end_on=None) | Q(end_on__gt=month.first) | Q(id__in=changed), start_on__lt=month.following
+        Q(end_on=None) | Q(end_on__gt=month.first) | Q(id__in=changed),
+        Q(start_on__lt=month.following) | begun_since,
     )
     if customer_codes:
         rows = rows.filter(customer__code__in=customer_codes)

@@ -19,11 +19,15 @@ InvoiceKey = tuple[int | None, date, str]
 
 @dataclass(frozen=True, slots=True)
 class DuePeriod:
-    """The days of one billing period that one subscription covers. The plan and customer are loaded on it."""
+    """The days of one billing period that one subscription covers. The plan and customer are loaded on it.
+
+    `agreed_by` is the stored subscription whose seats and pauses hold, where another one stands in for it.
+    """
 
     subscription: Subscription
     period: Period
     kind: str = InvoiceKind.PERIODIC
+    agreed_by: int | None = None
 
     @property
     def key(self) -> InvoiceKey:
@@ -53,6 +57,9 @@ class DraftLine:
     period: Period
     adjusts_id: int | None = None
     adjustment_n: int | None = None
+    subscription_id: int | None = None
+    fee_start: date | None = None
+    fee_n: int | None = None
     discount: Decimal = Decimal(0)
     tax_category: str = TaxCategory.STANDARD.value
     taxed_by: tuple[int, ...] = ()

@@ -52,6 +52,10 @@ class MoveRefused(BillingError):
     code = "move_refused"
 
 
+class ChangeRefused(BillingError):
+    code = "change_refused"
+
+
 class NoSubscription(BillingError):
     code = "no_subscription"
 

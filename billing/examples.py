@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
 from billing.errors import InvalidExample
+from billing.fees import FeeBook
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
 from billing.models import AnchorRule, Plan, PlanExample, RateKind, Subscription
 from billing.rating import TermsError, UsageRate, parse_rate, usage_of
@@ -125,7 +126,7 @@ def _work(plan: Plan, rates: Sequence[PlanRate], example: PlanExample) -> Worked
     )
     due = DuePeriod(subscription, whole_period(subscription, SOME_DAY))
     try:
-        lines = draft_lines(due, rates, 0, _measures(rates, example))
+        lines = draft_lines(due, rates, 0, _measures(rates, example), FeeBook())
     except RatingError as refused:
         return WorkedExample(example, (), None, refused.message)
     amount = sum((line.amount for line in lines), Decimal(0))

@@ -13,13 +13,21 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from billing.adjusting import adjustment_line, changed_line_ids, compute_adjustments, place_adjustments
+from billing.adjusting import (
+    Adjustment,
+    adjustment_line,
+    changed_line_ids,
+    compute_adjustments,
+    place_adjustments,
+)
+from billing.agreements import agreements_of
 from billing.discounting import held_coupons
 from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
-from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
-from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, Subscription
-from billing.rating import TermsError
+from billing.fees import Fee, FeeBook, open_book
+from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate, usage_period
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.rating import SubscriptionRate, TermsError
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits
 from billing.spending import Owed, planned_credits
@@ -47,16 +55,54 @@ def draw_up(
     `replaced` are stored drafts that these take the place of. One customer's error never costs the others.
     Coupons come off the lines, tax is on what they leave (docs/money.md has the order); credits wait for the issue.
     """
-    rates = _rates(due)
-    measures = _measures(due, rates, watermark)
     adjustments = place_adjustments(
         compute_adjustments(changed_lines, watermark=watermark, without_drafts=replaced), due
     )
+    rates = _rates(due)
+    return _draw(
+        due,
+        rates,
+        _open_book(due, rates),
+        adjustments,
+        now=now,
+        watermark=watermark,
+        replaced=replaced,
+    )
+
+
+def price_periods(due: Sequence[DuePeriod], *, now: datetime, watermark: int | None) -> DrawnUp:
+    """Compute what periods cost by themselves: each with the fees of its own days, whatever was invoiced before.
+
+    For comparing plans, not for invoices. Writes nothing.
+    """
+    stored = [each.subscription for each in due]
+    stored += Subscription.objects.filter(pk__in={each.agreed_by for each in due if each.agreed_by})
+    return _draw(
+        due,
+        _rates(due),
+        FeeBook(agreements_of(row for row in stored if row.pk)),
+        {},
+        now=now,
+        watermark=watermark,
+    )
+
+
+def _draw(
+    due: Sequence[DuePeriod],
+    rates: Sequence[list[PlanRate] | TermsError],
+    book: FeeBook,
+    adjustments: Mapping[int, list[Adjustment]],
+    *,
+    now: datetime,
+    watermark: int | None,
+    replaced: Collection[int] = (),
+) -> DrawnUp:
+    measures = _measures(due, rates, book, watermark)
     drawn = DrawnUp()
     rated: dict[int, list[DraftLine]] = {}
-    for slot, each in enumerate(due):
+    for slot, each in _in_order(due):
         try:
-            lines = _period_lines(each, rates[slot], slot, measures)
+            lines = _period_lines(each, rates[slot], slot, measures, book)
         except (RatingError, TermsError) as problem:
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
@@ -64,8 +110,12 @@ def draw_up(
         for adjustment in adjustments.get(slot, []):
             if adjustment.difference:
                 lines.append(adjustment_line(adjustment, n=len(lines) + 1))
-        if each.kind != InvoiceKind.ADJUSTMENT or lines:
-            rated[slot] = lines
+        if each.kind == InvoiceKind.ADJUSTMENT and not lines:
+            continue
+        if each.kind == InvoiceKind.AT_START and sum((line.amount for line in lines), Decimal(0)) <= 0:
+            continue  # nothing to charge at the start; what is to be given back waits for the next invoice
+        book.enter(lines)
+        rated[slot] = lines
     discounted = _discounted(due, rated, replaced)
     table = tax_table()
     for slot, (lines, discounts) in sorted(discounted.items()):
@@ -110,19 +160,24 @@ def preview_invoice(
             f"{subscription} does not cover {whole.start_on} to {whole.end_on}.",
             fields={"period": "Choose a period the subscription covers."},
         )
+    due = [*starts_due([subscription], now=now), DuePeriod(subscription, covered)]
+    return next(draft for draft in preview_due(due, now=now) if draft.due.kind == InvoiceKind.PERIODIC)
+
+
+def preview_due(due: Sequence[DuePeriod], *, now: datetime) -> list[InvoiceDraft]:
+    """Compute invoices of one customer from everything committed. Writes nothing. Raises RatingFailed."""
+    customers = {each.subscription.customer_id for each in due}
+    keys = {each.key for each in due}
     stored = Invoice.objects.filter(
-        subscription=subscription, period_start=covered.start_on, status=InvoiceStatus.DRAFT
+        subscription__in={each.subscription.pk for each in due}, status=InvoiceStatus.DRAFT
     )
+    replaced = [row.pk for row in stored if (row.subscription_id, row.period_start, row.kind) in keys]
     drawn = draw_up(
-        [DuePeriod(subscription, covered)],
-        now=now,
-        watermark=None,
-        changed_lines=changed_line_ids([subscription.customer_id]),
-        replaced=list(stored.values_list("id", flat=True)),
+        due, now=now, watermark=None, changed_lines=changed_line_ids(customers), replaced=replaced
     )
     if drawn.failures:
         raise drawn.failures[0][1]
-    return with_credits(drawn.drafts, now=now)[0]
+    return with_credits(drawn.drafts, now=now)
 
 
 def with_credits(drafts: Sequence[InvoiceDraft], *, now: datetime) -> list[InvoiceDraft]:
@@ -132,6 +187,88 @@ def with_credits(drafts: Sequence[InvoiceDraft], *, now: datetime) -> list[Invoi
         replace(draft, credits_applied=planned.applied, credits=planned.credits)
         for draft, planned in zip(drafts, planned_credits(owed, now=now), strict=True)
     ]
+
+
+def starts_due(
+    subscriptions: Iterable[Subscription], *, now: datetime, until: date | None = None
+) -> list[DuePeriod]:
+    """Give the invoices at the start that are due: fees of a first period that has begun, on none yet.
+
+    A first period that is over is left to its own invoice, unless a draft was stored. `until`: those that begin
+    up to a local day count too. Plans are loaded.
+    """
+    rows = [row for row in subscriptions if row.end_on is None or row.end_on > row.start_on]
+    with_start = set(
+        Rate.objects.filter(
+            plan__in={row.plan_id for row in rows}, kind=RateKind.SUBSCRIPTION, terms__timing="at_start"
+        ).values_list("plan_id", flat=True)
+    )
+    rows = [row for row in rows if row.plan_id in with_start or _starts_by_override(row)]
+    if not rows:
+        return []
+    stored = {
+        (invoice.subscription_id, invoice.period_start): invoice.status
+        for invoice in Invoice.objects.filter(subscription__in=rows, kind=InvoiceKind.AT_START).exclude(
+            status=InvoiceStatus.VOID
+        )
+    }
+    due = []
+    for row in rows:
+        first_on = max(row.start_on, row.trial_end_on or row.start_on)
+        covered = clip(whole_period(row, first_on), start_on=first_on, end_on=row.end_on)
+        if covered is None or (covered.start > now and (until is None or covered.start_on > until)):
+            continue
+        status = stored.get((row.pk, first_on))
+        if status == InvoiceStatus.DRAFT or (status is None and not covered.is_over(now)):
+            due.append(DuePeriod(row, covered, InvoiceKind.AT_START))
+    return due
+
+
+def _starts_by_override(subscription: Subscription) -> bool:
+    return any(terms.get("timing") == "at_start" for terms in subscription.overrides.values())
+
+
+def _in_order(due: Sequence[DuePeriod]) -> list[tuple[int, DuePeriod]]:
+    """Give the places in the order of time, so that an invoice knows the fees of those before it."""
+
+    def place(each: tuple[int, DuePeriod]) -> tuple[date, bool, int]:
+        slot, period = each[0], each[1].period
+        at_start = each[1].kind == InvoiceKind.AT_START
+        return (period.start_on if at_start else period.end_on, at_start, slot)
+
+    return sorted(enumerate(due), key=place)
+
+
+def _open_book(due: Sequence[DuePeriod], rates: Sequence[list[PlanRate] | TermsError]) -> FeeBook:
+    """Read facts and invoiced fees, also of the plans that these continue; nothing where no fee is due."""
+    known = [rate.terms for each in rates if not isinstance(each, TermsError) for rate in each]
+    timings = {terms.timing for terms in known if isinstance(terms, SubscriptionRate)}
+    continued = [
+        each for each in due if each.subscription.moved_from_id and each.kind != InvoiceKind.ADJUSTMENT
+    ]
+    if not continued:
+        if not timings and all(each.subscription.plan.minimum_amount is None for each in due):
+            return FeeBook(settles=True)
+        return open_book(due, {}, in_advance=timings != {"in_arrears"})
+    by_id = Subscription.objects.select_related("plan", "customer").in_bulk(
+        [each.subscription.moved_from_id for each in continued]
+    )
+    old = list(by_id.values())
+    fees = {
+        row.pk: [
+            Fee(rate.row, rate.terms, rate.written)
+            for rate in read
+            if isinstance(rate.terms, SubscriptionRate)
+        ]
+        for row, read in zip(old, _rates_of(old), strict=True)
+        if not isinstance(read, TermsError)
+    }
+    before = {}
+    for each in continued:
+        row = by_id[each.subscription.moved_from_id or 0]
+        if row.end_on == each.subscription.start_on and row.pk in fees:
+            before[each.subscription.pk] = (row, fees[row.pk])
+    return open_book(due, before, in_advance=True)
 
 
 def periods_ending_in(subscription: Subscription, *, first: date, last: date) -> list[DuePeriod]:
@@ -170,15 +307,19 @@ def _discounted(
 
 
 def _rates(due: Sequence[DuePeriod]) -> list[list[PlanRate] | TermsError]:
+    return _rates_of([each.subscription for each in due])
+
+
+def _rates_of(subscriptions: Sequence[Subscription]) -> list[list[PlanRate] | TermsError]:
     """Give the rates of each subscription, those of a plan read once; the error in place of unreadable ones."""
-    plans = {each.subscription.plan_id: each.subscription.plan for each in due}
+    plans = {each.plan_id: each.plan for each in subscriptions}
     rows: dict[int, list[Rate]] = {plan: [] for plan in plans}
     for row in Rate.objects.filter(plan__in=plans).select_related("meter"):
         rows[row.plan_id].append(row)
     by_plan = {pk: _read(rows[pk], plan, {}) for pk, plan in plans.items()}
     return [
         _read(rows[each.plan_id], each.plan, each.overrides) if each.overrides else by_plan[each.plan_id]
-        for each in (period.subscription for period in due)
+        for each in subscriptions
     ]
 
 
@@ -196,24 +337,28 @@ def _period_lines(
     rates: list[PlanRate] | TermsError,
     slot: int,
     measures: Mapping[MeasureKey, Mapping[int, Measure]],
+    book: FeeBook,
 ) -> list[DraftLine]:
     if isinstance(rates, TermsError):
         raise rates
-    return [] if due.kind == InvoiceKind.ADJUSTMENT else draft_lines(due, rates, slot, measures)
+    return [] if due.kind == InvoiceKind.ADJUSTMENT else draft_lines(due, rates, slot, measures, book)
 
 
 def _measures(
-    due: Sequence[DuePeriod], rates: Sequence[list[PlanRate] | TermsError], watermark: int | None
+    due: Sequence[DuePeriod],
+    rates: Sequence[list[PlanRate] | TermsError],
+    book: FeeBook,
+    watermark: int | None,
 ) -> dict[MeasureKey, dict[int, Measure]]:
     """Measure what some plan needs, each meter and grouping for all its customers in one query."""
     spans: dict[MeasureKey, list[Span]] = {}
     meters: dict[MeasureKey, Meter | None] = {}
     for slot, (each, known) in enumerate(zip(due, rates, strict=True)):
-        if isinstance(known, TermsError) or each.kind == InvoiceKind.ADJUSTMENT:
+        period = usage_period(each, book)
+        if isinstance(known, TermsError) or period is None:
             continue
         keys = {rate.key: rate.row.meter for rate in known if rate.key is not None}
         meters |= keys
-        period = each.period
         span = Span(slot, each.subscription.customer_id, period.start, period.end, zone=period.zone)
         for key in keys:
             spans.setdefault(key, []).append(span)

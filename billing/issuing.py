@@ -18,7 +18,7 @@ from msgspec.json import encode as encode_json
 from psycopg import sql
 
 from billing.drafts import DraftDiscount, DraftLine, InvoiceDraft, InvoiceKey
-from billing.models import Invoice, InvoiceDiscount, InvoiceLine, InvoiceSeries, InvoiceStatus
+from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, InvoiceSeries, InvoiceStatus
 from billing.spending import apply_credits
 from metering.periods import local_day
 
@@ -26,8 +26,10 @@ BATCH_SIZE = 1_000
 
 
 def issue_after(draft: InvoiceDraft, *, grace_days: int) -> datetime:
-    """Give the end of the grace days: until then a draft may still change."""
-    return draft.due.period.end + timedelta(days=grace_days)
+    """Give the end of the grace days: until then a draft may still change. At the start they count from the start."""
+    due = draft.due
+    begins = due.period.start if due.kind == InvoiceKind.AT_START else due.period.end
+    return begins + timedelta(days=grace_days)
 
 
 def store_drafts(
@@ -232,6 +234,9 @@ def invoice_line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
         period_end=line.period.end_on,
         adjusts_id=line.adjusts_id,
         adjustment_n=line.adjustment_n,
+        subscription_id=line.subscription_id,
+        fee_start=line.fee_start,
+        fee_n=line.fee_n,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 
 from billing.drafts import DraftLine, DuePeriod
+from billing.fees import Fee, FeeBook, fee_lines, own_fee, settle_before
 from billing.formatting import money
-from billing.models import LineKind, Plan, Rate
+from billing.models import InvoiceKind, LineKind, Plan, Rate
 from billing.rating import (
     AnyRate,
     GroupUsage,
@@ -26,13 +26,12 @@ from billing.rating import (
     required_grouping,
     round_amount,
 )
-from billing.rating.commitments import PlanLine, apply_plan_terms
-from billing.rating.money import currency_digits, round_fraction
+from billing.rating.commitments import PlanLine, PlanTerms, apply_plan_terms
+from billing.rating.money import currency_digits
 from billing.rating.working import plain
-from billing.subscribing import fee_period, whole_period
+from billing.subscribing import whole_period
 from metering.measuring import NOTHING, Measure
-from metering.models import Meter
-from metering.periods import Period, clip
+from metering.periods import Period
 
 # What is measured for a rate: the meter, the dimensions to group by, and whether each event's value is needed.
 MeasureKey = tuple[int, tuple[str, ...], bool]
@@ -69,33 +68,41 @@ def draft_lines(
     rates: Sequence[PlanRate],
     slot: int,
     measures: Mapping[MeasureKey, Mapping[int, Measure]],
+    book: FeeBook,
 ) -> list[DraftLine]:
-    """Give the lines of one invoice in the order of the plan's rates.
+    """Give the lines of one invoice in the order of the plan's rates, then what the plan before gives back.
 
     Raises RatingError when a rate cannot price what was measured.
     """
     digits = currency_digits(due.subscription.plan.currency)
     lines: list[DraftLine] = []
     for each in rates:
-        n = len(lines) + 1
         match each.terms:
             case UsageRate() as terms:
-                assert each.key is not None
-                measured = measures[each.key].get(slot, NOTHING)
-                lines.append(_usage_line(due, n, each, terms, measured, digits=digits))
+                charged = usage_period(due, book)
+                if charged is not None:
+                    assert each.key is not None
+                    measured = measures[each.key].get(slot, NOTHING)
+                    lines.append(_usage_line(due, each, terms, measured, charged, digits=digits))
             case SubscriptionRate() as terms:
-                covered = _fee_days(due, terms)
-                if covered is not None:
-                    lines.append(_subscription_line(due, n, each, terms, covered, digits=digits))
-            case OneTimeRate() as terms if _is_first(due):
-                lines.append(_one_time_line(due, n, each, terms, digits=digits))
-    return lines + _plan_lines(due, lines, digits=digits)
+                lines += fee_lines(due, Fee(each.row, terms, each.written), book)
+            case OneTimeRate() as terms if _is_first(due, book):
+                lines.append(_one_time_line(due, each, terms, digits=digits))
+    lines += settle_before(due, book)
+    lines += _plan_lines(due, rates, lines, book, digits=digits)
+    return [replace(line, n=n) for n, line in enumerate(lines, start=1)]
 
 
-def _is_first(due: DuePeriod) -> bool:
-    """Tell whether one-time fees are due: once, also when the customer moves on to another version."""
-    subscription = due.subscription
-    return due.period.start_on == subscription.start_on and subscription.moved_from_id is None
+def usage_period(due: DuePeriod, book: FeeBook) -> Period | None:
+    """Give the days whose usage an invoice charges; None for an invoice without usage, and where it is all free."""
+    return None if due.kind != InvoiceKind.PERIODIC else book.agreement(due).usage_days(due.period)
+
+
+def _is_first(due: DuePeriod, book: FeeBook) -> bool:
+    """Tell whether one-time fees are due: once, after a trial, not when the customer moves on to another plan."""
+    if due.kind != InvoiceKind.PERIODIC or due.subscription.moved_from_id is not None:
+        return False
+    return due.period.start_on <= book.agreement(due).charged_from < due.period.end_on
 
 
 def _usage_description(row: Rate, plan: Plan) -> str:
@@ -106,39 +113,36 @@ def _usage_description(row: Rate, plan: Plan) -> str:
     return f"{name} (1 {plan.custom_unit} = {money(plan.custom_unit_value, plan.currency)})"
 
 
-def _fee_days(due: DuePeriod, terms: SubscriptionRate) -> Period | None:
-    """Give the days a fee is for; None where this invoice does not carry it.
+def _plan_lines(
+    due: DuePeriod, rates: Sequence[PlanRate], lines: Sequence[DraftLine], book: FeeBook, *, digits: int
+) -> list[DraftLine]:
+    """Give the lines of what holds for the invoice as a whole: included spend, minimum, service fee.
 
-    Where usage settles within the period of the fees, the first of its invoices carries fees in advance, the last
-    those in arrears.
+    The minimum looks at the fees of the invoice's own days, also where an earlier invoice carried them, and is owed for
+    the days that are neither paused nor in the trial. An invoice at the start has the service fee only.
     """
-    subscription = due.subscription
-    if not subscription.plan.usage_period:
-        return due.period
-    whole = fee_period(subscription, due.period.start_on)
-    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
-    assert covered is not None  # the invoice's own days are covered
-    if terms.timing == "in_advance":
-        return covered if due.period.start_on == covered.start_on else None
-    return covered if due.period.end_on == covered.end_on else None
-
-
-def _plan_lines(due: DuePeriod, lines: Sequence[DraftLine], *, digits: int) -> list[DraftLine]:
-    """Give the lines of what holds for the invoice as a whole: included spend, minimum, service fee."""
     plan = due.subscription.plan
+    terms = plan.terms
+    if due.kind != InvoiceKind.PERIODIC:
+        terms = PlanTerms(service_fee_percent=terms.service_fee_percent)
     sums = {kind: sum((line.amount for line in lines if line.kind == kind), Decimal(0)) for kind in LineKind}
+    own = Decimal(0)
+    if terms.minimum_amount is not None:
+        fees = [Fee(each.row, each.terms, {}) for each in rates if isinstance(each.terms, SubscriptionRate)]
+        own = sum((own_fee(due, fee, book) for fee in fees), Decimal(0))
     added = apply_plan_terms(
-        plan.terms,
+        terms,
         usage=sums[LineKind.USAGE],
-        fees=sums[LineKind.SUBSCRIPTION],
+        fees=own,
+        printed_fees=sums[LineKind.SUBSCRIPTION],
         once=sums[LineKind.ONE_TIME],
-        days_used=due.period.days,
+        days_used=sum(each.days for each in book.agreement(due).stretches(due.period)),
         days=whole_period(due.subscription, due.period.start_on).days,
         digits=digits,
     )
     return [
         DraftLine(
-            n=n,
+            n=0,
             kind=line.kind,
             description=_describe_plan_line(line),
             rate_id=None,
@@ -153,7 +157,7 @@ def _plan_lines(due: DuePeriod, lines: Sequence[DraftLine], *, digits: int) -> l
             period=due.period,
             tax_category=plan.tax_category,
         )
-        for n, line in enumerate(added, start=len(lines) + 1)
+        for line in added
     ]
 
 
@@ -182,103 +186,44 @@ def rate_measure(terms: UsageRate, measured: Measure) -> Rating:
 
 
 def _usage_line(
-    due: DuePeriod, n: int, priced: PlanRate, terms: UsageRate, measured: Measure, *, digits: int
+    due: DuePeriod, priced: PlanRate, terms: UsageRate, measured: Measure, charged: Period, *, digits: int
 ) -> DraftLine:
     row = priced.row
     assert row.meter is not None  # held by rate_meter_exactly_on_usage
     rated = rate_measure(terms, measured)
-    return _line(
-        due,
-        n,
-        priced,
+    return DraftLine(
+        n=0,
         kind=LineKind.USAGE,
         description=_usage_description(row, due.subscription.plan),
+        rate_id=row.pk,
         meter=row.meter,
+        unit=row.meter.unit,
         quantity=measured.quantity,
         events=measured.events,
         unit_amount=_single_price(rated),
-        rated=rated,
-        digits=digits,
-    )
-
-
-def _subscription_line(
-    due: DuePeriod, n: int, priced: PlanRate, terms: SubscriptionRate, covered: Period, *, digits: int
-) -> DraftLine:
-    used, days = covered.days, fee_period(due.subscription, covered.start_on).days
-    part = terms.prorated and used < days
-    seats = Decimal(due.subscription.quantity) if terms.per_seat else Decimal(1)
-    whole = terms.amount * seats
-    amount = round_fraction(Fraction(whole) * used / days, digits) if part else whole
-    label = f"{terms.label} ({used} of {days} days)" if part else terms.label
-    if terms.per_seat:
-        steps = [Step(terms.label, "seats", seats, terms.amount, whole)]
-        if part:
-            steps.append(
-                Step(f"{days - used} of {days} days not used", "unused_days", None, None, amount - whole)
-            )
-    else:
-        steps = [Step(label, "flat", Decimal(1), amount, amount)]
-    return _line(
-        due,
-        n,
-        priced,
-        kind=LineKind.SUBSCRIPTION,
-        description=label,
-        quantity=seats,
-        unit_amount=terms.amount if terms.per_seat else amount,
-        rated=Rating(amount, tuple(steps)),
-        digits=digits,
-        period=covered,
-    )
-
-
-def _one_time_line(due: DuePeriod, n: int, priced: PlanRate, terms: OneTimeRate, *, digits: int) -> DraftLine:
-    rated = Rating(
-        terms.amount,
-        (Step(terms.label, "flat", Decimal(1), terms.amount, terms.amount),),
-    )
-    return _line(
-        due,
-        n,
-        priced,
-        kind=LineKind.ONE_TIME,
-        description=terms.label,
-        unit_amount=terms.amount,
-        rated=rated,
-        digits=digits,
-    )
-
-
-def _line(
-    due: DuePeriod,
-    n: int,
-    priced: PlanRate,
-    *,
-    kind: str,
-    description: str,
-    unit_amount: Decimal | None,
-    rated: Rating,
-    digits: int,
-    meter: Meter | None = None,
-    quantity: Decimal = Decimal(1),
-    events: int = 0,
-    period: Period | None = None,
-) -> DraftLine:
-    return DraftLine(
-        n=n,
-        kind=kind,
-        description=description,
-        rate_id=priced.row.pk,
-        meter=meter,
-        unit=meter.unit if meter else "",
-        quantity=quantity,
-        events=events,
-        unit_amount=unit_amount,
         amount=round_amount(rated.amount, digits),
         terms=priced.written,
         working=rated.working,
-        period=period or due.period,
+        period=charged,
+        tax_category=priced.row.tax_category or due.subscription.plan.tax_category,
+    )
+
+
+def _one_time_line(due: DuePeriod, priced: PlanRate, terms: OneTimeRate, *, digits: int) -> DraftLine:
+    return DraftLine(
+        n=0,
+        kind=LineKind.ONE_TIME,
+        description=terms.label,
+        rate_id=priced.row.pk,
+        meter=None,
+        unit="",
+        quantity=Decimal(1),
+        events=0,
+        unit_amount=terms.amount,
+        amount=round_amount(terms.amount, digits),
+        terms=priced.written,
+        working=(Step(terms.label, "flat", Decimal(1), terms.amount, terms.amount),),
+        period=due.period,
         tax_category=priced.row.tax_category or due.subscription.plan.tax_category,
     )
 

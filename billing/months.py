@@ -39,6 +39,13 @@ class Month:
     def previous(self) -> Month:
         return Month(self.year, self.month - 1) if self.month > 1 else Month(self.year - 1, 12)
 
+    def bills_start(self, day: date) -> bool:
+        """Tell whether a close of this month draws up an invoice at the start for a plan that begins on a day.
+
+        It does so until the next month is over, so that the close that runs every day finds plans that just began.
+        """
+        return self.first <= day < Month.of(self.following).following
+
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.month:02d}"
 

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from billing.drafts import DuePeriod
-from billing.invoicing import draw_up
+from billing.invoicing import price_periods
 from billing.models import Invoice, InvoiceStatus, LineKind, Plan, RateKind, Subscription
 from billing.overriding import carried_overrides
 from billing.subscribing import anchor_of
@@ -195,7 +195,7 @@ def _due(run: Sequence[Invoice], plan: Plan) -> Iterable[_Due]:
         part = clip(whole, start_on=first, end_on=last)
         assert part is not None  # it shares a day with them
         watermark = max(each.watermark for each in run if _share(each, part))
-        yield _Due(DuePeriod(subscription, part), watermark, run[0].customer_id)
+        yield _Due(DuePeriod(subscription, part, agreed_by=billed.pk), watermark, run[0].customer_id)
 
 
 def _share(invoice: Invoice, period: Period) -> bool:
@@ -227,7 +227,7 @@ def _priced(due: Sequence[_Due], *, now: datetime) -> Iterable[tuple[_Due, Decim
         for start in range(0, len(group), CHUNK):
             part = group[start : start + CHUNK]
             by_id = {id(each.due): each for each in part}
-            drawn = draw_up([each.due for each in part], now=now, watermark=watermark)
+            drawn = price_periods([each.due for each in part], now=now, watermark=watermark)
             for draft in drawn.drafts:
                 yield by_id[id(draft.due)], draft.subtotal, ""
             for failed, problem in drawn.failures:

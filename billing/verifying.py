@@ -229,6 +229,9 @@ def _plan_amount(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) 
     usage += sums[LineKind.INCLUDED_SPEND]
     if line.kind == LineKind.MINIMUM:  # its first step is the minimum, cut to the days of a part of a period
         owed = min(Fraction(line.working[0]["amount"]), Fraction(line.terms["minimum_amount"]))
+        if any(each.terms.get("timing") == "at_start" for each in lines):
+            # The fee of these days is on an earlier invoice: its second step says what they come to.
+            return max(owed + Fraction(line.working[1]["amount"]), Fraction(0))
         return max(owed - usage - fees, Fraction(0))
     base = usage + fees + sums[LineKind.MINIMUM] + sums[LineKind.ONE_TIME]
     return _rounded(base * Fraction(line.terms["service_fee_percent"]) / 100, invoice.currency)

@@ -13,12 +13,22 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from billing.agreements import Agreement, agreements_of
 from billing.drafts import DuePeriod
 from billing.errors import BillingError, MoveRefused
-from billing.invoicing import draw_up
-from billing.models import InvoiceStatus, Plan, Rate, RateKind, Subscription
-from billing.overriding import carried_overrides, read_overrides, written_overrides
-from billing.subscribing import assign, end_subscription, fee_period, whole_period
+from billing.invoicing import price_periods
+from billing.models import AgreementKind, InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.overriding import read_overrides, written_overrides
+from billing.subscribing import (
+    Author,
+    as_if,
+    assign,
+    continued_on,
+    end_subscription,
+    fee_period,
+    whole_period,
+    write_down,
+)
 from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.models import Customer
 from metering.periods import Period, clip, local_day
@@ -114,8 +124,17 @@ def preview_move(
     `on` None: at the next period of the fees. Customers and plans are loaded on the subscriptions.
     """
     old: list[DuePeriod | None] = [_last_full_period(each, now=now) for each in subscriptions]
-    following = [_following(each, to=to, day=move_day(each, on=on, now=now)) for each in subscriptions]
-    compared = [(due, DuePeriod(_as_if(due.subscription, to), due.period)) for due in old if due is not None]
+    agreements = agreements_of(subscriptions)
+    following = []
+    for each in subscriptions:
+        day = move_day(each, on=on, now=now)
+        seats = agreements[each.pk].seats_on(day)
+        following.append(continued_on(each, to=to, day=day, quantity=seats))
+    compared = [
+        (due, DuePeriod(as_if(due.subscription, to), due.period, agreed_by=due.subscription.pk))
+        for due in old
+        if due is not None
+    ]
     prices = _prices([due for pair in compared for due in pair], now=now)
     effects = []
     place = 0
@@ -140,7 +159,12 @@ def preview_move(
 
 
 def move(
-    subscriptions: Sequence[Subscription], *, to: Plan, on: date | None = None, now: datetime
+    subscriptions: Sequence[Subscription],
+    *,
+    to: Plan,
+    on: date | None = None,
+    now: datetime,
+    author: Author | None = None,
 ) -> list[Moved]:
     """Move customers to another version, each in a transaction of its own; one refusal never costs the others.
 
@@ -149,14 +173,19 @@ def move(
     done = []
     for each in subscriptions:
         try:
-            done.append(Moved(each, _move(each, to=to, on=on, now=now)))
+            done.append(Moved(each, change_plan(each, to=to, on=on, now=now, author=author or Author(now))))
         except BillingError as refused:
             done.append(Moved(each, None, refused.message))
     return done
 
 
 def agree_terms(
-    subscription: Subscription, *, rate: Rate, terms: Mapping[str, object] | None, on: date
+    subscription: Subscription,
+    *,
+    rate: Rate,
+    terms: Mapping[str, object] | None,
+    on: date,
+    author: Author,
 ) -> Subscription:
     """Agree with a customer from a day on what one rate costs; None: as in the plan again. Give what holds from then.
 
@@ -177,11 +206,23 @@ def agree_terms(
         if on < current.start_on or (current.end_on is not None and on >= current.end_on):
             raise MoveRefused(f"Choose a day on which {current.customer} has {current.plan}.")
         if on > current.start_on:
-            new = _as_if(current, current.plan)
-            new.start_on, new.moved_from, new.overrides = on, current, overrides
-            new.anchored_on = current.anchored_on or current.start_on
-            end_subscription(current, end_on=on)
-            return assign(new)
+            agreement = agreements_of([current])[current.pk]
+            if problem := _followed_problem(current) or _planned_problem(agreement, on):
+                raise MoveRefused(problem)
+            new, _ = continued_on(current, to=current.plan, day=on, quantity=agreement.seats_on(on))
+            new.overrides = overrides
+            before = current.end_on
+            end_subscription(current, end_on=on, followed=True)
+            following = assign(new)
+            write_down(
+                current,
+                AgreementKind.PLAN,
+                effective_on=on,
+                author=author,
+                following=following,
+                previous_end_on=before,
+            )
+            return following
         if current.invoices.exclude(status=InvoiceStatus.VOID).exists():
             raise MoveRefused("The first days are invoiced already. Choose the day after the last invoice.")
         current.overrides = overrides
@@ -189,15 +230,46 @@ def agree_terms(
         return current
 
 
-def _move(subscription: Subscription, *, to: Plan, on: date | None, now: datetime) -> Subscription:
+def change_plan(
+    subscription: Subscription, *, to: Plan, on: date | None, now: datetime, author: Author
+) -> Subscription:
+    """Go on with another plan from a day, the next period of the fees when it is None. Raises MoveRefused."""
     with transaction.atomic():
         Customer.objects.select_for_update().get(pk=subscription.customer_id)
         current = Subscription.objects.select_related("customer", "plan").get(pk=subscription.pk)
-        new, _ = _following(current, to=to, day=move_day(current, on=on, now=now))
-        if problem := _move_problem(current, new):
+        day = move_day(current, on=on, now=now)
+        agreement = agreements_of([current])[current.pk]
+        new, _ = continued_on(current, to=to, day=day, quantity=agreement.seats_on(day))
+        problem = _move_problem(current, new) or _followed_problem(current)
+        if problem := problem or _planned_problem(agreement, day):
             raise MoveRefused(problem)
-        end_subscription(current, end_on=new.start_on)
-        return assign(new)
+        before = current.end_on
+        end_subscription(current, end_on=day, followed=True)
+        following = assign(new)
+        write_down(
+            current,
+            AgreementKind.PLAN,
+            effective_on=day,
+            author=author,
+            following=following,
+            previous_end_on=before,
+        )
+        return following
+
+
+def _followed_problem(subscription: Subscription) -> str:
+    following = Subscription.objects.select_related("plan").filter(moved_from=subscription).first()
+    if following is None:
+        return ""
+    return f"{following.plan} goes on from {following.start_on} already. Take that back first."
+
+
+def _planned_problem(agreement: Agreement, day: date) -> str:
+    """What is planned beyond the day would be lost, so it is taken back first."""
+    if any(last is None or last > day for _, last in agreement.pauses):
+        return "It is paused on or after that day. Resume it first, or choose a later day."
+    later = [from_on for from_on, _ in agreement.seats if from_on > day]
+    return f"Another number of seats is planned for {later[0]}. Take that back first." if later else ""
 
 
 def _move_problem(subscription: Subscription, new: Subscription) -> str:
@@ -213,33 +285,6 @@ def _move_problem(subscription: Subscription, new: Subscription) -> str:
     return ""
 
 
-def _following(subscription: Subscription, *, to: Plan, day: date) -> tuple[Subscription, list[str]]:
-    new = _as_if(subscription, to)
-    overrides, lost = carried_overrides(subscription, to)
-    new.start_on = day
-    new.anchored_on = subscription.anchored_on or subscription.start_on
-    new.moved_from = subscription
-    new.overrides = overrides
-    return new, lost
-
-
-def _as_if(subscription: Subscription, plan: Plan) -> Subscription:
-    """Give the same agreement on another plan, not to be saved as it is."""
-    overrides, _ = carried_overrides(subscription, plan)
-    return Subscription(
-        customer=subscription.customer,
-        plan=plan,
-        start_on=subscription.start_on,
-        end_on=subscription.end_on,
-        anchor=subscription.anchor,
-        anchored_on=subscription.anchored_on,
-        timezone=subscription.timezone,
-        quantity=subscription.quantity,
-        overrides=overrides,
-        moved_from=subscription.moved_from,
-    )
-
-
 def _last_full_period(subscription: Subscription, *, now: datetime) -> DuePeriod | None:
     """Give the last whole invoice period that is over and covered; None where there is none yet."""
     running = whole_period(subscription, local_day(now, subscription.timezone))
@@ -252,6 +297,6 @@ def _last_full_period(subscription: Subscription, *, now: datetime) -> DuePeriod
 
 
 def _prices(due: Sequence[DuePeriod], *, now: datetime) -> list[Decimal | None]:
-    drawn = draw_up(due, now=now, watermark=None)
+    drawn = price_periods(due, now=now, watermark=None)
     totals = {id(draft.due): draft.subtotal for draft in drawn.drafts}
     return [totals.get(id(each)) for each in due]

@@ -31,6 +31,7 @@ GENERAL = "_"  # the key in `fields` for what concerns no single field
 CONFLICTS = frozenset(
     {
         "already_exists",
+        "change_refused",
         "cost_rate_overlap",
         "coupon_not_available",
         "credit_not_voidable",
@@ -38,6 +39,7 @@ CONFLICTS = frozenset(
         "customer_fixed",
         "event_voided",
         "meter_frozen",
+        "move_refused",
         "plan_frozen",
         "plan_not_ready",
         "plan_not_active",

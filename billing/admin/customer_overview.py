@@ -1,10 +1,13 @@
-"""What a customer's page shows above the details: plans, usage of this month, invoices."""
+"""What a customer's page shows above the details: plans, timeline, coming invoices, usage of this month, invoices."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
+from billing.admin.subscription_pages import coming_or_problem, state_of
+from billing.admin.timeline import coming_invoices, timeline
+from billing.agreements import Agreement, agreements_of
 from billing.errors import BillingError
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
@@ -19,6 +22,7 @@ from metering.periods import Interval, local_day, month_period
 
 LATEST_INVOICES = 12
 METERS_SHOWN = 6
+COMING_SHOWN = 4
 
 
 def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
@@ -28,10 +32,16 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
         .select_related("plan", "customer")
         .order_by("-start_on")
     )
+    shown = [each for each in subscriptions if each.end_on != each.start_on]
+    agreements = agreements_of(subscriptions)
+    coming, problem = coming_or_problem(customer, now=now)
     invoices = Invoice.objects.filter(customer=customer).order_by("-period_start", "-pk")
     return {
         "customer": customer,
-        "subscriptions": [_subscription(each, now=now) for each in subscriptions],
+        "subscriptions": [_subscription(each, agreements[each.pk], now=now) for each in shown],
+        "timeline": timeline(subscriptions, now=now),
+        "coming": coming_invoices(coming)[:COMING_SHOWN],
+        "coming_problem": problem,
         "usage": _usage(customer, subscriptions, now=now),
         "month": month(local_day(now, customer.timezone)),
         "invoices": [
@@ -46,23 +56,25 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _subscription(subscription: Subscription, *, now: datetime) -> dict[str, Any]:
-    today = local_day(now, subscription.timezone)
-    if subscription.start_on > today:
-        state = "starts later"
-    elif subscription.end_on is not None and subscription.end_on <= today:
-        state = "ended"
-    else:
-        state = "running"
+def _subscription(subscription: Subscription, agreement: Agreement, *, now: datetime) -> dict[str, Any]:
+    state = state_of(subscription, agreement, now=now)
+    today = max(local_day(now, subscription.timezone), subscription.start_on)
     so_far, problem = "", ""
-    if state == "running":
+    if state in ("running", "paused", "in trial"):
         try:
             draft = preview_invoice(subscription, now=now)
             so_far = money(draft.total, draft.currency)
         except BillingError as refused:
             problem = refused.message
     own = override_differences(subscription) if subscription.overrides else []
-    return {"row": subscription, "state": state, "so_far": so_far, "problem": problem, "own": own}
+    return {
+        "row": subscription,
+        "state": state,
+        "seats": agreement.seats_on(today),
+        "so_far": so_far,
+        "problem": problem,
+        "own": own,
+    }
 
 
 def _usage(customer: Customer, subscriptions: list[Subscription], *, now: datetime) -> list[dict[str, Any]]:

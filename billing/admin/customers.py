@@ -23,11 +23,14 @@ from billing.admin.money_pages import MoneyPages, money_overview
 from billing.admin.own_prices import OwnPricePages
 from billing.admin.portal_pages import PortalPages
 from billing.admin.previewing import preview_page
-from billing.admin.subscription_forms import AssignForm, EndForm
+from billing.admin.subscription_forms import AssignForm
+from billing.admin.subscription_pages import SubscriptionPages
+from billing.admin.timeline import effect_words
+from billing.changing import show_effect
 from billing.errors import BillingError
 from billing.formatting import day
 from billing.models import Subscription
-from billing.subscribing import end_subscription, subscribe
+from billing.subscribing import subscribe
 from customers.codes import code_from_label
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next
@@ -110,7 +113,9 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, StaffAdmin):
+class CustomerAdmin(
+    SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, StaffAdmin
+):
     form = CustomerForm
     shows_log = True
     purpose = (
@@ -194,23 +199,19 @@ class CustomerAdmin(PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, 
         wrap = self.admin_site.admin_view
         own = [
             path("<int:pk>/assign/", wrap(self.assign_view), name="customers_customer_assign"),
-            path(
-                "<int:pk>/plans/<int:subscription_pk>/end/",
-                wrap(self.end_view),
-                name="customers_customer_end",
-            ),
             path("<int:pk>/preview/", wrap(self.preview_view), name="customers_customer_preview"),
             path("<int:pk>/archive/", wrap(self.archive_view), name="customers_customer_archive"),
         ]
-        added = [*self.portal_urls(), *self.own_price_urls(), *self.money_urls()]
+        added = [*self.portal_urls(), *self.own_price_urls(), *self.money_urls(), *self.subscription_urls()]
         return [*own, *added, *super().get_urls()]
 
     def assign_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Assign a plan: the first answer shows the effect, the second makes it so."""
         require(request, "customers.view_customer", "billing.add_subscription")
         customer = get_object_or_404(Customer, pk=pk)
-        form = AssignForm(customer, request.POST or None, now=timezone.now())
-        effect = None
+        now = timezone.now()
+        form = AssignForm(customer, request.POST or None, now=now)
+        effect = money_effect = None
         if request.method == "POST" and form.is_valid():
             try:
                 if "_confirm" in request.POST:
@@ -229,35 +230,16 @@ class CustomerAdmin(PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, 
                     )
                     return redirect("admin:customers_customer_change", pk)
                 effect = form.effect()
+                money_effect = show_effect(
+                    customer, lambda: subscribe(customer, **form.cleaned_data).start_on, now=now
+                )
             except BillingError as refused:
                 put_errors(form, refused.fields, message=refused.message)
         return self.page(
             request, "admin/billing/customer/assign.html", title=f"Assign a plan to {customer.name}",
-            customer=customer, form=form, effect=effect, media=self.media + form.media,
+            customer=customer, form=form, terms=effect, media=self.media + form.media,
+            effect=effect_words(money_effect) if money_effect else None,
             purpose="From the start date on, the customer's usage is billed by the plan.",
-        )  # fmt: skip
-
-    def end_view(self, request: HttpRequest, pk: int, subscription_pk: int) -> HttpResponse:
-        require(request, "customers.view_customer", "billing.change_subscription")
-        rows = Subscription.objects.select_related("plan", "customer")
-        subscription = get_object_or_404(rows, pk=subscription_pk, customer=pk)
-        form = EndForm(subscription, request.POST or None, now=timezone.now())
-        if request.method == "POST" and form.is_valid():
-            try:
-                end_subscription(subscription, end_on=(end_on := form.cleaned_data["end_on"]))
-            except BillingError as refused:
-                put_errors(form, refused.fields, message=refused.message)
-            else:
-                self.log_change(
-                    request, subscription.customer, f"Ended {subscription.plan} before {day(end_on)}."
-                )
-                messages.success(request, f"{subscription.plan} ends before {day(end_on)}.")
-                return redirect("admin:customers_customer_change", pk)
-        return self.page(
-            request, "admin/billing/customer/end.html", title=f"End {subscription.plan}", form=form,
-            customer=subscription.customer, subscription=subscription, media=self.media + form.media,
-            purpose=f"For {subscription.customer.name}. Usage from the end date on is no longer billed by this plan; "
-            "what was used before is on the last invoice.",
         )  # fmt: skip
 
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -20,6 +20,7 @@ from billing.errors import BillingError
 from billing.formatting import day
 from billing.models import Invoice, InvoiceStatus, Rate, Subscription
 from billing.overriding import override_differences
+from billing.subscribing import Author
 from billing.summaries import rate_name, rate_sentence
 from billing.versions import agree_terms, move_day
 from customers.staff_pages import StaffAdmin, require
@@ -117,8 +118,10 @@ class OwnPricePages(StaffAdmin):
     def _agree(
         self, request: HttpRequest, subscription: Subscription, rate: Rate, terms: Any, *, on: date
     ) -> Subscription | None:
+        user: Any = request.user
+        author = Author(timezone.now(), user.get_full_name() or user.get_username())
         try:
-            following = agree_terms(subscription, rate=rate, terms=terms, on=on)
+            following = agree_terms(subscription, rate=rate, terms=terms, on=on, author=author)
         except BillingError as refused:
             messages.error(request, refused.message)
             return None

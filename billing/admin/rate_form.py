@@ -102,7 +102,11 @@ class RateForm(forms.Form):
     amount = _decimal("Amount", "For each whole billing period; for example 199.00")
     timing = forms.ChoiceField(
         label="Billed",
-        choices=[("in_advance", "In advance"), ("in_arrears", "In arrears: at the end of the period")],
+        choices=[
+            ("in_advance", "In advance, on the invoice of its period"),
+            ("at_start", "In advance, as soon as the period begins"),
+            ("in_arrears", "In arrears: at the end of the period"),
+        ],
         widget=UnfoldAdminSelectWidget,
     )
     prorated = forms.BooleanField(

@@ -1,4 +1,4 @@
-"""Assigning a plan and ending it, with the effect shown before it is made."""
+"""Assigning a plan, with the effect shown before it is made."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
+    UnfoldBooleanWidget,
 )
 
 from billing.formatting import period as days_words
-from billing.models import AnchorRule, Plan, PlanStatus, Subscription
+from billing.models import AnchorRule, Plan, PlanStatus
 from billing.subscribing import subscribe, whole_period
 from customers.models import Customer
 from metering.periods import clip, local_day
@@ -66,6 +67,18 @@ class AssignForm(forms.Form):
         widget=UnfoldAdminRadioSelectWidget,
     )  # fmt: skip
 
+    trial_days = forms.IntegerField(
+        label="Trial",
+        required=False,
+        min_value=0,
+        max_value=3650,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Days at the start without fixed fees; then it goes on by itself. Leave empty for none.",
+    )
+    trial_usage_free = forms.BooleanField(
+        label="Usage is free during the trial too", required=False, widget=UnfoldBooleanWidget
+    )
+
     def __init__(self, customer: Customer, data: Any = None, *, now: datetime) -> None:
         self.customer = customer
         plans = Plan.objects.filter(status=PlanStatus.ACTIVE, currency=customer.currency)
@@ -82,6 +95,9 @@ class AssignForm(forms.Form):
         choice: Any = self.fields["plan"]
         choice.queryset = plans
 
+    def clean_trial_days(self) -> int:
+        return self.cleaned_data["trial_days"] or 0
+
     def effect(self) -> Effect:
         """Say what assigning would bring, by assigning it and taking that back. Raises what `subscribe` raises."""
         with transaction.atomic():
@@ -97,15 +113,3 @@ class AssignForm(forms.Form):
             local_day(first.end + timedelta(days=settings.GRACE_DAYS), first.zone),
             first.zone,
         )
-
-
-class EndForm(forms.Form):
-    end_on = forms.DateField(
-        label="Ends before",
-        widget=UnfoldAdminSingleDateWidget,
-        help_text="The first day that is no longer billed.",
-    )
-
-    def __init__(self, subscription: Subscription, data: Any = None, *, now: datetime) -> None:
-        today = max(local_day(now, subscription.timezone), subscription.start_on)
-        super().__init__(data, initial={"end_on": whole_period(subscription, today).end_on})

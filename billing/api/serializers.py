@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from billing.agreements import agreement_of
 from billing.api.amounts import amount_text
 from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription, TaxCategory
@@ -25,6 +26,7 @@ from billing.unit_costs import current_rates
 from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
 from customers.models import Customer
+from metering.periods import local_day
 
 RATE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -300,7 +302,9 @@ class OverridesField(serializers.Field[Any, Any, Any, Any]):
 
 
 class SubscriptionSerializer(StrictSerializer):
-    unchangeable = frozenset({"customer", "plan", "start_on", "anchor", "quantity", "overrides"})
+    unchangeable = frozenset(
+        {"customer", "plan", "start_on", "anchor", "quantity", "overrides", "trial_usage_free"}
+    )
 
     id = serializers.IntegerField(read_only=True)
     customer = serializers.SlugRelatedField[Customer](slug_field="code", queryset=Customer.objects.all())
@@ -317,7 +321,28 @@ class SubscriptionSerializer(StrictSerializer):
     )
     anchor = serializers.ChoiceField(choices=AnchorRule.choices, default=AnchorRule.CALENDAR)
     quantity = serializers.IntegerField(
-        required=False, min_value=0, max_value=2**31 - 1, default=1, help_text="Seats."
+        required=False,
+        min_value=0,
+        max_value=2**31 - 1,
+        default=1,
+        help_text="Seats; as read, those of today.",
+    )
+    trial_days = serializers.IntegerField(
+        required=False,
+        write_only=True,
+        min_value=0,
+        max_value=3650,
+        default=0,
+        help_text="Days at the start without fixed fees.",
+    )
+    trial_usage_free = serializers.BooleanField(
+        required=False, default=False, help_text="Usage is free during the trial too."
+    )
+    trial_end_on = serializers.DateField(
+        read_only=True, allow_null=True, help_text="The first day after the trial."
+    )
+    continues = serializers.IntegerField(
+        source="moved_from_id", read_only=True, allow_null=True, help_text="The subscription it goes on from."
     )
     overrides = OverridesField(
         required=False,
@@ -331,6 +356,12 @@ class SubscriptionSerializer(StrictSerializer):
 
     class Meta:
         model = Subscription
+
+    def to_representation(self, subscription: Subscription) -> Any:
+        body = super().to_representation(subscription)
+        today = local_day(timezone.now(), subscription.timezone)
+        agreement = agreement_of(subscription, subscription.changes.all())
+        return body | {"quantity": agreement.seats_on(max(today, subscription.start_on))}
 
     def get_differences(self, subscription: Subscription) -> list[dict[str, Any]]:
         """What this customer pays differently from the plan, in plain words."""

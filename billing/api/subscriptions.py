@@ -1,4 +1,4 @@
-"""Set-up of subscriptions: assign a plan to a customer, end the assignment."""
+"""Subscriptions: assign a plan to a customer, change and end the assignment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from billing.api.serializers import SubscriptionSerializer
 from billing.api.shapes import SUBSCRIPTION_EXAMPLE
+from billing.api.subscription_changes import ChangeActions
 from billing.errors import SubscriptionOverlap
 from billing.models import Subscription
 from billing.subscribing import end_subscription, subscribe
@@ -38,13 +39,17 @@ class SubscriptionFilter(django_filters.FilterSet):  # type: ignore[misc]
     partial_update=extend_schema(summary="End a subscription"),
 )
 class SubscriptionViewSet(
-    StrictParameters, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Subscription]
+    ChangeActions,
+    StrictParameters,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Subscription],
 ):
     """A plan assigned to a customer on the days from `start_on` to before `end_on`."""
 
     queryset = (
         Subscription.objects.select_related("customer", "plan")
-        .prefetch_related("plan__rates__meter")
+        .prefetch_related("plan__rates__meter", "changes")
         .order_by("id")
     )
     serializer_class = SubscriptionSerializer

@@ -36,7 +36,13 @@ from billing.models.payments import (
 from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
 from billing.models.reconciliations import ReconciliationRun
 from billing.models.reviews import CloseReview, FindingKind, PortalTotal
-from billing.models.subscriptions import AnchorRule, MeterCoverage, Subscription
+from billing.models.subscriptions import (
+    AgreementKind,
+    AnchorRule,
+    MeterCoverage,
+    Subscription,
+    SubscriptionChange,
+)
 from billing.models.taxes import TaxCategory, TaxRate, TaxSetup
 
 __all__ = [
@@ -44,6 +50,7 @@ __all__ = [
     "AdjustmentNumber",
     "AdjustmentScan",
     "AdjustmentWaiver",
+    "AgreementKind",
     "AnchorRule",
     "BillingPeriod",
     "ChangeKind",
@@ -98,6 +105,7 @@ __all__ = [
     "Reservation",
     "ReservationState",
     "Subscription",
+    "SubscriptionChange",
     "TaxCategory",
     "TaxRate",
     "TaxSetup",

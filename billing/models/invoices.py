@@ -45,6 +45,7 @@ class InvoiceKind(models.TextChoices):
     PERIODIC = "periodic", "Periodic"
     ADJUSTMENT = "adjustment", "Adjustment"
     ONE_OFF = "one_off", "One-off"
+    AT_START = "at_start", "At the start"
 
 
 class LineKind(models.TextChoices):
@@ -262,12 +263,35 @@ class InvoiceLine(models.Model):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="adjustments"
     )
     adjustment_n = models.PositiveIntegerField(null=True, help_text="Counts the adjustments of one line.")
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Of a fee in advance: whose it is; a plan that follows settles the one before.",
+    )
+    fee_start = models.DateField(null=True, help_text="Of a fee in advance: the first day it is for.")
+    fee_n = models.PositiveIntegerField(null=True, help_text="Counts the lines of one fee and period.")
 
     class Meta:
         ordering: ClassVar = ["n"]
         constraints: ClassVar = [
             # Two invoices drawn up at once cannot both carry the same difference.
             models.UniqueConstraint(fields=["adjusts", "adjustment_n"], name="invoiceline_adjusted_once"),
+            # Nor the same fee.
+            models.UniqueConstraint(
+                fields=["subscription", "rate", "fee_start", "fee_n"], name="invoiceline_fee_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(fee_start=None, fee_n=None)
+                | Q(
+                    kind="subscription",
+                    fee_start__isnull=False,
+                    fee_n__isnull=False,
+                    subscription__isnull=False,
+                ),
+                name="invoiceline_fee_names_subscription",
+            ),
             models.CheckConstraint(
                 condition=Q(kind="adjustment", adjusts__isnull=False, adjustment_n__isnull=False)
                 | (~Q(kind="adjustment") & Q(adjusts=None, adjustment_n=None)),

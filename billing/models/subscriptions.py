@@ -1,4 +1,4 @@
-"""Subscriptions: a plan assigned to a customer from a date."""
+"""Subscriptions: a plan assigned to a customer from a date, and what was agreed about it since."""
 
 from __future__ import annotations
 
@@ -57,6 +57,17 @@ class Subscription(models.Model):
     quantity = models.PositiveIntegerField(
         "seats", default=1, help_text="How many seats: rates per seat charge each of them."
     )
+    trial_end_on = models.DateField(
+        "trial ends before",
+        null=True,
+        blank=True,
+        help_text="The first day after the trial: fixed fees begin on it.",
+    )
+    trial_usage_free = models.BooleanField(
+        "usage is free during the trial",
+        default=False,
+        help_text="Otherwise usage is charged from the first day on.",
+    )
     overrides = models.JSONField(
         default=dict,
         blank=True,
@@ -69,7 +80,10 @@ class Subscription(models.Model):
         null=True,
         editable=False,
         related_name="moved_to",
-        help_text="The subscription this one continues on another version of the plan.",
+        help_text="The subscription this one continues, on another plan or after a break.",
+    )
+    revision = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Counts what was agreed since, so that a close sees a change."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     history = HistoricalRecords()
@@ -85,10 +99,76 @@ class Subscription(models.Model):
                 condition=models.Q(anchor__in=AnchorRule.values),
                 name="subscription_anchor_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(trial_end_on=None, trial_usage_free=False)
+                | models.Q(trial_end_on__gt=F("start_on")),
+                name="subscription_trial_after_start",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.plan} for {self.customer}"
+
+
+class AgreementKind(models.TextChoices):
+    PLAN = "plan", "Plan changed"
+    QUANTITY = "quantity", "Seats changed"
+    PAUSE = "pause", "Paused"
+    RESUME = "resume", "Resumed"
+    CANCEL = "cancel", "Cancelled"
+    REACTIVATE = "reactivate", "Reactivated"
+    UNDO = "undo", "Taken back"
+
+
+class SubscriptionChange(models.Model):
+    """One thing agreed about a subscription: what, from which local day on, when, by whom and why.
+
+    Rows are only ever added (a trigger refuses the rest); what was planned is taken back by a row that undoes it. Seats
+    and pauses exist nowhere else: invoice lines are computed from these rows.
+    """
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="changes")
+    kind = models.CharField(max_length=16, choices=AgreementKind.choices)
+    effective_on = models.DateField(help_text="The first local day on which it holds.")
+    until_on = models.DateField(null=True, help_text="Of a pause: the first day that is billed again.")
+    quantity = models.PositiveIntegerField("seats", null=True)
+    previous_end_on = models.DateField(null=True, help_text="The end that held before, to go back to.")
+    following = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The subscription that goes on from that day.",
+    )
+    undoes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="undone_by")
+    made_at = models.DateTimeField()
+    made_by = models.CharField(max_length=200, blank=True, help_text="The person or API key.")
+    reason = models.CharField(max_length=400, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=AgreementKind.values), name="subscriptionchange_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="quantity", quantity__isnull=False)
+                | (~models.Q(kind="quantity") & models.Q(quantity=None)),
+                name="subscriptionchange_names_seats",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="undo", undoes__isnull=False)
+                | (~models.Q(kind="undo") & models.Q(undoes=None)),
+                name="subscriptionchange_undo_names_change",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(until_on=None) | models.Q(kind="pause", until_on__gt=F("effective_on")),
+                name="subscriptionchange_pause_not_empty",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} on {self.effective_on}"
 
 
 class MeterCoverage(models.Model):

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 
 from billing.documents import InvoiceDocument, invoice_document
 from billing.drafts import InvoiceDraft
 from billing.errors import RatingFailed
 from billing.formatting import money, plural
 from billing.invoicing import draw_up, periods_ending_in, preview_invoice
-from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
+from billing.portal.planned import plan_notes
 from billing.rating import describe, parse_rate
 from billing.subscribing import whole_period
 from billing.totals import TotalRow, total_rows
@@ -44,6 +45,7 @@ class RunningBill:
     meters: Sequence[Meter]
     document: InvoiceDocument | None
     draft: InvoiceDraft | None
+    notes: Sequence[str] = ()
 
     @property
     def totals(self) -> list[TotalRow]:
@@ -60,7 +62,10 @@ def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
             Q(end_on=None) | Q(end_on__gt=today), customer=customer, start_on__lte=today
         )
         .select_related("plan", "customer")
-        .prefetch_related("plan__rates__meter")
+        .prefetch_related(
+            "plan__rates__meter",
+            Prefetch("changes", SubscriptionChange.objects.select_related("following__plan").order_by("pk")),
+        )
         .order_by("start_on", "pk")
     )
     return [_running_bill(each, now=now) for each in current]
@@ -107,6 +112,7 @@ def _running_bill(subscription: Subscription, *, now: datetime) -> RunningBill:
         meters=list(meters.values()),
         document=document,
         draft=draft,
+        notes=plan_notes(subscription, today=local_day(now, subscription.timezone)),
     )
 
 

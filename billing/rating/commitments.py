@@ -51,15 +51,25 @@ def true_up(minimum: Decimal, used: Decimal) -> Decimal:
 
 @exactly
 def apply_plan_terms(
-    terms: PlanTerms, *, usage: Decimal, fees: Decimal, once: Decimal, days_used: int, days: int, digits: int
+    terms: PlanTerms,
+    *,
+    usage: Decimal,
+    fees: Decimal,
+    once: Decimal,
+    days_used: int,
+    days: int,
+    digits: int,
+    printed_fees: Decimal | None = None,
 ) -> list[PlanLine]:
     """Give the lines that the terms of a plan add to an invoice, those with no effect left out.
 
     `usage`, `fees` and `once` are the sums of the printed lines: usage, subscription rates, one-time fees. One-time
     fees do not count towards the minimum. A period of `days_used` of its `days` owes that share of the minimum;
-    included spend, like included units, is not cut.
+    included spend, like included units, is not cut. `printed_fees` are the fees on the invoice where they are not those
+    of its own days: they bear the service fee, while `fees` count towards the minimum.
     """
     lines = []
+    printed = fees if printed_fees is None else printed_fees
     if terms.included_spend is not None and usage > 0:
         off = min(usage, terms.included_spend)
         if off:
@@ -75,9 +85,9 @@ def apply_plan_terms(
             lines.append(
                 _line("minimum", missing, first, Step("Usage and fees", "used", None, None, -(usage + fees)))
             )
-            fees += missing
+            printed += missing
     if terms.service_fee_percent:
-        base = usage + fees + once
+        base = usage + printed + once
         exact = base * terms.service_fee_percent.scaleb(-2)
         if exact:
             step = Step("Service fee", "percentage", base, None, exact, percent=terms.service_fee_percent)

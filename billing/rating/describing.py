@@ -15,6 +15,11 @@ from billing.rating.working import plain
 Money = Callable[[Decimal], str]
 
 MAX_ROWS_NAMED = 6
+TIMING_WORDS = {
+    "in_advance": "in advance",
+    "in_arrears": "in arrears",
+    "at_start": "invoiced when the period begins",
+}
 
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩"}
 
@@ -28,7 +33,7 @@ def describe(terms: AnyRate, money: str | Money, *, unit: tuple[str, str] = ("un
     write = money_writer(money) if isinstance(money, str) else money
     match terms:
         case SubscriptionRate():
-            timing = "in advance" if terms.timing == "in_advance" else "in arrears"
+            timing = TIMING_WORDS[terms.timing]
             days = ", by days for a part of a period" if terms.prorated else ""
             seat = " per seat and period" if terms.per_seat else " per period"
             return f"{write(terms.amount)}{seat}, {timing}{days}"

@@ -14,7 +14,7 @@ from billing.rating.exact import exactly
 from billing.rating.models import PRICE_FIELDS, read_limits, read_per, read_price, states_price
 from billing.rating.reading import Fields, is_object
 from billing.rating.rows import RowTable, is_by_rows, read_rows
-from billing.rating.terms import OneTimeRate, SubscriptionRate, UsageRate
+from billing.rating.terms import TIMINGS, OneTimeRate, SubscriptionRate, UsageRate
 
 AnyRate = UsageRate | SubscriptionRate | OneTimeRate
 
@@ -40,7 +40,7 @@ def parse_rate(terms: Mapping[str, object]) -> AnyRate:
 def _read_subscription(fields: Fields) -> SubscriptionRate | None:
     label = fields.text("label")
     amount = fields.amount("amount")
-    timing = fields.choice("timing", ("in_advance", "in_arrears"), default="in_advance")
+    timing = fields.choice("timing", TIMINGS, default="in_advance")
     prorated = fields.flag("prorated", default=True)
     per_seat = fields.flag("per_seat", default=False)
     fields.finish("a subscription rate")

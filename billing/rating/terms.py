@@ -104,10 +104,16 @@ class UsageRate:
         return data
 
 
+# When a fixed fee is invoiced; see SubscriptionRate.
+TIMINGS = ("in_advance", "at_start", "in_arrears")
+
+
 @dataclass(frozen=True, slots=True)
 class SubscriptionRate:
     """A fixed fee for each billing period; `prorated` by days where only a part of the period is used.
 
+    `timing` says which invoice carries it: "in_advance" the first of the fee's own period, "in_arrears" the last,
+    "at_start" one drawn up when the period begins (with the usage of the period before, where there is one).
     `per_seat`: the amount is for each seat of the subscription.
     """
 

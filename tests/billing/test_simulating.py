@@ -123,7 +123,7 @@ def test_the_database_refuses_to_write_during_a_simulation(monkeypatch: pytest.M
     def write(*_: object, **__: object) -> None:
         Plan.objects.update(description="changed")
 
-    monkeypatch.setattr("billing.simulating.draw_up", write)
+    monkeypatch.setattr("billing.simulating.price_periods", write)
     with pytest.raises(DatabaseError, match="read-only"), transaction.atomic():
         run(plan)
     assert not Plan.objects.filter(description="changed").exists()

@@ -228,7 +228,7 @@ def test_every_list_is_pictured(page: Page, shoot: Shoot) -> None:
         "events": "metering/event/", "conflicts": "metering/eventconflict/", "users": "auth/user/",
         "user-new": "auth/user/add/", "groups": "auth/group/",
         "portal": f"customers/customer/{subscription.customer_id}/portal/",
-        "end": f"customers/customer/{subscription.customer_id}/plans/{subscription.pk}/end/",
+        "end": f"customers/customer/{subscription.customer_id}/plans/{subscription.pk}/cancel/",
     }  # fmt: skip
     for name, address in pages.items():
         page.goto(f"/admin/{address}")

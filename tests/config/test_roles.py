@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.changing import pause
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
@@ -37,6 +38,7 @@ from billing.models import (
     UsageLimit,
 )
 from billing.pricing import create_version, put_example
+from billing.subscribing import Author
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access
@@ -95,6 +97,7 @@ def pages() -> dict[str, str]:
     check = CheckRun.objects.create(kind="audit", asked_by="night", asked_at=NOW)
     counted = Event.objects.all()[0]
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
+    change = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
@@ -142,7 +145,10 @@ def pages() -> dict[str, str]:
         "customers_customer_archive": (customer.pk,), "customers_customer_assign": (customer.pk,),
         "customers_customer_prices": (customer.pk, subscription.pk),
         "customers_customer_price": (customer.pk, subscription.pk, plan.rates.get().pk),
-        "customers_customer_end": (customer.pk, subscription.pk), "customers_customer_portal": (customer.pk,),
+        "customers_customer_plan": (customer.pk, subscription.pk),
+        "customers_customer_plan_change": (customer.pk, subscription.pk, "cancel"),
+        "customers_customer_plan_undo": (customer.pk, subscription.pk, change.pk),
+        "customers_customer_portal": (customer.pk,),
         "customers_customer_portal_link": (customer.pk, access.pk),
         "customers_customer_portal_mail": (customer.pk, access.pk),
         "customers_customer_portal_revoke": (customer.pk, access.pk), "customers_customer_preview": (customer.pk,),
@@ -168,7 +174,8 @@ WRITES = {
     "billing_plan_rate", "billing_plan_rate_add", "billing_plan_rate_remove",
     "billing_plan_example", "billing_plan_example_add", "billing_plan_example_remove", "billing_plan_version",
     "customers_apikey_add", "customers_apikey_revoke", "customers_customer_add", "customers_customer_archive",
-    "customers_customer_assign", "customers_customer_price", "customers_customer_end", "customers_customer_portal_link",
+    "customers_customer_assign", "customers_customer_price", "customers_customer_plan_change",
+    "customers_customer_plan_undo", "customers_customer_portal_link",
     "customers_customer_portal_mail", "customers_customer_portal_revoke", "metering_event_void", "metering_meter_add",
     "metering_workload_add", "billing_usagelimit_add",
 }  # fmt: skip
@@ -187,7 +194,7 @@ ONLY_SHOWS = {
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_outcome_changelist", "billing_plan_what_if", "billing_reconciliationrun_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
-    "customers_customer_preview", "customers_customer_prices",
+    "customers_customer_plan", "customers_customer_preview", "customers_customer_prices",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
     "metering_meter_changelist", "metering_workload_changelist", "billing_usagelimit_changelist",
 }  # fmt: skip

@@ -82,10 +82,15 @@ def test_odd_values_in_forms_are_answered_and_write_nothing(staff: Client, value
             "end_on",
             "anchor",
             "quantity",
+            "trial_days",
         ),
-        reverse("admin:customers_customer_end", args=[subscription.customer_id, subscription.pk]): (
-            "end_on",
-        ),
+        **{
+            reverse(
+                "admin:customers_customer_plan_change",
+                args=[subscription.customer_id, subscription.pk, action],
+            ): ("plan", "quantity", "when", "on", "until", "reason")
+            for action in ("change", "quantity", "pause", "resume", "cancel", "reactivate")
+        },
         reverse("admin:customers_customer_portal", args=[other.pk]): ("email",),
         reverse("admin:customers_apikey_add"): ("name", "scopes", "source"),
         reverse("admin:billing_invoice_close"): ("month", "sure"),
@@ -127,7 +132,7 @@ def test_addresses_of_what_does_not_exist_are_not_found(staff: Client) -> None:
     invoice = Invoice.objects.get()
     for name, arguments in {
         "billing_plan_activate": (10**9,), "billing_plan_rate": (1, 10**9), "customers_customer_assign": (10**9,),
-        "customers_customer_end": (Customer.objects.get().pk, 10**9), "billing_invoice_events": (invoice.pk, 10**9),
+        "customers_customer_plan": (Customer.objects.get().pk, 10**9), "billing_invoice_events": (invoice.pk, 10**9),
         "billing_invoice_pdf": (10**9,), "customers_apikey_revoke": ("none",), "customers_apikey_change": ("none",),
     }.items():  # fmt: skip
         assert staff.get(reverse(f"admin:{name}", args=arguments)).status_code == 404, name

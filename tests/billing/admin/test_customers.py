@@ -10,7 +10,8 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Invoice, MeterCoverage, Subscription
+from billing.closing import Month, close_period
+from billing.models import Invoice, MeterCoverage, Subscription, SubscriptionChange
 from customers.models import Customer, PortalAccess
 from metering.models import EventBatch
 from tests.factories import (
@@ -76,7 +77,7 @@ def test_assigning_shows_the_effect_first_and_writes_nothing_then(staff: Client)
     plan, customer = make_plan(), make_customer(timezone="Europe/Berlin")
     fields = {"plan": plan.pk, "start_on": "2026-10-15", "end_on": "", "anchor": "calendar", "quantity": "1"}
     shown = staff.post(url("assign", customer.pk), fields)
-    effect = shown.context["effect"]
+    effect = shown.context["terms"]
     assert (effect.first_period, effect.partial) == ("15–31 October 2026", True)
     assert effect.invoice_on == date(2026, 11, 3)  # midnight of 1 November in Berlin and two grace days
     assert not Subscription.objects.exists()
@@ -129,13 +130,49 @@ def test_only_active_plans_in_the_customers_currency_can_be_chosen(staff: Client
 
 def test_a_plan_is_ended_before_a_day_and_not_before_what_is_invoiced(staff: Client) -> None:
     subscription = make_subscription()
-    page = url("end", subscription.customer_id, subscription.pk)
-    assert staff.get(page).context["form"]["end_on"].value() == date(2026, 12, 1)
-    refused = staff.post(page, {"end_on": "2026-09-01"})
-    assert "after the start" in str(refused.context["form"].errors["end_on"])
-    staff.post(page, {"end_on": "2026-12-01"})
+    page = url("plan_change", subscription.customer_id, subscription.pk, "cancel")
+    refused = staff.post(page, {"when": "date", "on": "2026-09-01", "_confirm": "1"})
+    assert "after the start" in str(refused.context["form"].errors["on"])
+    assert "Choose the day" in str(staff.post(page, {"when": "date"}).context["form"].errors["on"])
+    shown = staff.post(page, {"when": "period_end", "reason": "moving"})
+    assert shown.context["effect"]["on"] == date(2026, 12, 1)
+    subscription.refresh_from_db()
+    assert subscription.end_on is None
+    staff.post(page, {"when": "period_end", "reason": "moving", "_confirm": "1"})
     subscription.refresh_from_db()
     assert subscription.end_on == date(2026, 12, 1)
+    change = SubscriptionChange.objects.get()
+    assert (change.kind, change.made_by, change.reason) == ("cancel", "root", "moving")
+    undo = url("plan_undo", subscription.customer_id, subscription.pk, change.pk)
+    assert staff.get(undo).context["problem"] == ""
+    staff.post(undo, {"reason": "stays"})
+    subscription.refresh_from_db()
+    assert subscription.end_on is None
+    page = text_of(staff.get(url("change", subscription.customer_id)))
+    assert "taken back by root" in page
+    assert "moving; stays" in page
+
+
+def test_an_upgrade_is_shown_with_credit_and_charge_before_it_is_made(staff: Client) -> None:
+    fee = {"kind": "subscription", "label": "Base", "timing": "at_start"}
+    small = make_plan(fee | {"amount": "100.00"}, code="small", name="Small")
+    large = make_plan(fee | {"amount": "300.00"}, code="large", name="Large")
+    subscription = make_subscription(make_customer(), small, start_on=date(2026, 11, 1))
+    close_period(Month(2026, 10), now=datetime(2026, 11, 1, tzinfo=UTC), grace_days=0)
+    page = url("plan_change", subscription.customer_id, subscription.pk, "change")
+    # 16 November: 15 of 30 days are left, so 50.00 come back and 150.00 are charged; December's fee is 200.00 more.
+    asked = {"plan": large.pk, "when": "date", "on": "2026-11-16"}
+    shown = text_of(staff.post(page, asked))
+    assert "$300.00 more on the coming invoices" in shown
+    assert "Base: 15 of 30 days not used" in shown
+    assert "-$50.00" in shown
+    assert "$150.00" in shown
+    assert Subscription.objects.count() == 1
+    staff.post(page, asked | {"_confirm": "1"})
+    assert Subscription.objects.get(plan=large).start_on == date(2026, 11, 16)
+    overview = text_of(staff.get(url("change", subscription.customer_id)))
+    assert "Small goes on as Large" in overview
+    assert "Coming invoices" in overview
 
 
 def test_the_preview_is_240_dollars_for_120_tickets_and_writes_nothing(staff: Client) -> None:

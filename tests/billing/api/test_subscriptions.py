@@ -33,6 +33,9 @@ def test_a_plan_is_assigned_from_a_date(integrator: Integrator) -> None:
         "end_on": None,
         "anchor": "calendar",
         "quantity": 1,
+        "trial_usage_free": False,
+        "trial_end_on": None,
+        "continues": None,
         "overrides": [],
         "differences": [],
         "timezone": "Europe/Berlin",
@@ -125,5 +128,5 @@ def test_the_list_takes_the_same_queries_whatever_its_length(
     for n in range(10):
         make_customer(f"c{n}")
         integrator.post("subscriptions/", SUBSCRIPTION | {"customer": f"c{n}"})
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         integrator.get("subscriptions/")

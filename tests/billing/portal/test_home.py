@@ -13,11 +13,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from billing.changing import cancel, change_quantity, pause
 from billing.closing import Month, close_period
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan, Subscription
 from billing.portal.chart import usage_chart
-from billing.subscribing import end_subscription, subscribe
+from billing.subscribing import Author, end_subscription, subscribe
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Period
@@ -204,4 +205,17 @@ def test_the_overview_asks_the_database_as_often_for_many_events_as_for_few(
     send_tickets(300, first=1000, occurred_at=NOVEMBER)
     with CaptureQueriesContext(connection) as many:
         home(anna)
-    assert len(many) == len(few) <= 27
+    assert len(many) == len(few) <= 31
+
+
+def test_seats_a_pause_and_a_planned_end_are_said_in_words(anna: Client, acme: Customer) -> None:
+    subscription = Subscription.objects.get(customer=acme)
+    author = Author(MID_NOVEMBER, "anna")
+    change_quantity(subscription, 3, when="now", author=author)
+    pause(subscription, when="now", until=date(2026, 11, 25), author=author)
+    cancel(subscription, when="period_end", author=author)
+    text = home(anna)
+    assert "3 seats." in text
+    assert "Paused: no fixed fees until 25 November 2026." in text
+    assert "It ends before 1 December 2026." in text
+    assert "drawn up from 1 December 2026 on" in text
