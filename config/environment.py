@@ -149,7 +149,7 @@ def postgresql(url: str) -> dict[str, Any]:
             "databases do not keep decimals exact or constraints whole."
         )
     connection: dict[str, Any] = environ.Env.db_url_config(url)
-    return connection
+    return connection | {"ENGINE": "config.postgresql"}
 
 
 def _kept_secret(folder: Path) -> str:

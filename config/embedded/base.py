@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.backends.postgresql import base
 from django.db.backends.postgresql.client import DatabaseClient as PostgresClient
 
 from config.embedded import attach
 from config.embedded.cluster import PORT, Cluster
 from config.embedded.folder import DataFolder
+from config.postgresql import base
 
 
 class DatabaseClient(PostgresClient):
