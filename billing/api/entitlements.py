@@ -58,6 +58,12 @@ class ReservationShape(serializers.Serializer[Any]):
     state = serializers.CharField()
 
 
+JOB = OpenApiExample("A reservation", value={"key": "job-1"}, request_only=True)
+RESERVED = OpenApiExample(
+    "Held", value={"reservation": "job-1", "quantity": "2", "state": "held"}, response_only=True
+)
+
+
 class EntitlementView(StrictParameters, APIView):
     """What a customer may still use of a meter in the running billing period."""
 
@@ -108,7 +114,14 @@ class ReserveView(StrictParameters, APIView):
     schema_tag = "Outcomes"
 
     @extend_schema(
-        operation_id="reserve", summary="Reserve", request=ReserveSerializer, responses=ReservationShape
+        operation_id="reserve",
+        summary="Reserve",
+        request=ReserveSerializer,
+        responses=ReservationShape,
+        examples=[
+            OpenApiExample("Two tickets", value={"key": "job-1", "quantity": "2"}, request_only=True),
+            RESERVED,
+        ],
     )
     def post(self, request: Request, customer: str, meter: str) -> Response:
         sent = ReserveSerializer(data=request.data)
@@ -129,14 +142,24 @@ class _EndView(StrictParameters, APIView):
         return Response(_body(type(self).end(*_named(customer, meter), key=sent.validated_data["key"])))
 
 
-@extend_schema(summary="Settle a reservation", request=KeySerializer, responses=ReservationShape)
+@extend_schema(
+    summary="Settle a reservation",
+    request=KeySerializer,
+    responses=ReservationShape,
+    examples=[JOB],
+)
 class SettleView(_EndView):
     """Ends a reservation after its usage was sent: the usage counts now, the reservation no longer."""
 
     end = staticmethod(settle_reservation)
 
 
-@extend_schema(summary="Release a reservation", request=KeySerializer, responses=ReservationShape)
+@extend_schema(
+    summary="Release a reservation",
+    request=KeySerializer,
+    responses=ReservationShape,
+    examples=[JOB],
+)
 class ReleaseView(_EndView):
     """Ends a reservation of which nothing was used."""
 

@@ -130,6 +130,8 @@ def existing(path: str) -> dict[str, Any]:
     return {
         "key": {"void": "evt-0", "amend": "evt-1"}.get(path.split("/")[-2], "evt-2"),
         "code": codes.get(path.split("/")[3]),
+        "customer": "acme",
+        "meter": "tickets_resolved",
         "number": "CN-2026-000001" if path.startswith("/api/v1/credit-notes") else "INV-2026-000001",
         "n": 1,
         "id": model.objects.order_by("id")[0].pk
