@@ -143,7 +143,7 @@ def test_commands_without_a_query_start_no_database(data_dir):
 def test_every_variable_is_documented():
     sources = (PROJECT / "config").glob("*.py")
     read = re.compile(
-        r"""(?:env\.\w+|whole_number|yes_or_no|request_rate|time_of_day|chosen_words|environ\.get)\(\s*["']([A-Z_]+)["']"""
+        r"""(?:env\.\w+|whole_number|yes_or_no|request_rate|time_of_day|chosen_words|whole_number_or_none|environ\.get)\(\s*["']([A-Z_]+)["']"""
     )
     named = {name for source in sources for name in read.findall(source.read_text())}
     documented = set(
