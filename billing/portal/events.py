@@ -76,6 +76,7 @@ def event(
     """Show one event of a line with what happened to it: when it came, was matched, corrected, replaced."""
     invoice, line = _line(customer, number, n)
     found = get_object_or_404(events_of_line(line).select_related("meter"), pk=pk)
+    dims = found.dimensions or {}
     return page(
         request,
         "portal/event.html",
@@ -83,7 +84,7 @@ def event(
         invoice=invoice,
         line=line,
         event=found,
-        dimensions=sorted((found.dimensions or {}).items()),
+        dimensions=[(name, dims[name]) for name in _priced_dimensions(line) if name in dims],
         history=_history(found, customer),
     )
 

@@ -16,7 +16,7 @@ from billing.models import CreditNote, Invoice
 from billing.one_off import Item, create_one_off
 from billing.portal.urls import urlpatterns
 from customers.models import Customer
-from metering.models import Meter
+from metering.models import Event, Meter
 from tests.billing.money import credit, give
 from tests.factories import NOW, event, send, send_tickets
 
@@ -24,6 +24,7 @@ OPEN_TO_ALL = {"sign_in", "link", "sign_out"}
 NAMES = sorted(pattern.name for pattern in urlpatterns)
 BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL]
 OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
+OF_AN_EVENT = ["event"]
 OF_AN_INVOICE = ["events", "events_file", "invoice", "invoice_file"]
 
 
@@ -33,6 +34,9 @@ def address(name: str, invoice: Invoice) -> str:
         kwargs["number"] = invoice.number
     if name in OF_A_CREDIT_NOTE:
         kwargs["number"] = credit_note_of(invoice).number if invoice.pk else invoice.number
+    if name in OF_AN_EVENT:
+        behind = Event.objects.filter(customer=invoice.customer)[0]
+        kwargs |= {"number": invoice.number, "n": 1, "pk": behind.pk}
     if name == "statement_file":
         kwargs["kind"] = "csv"
     if name in ("events", "events_file"):
@@ -67,7 +71,7 @@ def theirs(globex: Customer, october: Invoice) -> Invoice:
 def test_these_are_all_addresses_of_the_portal() -> None:
     assert set(NAMES) == {
         "account", "credits", "home", "invoices", "statement", "statement_file",
-        *OF_A_CREDIT_NOTE, *OF_AN_INVOICE, *OPEN_TO_ALL,
+        *OF_A_CREDIT_NOTE, *OF_AN_EVENT, *OF_AN_INVOICE, *OPEN_TO_ALL,
     }  # fmt: skip
 
 
