@@ -155,7 +155,8 @@ def test_a_customer_gets_a_country_and_a_tax_id_that_is_checked(clerk: Client) -
     customer = make_customer()
     sent = {
         "name": "Acme", "email": "", "timezone": "UTC", "currency": "USD", "address": "", "country": "DE", "region": "",
-        "tax_id": "DE1", "tax_treatment": "standard", "tax_exempt_reason": "",
+        "tax_id": "DE1", "tax_treatment": "standard", "tax_exempt_reason": "", "payment_days": "",
+        "locale": customer.locale,
     }  # fmt: skip
     change = page("customers_customer_change", customer.pk)
     assert "Write it like DE123456789" in text(clerk.post(change, sent))
