@@ -153,7 +153,7 @@ def test_findings_that_do_not_block_are_shown() -> None:
         "rows": [{"match": {"kind": "a"}, "unit_amount": "1"}], "unmatched": "listed",
     }  # fmt: skip
     plan = draft(free, listed)
-    found = [(each.position, each.finding.code, each.finding.blocks) for each in plan_findings(plan)]
+    found = [(each.position, each.finding.code, each.finding.blocks) for each in plan_findings(plan, now=NOW)]
     assert found == [(0, "zero_price", False), (1, "catch_all_missing", False)]
     assert activate_plan(plan, now=NOW).status == PlanStatus.ACTIVE
 

@@ -97,7 +97,7 @@ def pages() -> dict[str, str]:
     check = CheckRun.objects.create(kind="audit", asked_by="night", asked_at=NOW)
     counted = Event.objects.all()[0]
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
-    change = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
+    paused = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
@@ -147,7 +147,7 @@ def pages() -> dict[str, str]:
         "customers_customer_price": (customer.pk, subscription.pk, plan.rates.get().pk),
         "customers_customer_plan": (customer.pk, subscription.pk),
         "customers_customer_plan_change": (customer.pk, subscription.pk, "cancel"),
-        "customers_customer_plan_undo": (customer.pk, subscription.pk, change.pk),
+        "customers_customer_plan_undo": (customer.pk, subscription.pk, paused.pk),
         "customers_customer_portal": (customer.pk,),
         "customers_customer_portal_link": (customer.pk, access.pk),
         "customers_customer_portal_mail": (customer.pk, access.pk),

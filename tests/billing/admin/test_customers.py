@@ -46,7 +46,8 @@ def url(name: str, *arguments: object) -> str:
 
 def details(**changes: str) -> dict[str, str]:
     fields = {"name": "Acme Outdoor", "code": "", "email": "", "timezone": "Europe/Berlin", "currency": "USD"}
-    return fields | {"address": "", "tax_id": ""} | changes
+    settled = {"tax_treatment": "standard", "locale": "en_US"}
+    return fields | {"address": "", "tax_id": ""} | settled | changes
 
 
 def test_a_customer_gets_its_code_from_its_name_and_leads_to_a_plan(staff: Client) -> None:
