@@ -59,8 +59,9 @@ RATES: list[dict[str, Any]] = [
 # What `subscribe` writes for one customer, for all.
 SUBSCRIBE = """
 WITH made AS (
-    INSERT INTO billing_subscription (customer_id, plan_id, start_on, anchor, timezone, quantity, overrides, created_at)
-    SELECT id, %s, %s, 'calendar', timezone, 1, '{}', now() FROM customers_customer ORDER BY id
+    INSERT INTO billing_subscription (customer_id, plan_id, start_on, anchor, timezone, quantity, overrides, created_at,
+                                      revision, trial_usage_free)
+    SELECT id, %s, %s, 'calendar', timezone, 1, '{}', now(), 0, true FROM customers_customer ORDER BY id
     RETURNING id, customer_id
 )
 INSERT INTO billing_metercoverage (subscription_id, customer_id, meter_id, during)
