@@ -61,7 +61,7 @@ SUBSCRIBE = """
 WITH made AS (
     INSERT INTO billing_subscription (customer_id, plan_id, start_on, anchor, timezone, quantity, overrides, created_at,
                                       revision, trial_usage_free)
-    SELECT id, %s, %s, 'calendar', timezone, 1, '{}', now(), 0, true FROM customers_customer ORDER BY id
+    SELECT id, %s, %s, 'calendar', timezone, 1, '{}', now(), 0, false FROM customers_customer ORDER BY id
     RETURNING id, customer_id
 )
 INSERT INTO billing_metercoverage (subscription_id, customer_id, meter_id, during)
