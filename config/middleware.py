@@ -43,6 +43,20 @@ class HttpsApiMiddleware:
         return self.get_response(request)
 
 
+class StorableAddressMiddleware:
+    """Finds nothing at an address of the API with a NUL in it: no column can hold one, so no name has it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "\x00" in request.path_info and request.path_info.startswith(API_PREFIX):
+            return error_response(
+                404, "not_found", "There is nothing here: the address contains a character that no name has."
+            )
+        return self.get_response(request)
+
+
 class ContentSecurityPolicyMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

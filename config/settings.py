@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
+    "config.middleware.StorableAddressMiddleware",
     "config.middleware.OptionalSlashMiddleware",
     "billing.portal.cookies.PortalCookiesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -157,3 +157,6 @@ def test_without_a_limit_everything_is_allowed_and_the_calendar_month_counts(int
     assert answer["resets_at"] == "2026-12-01T00:00:00Z"
     assert integrator.get("entitlements/nobody/tickets_resolved/")[0] == 404
     assert integrator.get("entitlements/acme/nothing/")[0] == 404
+    assert integrator.get("entitlements/ac%00me/tickets_resolved/")[0] == 404
+    assert integrator.get("entitlements/acme/%00/")[0] == 404
+    assert integrator.get("plans/a%00b/compare/")[1]["error"]["code"] == "not_found"
