@@ -175,3 +175,10 @@ def test_a_signal_sent_again_is_a_duplicate_and_with_another_target_a_conflict(c
         send(confirmation("r", "2026-10-05T10:00:00Z", subject="ticket-1")).results[0].status.value
     )
     assert statuses == ["accepted", "duplicate", "conflict", "conflict"]
+
+
+def test_a_reversal_by_subject_at_the_very_instant_of_the_outcome_takes_it_back(customer: Any) -> None:
+    meter = make_meter(once_per_subject="ever")
+    at = "2026-10-03T10:00:00Z"
+    send(resolved("a", at, "ticket-1"), reversal("r", at, subject="ticket-1"))
+    assert counted(meter, OCTOBER, customer) == 0
