@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 
 from config.embedded.folder import DataFolder, FileLock
 from customers.api.authentication import remembered_keys
@@ -61,3 +62,4 @@ def _nothing_remembered() -> None:
     """Ids and keys remembered for seconds must not outlive the rollback of a test."""
     catalog.forget()
     remembered_keys.forget()
+    cache.clear()

@@ -4,157 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from billing.admin.choices import currency_choices
+from billing.admin.cost_rate_forms import FixedCostForm, PriceListForm, UnitCostForm, ValidityForm
+from billing.admin.rates import editor_context, preview_fragment
 from billing.admin.spend import currency_of_page, rate_words
-from billing.cost_rates import Validity, add_cost_rate, free_of_cost, withdraw_cost_rate
+from billing.cost_entries import DEFAULT_CURRENCY
+from billing.cost_rates import add_cost_rate, free_of_cost, withdraw_cost_rate
 from billing.errors import BillingError
 from billing.models import CostRate, CostRateKind
 from billing.price_lists import PriceList, import_price_list, read_price_list
 from customers.staff_pages import ReadOnlyAdmin, put_errors, require
-from metering.models import Meter, MeterStatus, Workload
-
-EVERYTHING_ELSE = "everything else"
-MAX_FILE = 2 * 2**20
-
-
-class ValidityForm(forms.Form):
-    """When a cost holds and where it comes from."""
-
-    currency = forms.ChoiceField(choices=currency_choices, initial="USD", widget=UnfoldAdminSelectWidget)
-    label = forms.CharField(
-        required=False, max_length=200, widget=UnfoldAdminTextInputWidget,
-        help_text="Where it comes from: provider prices Jan 2026.",
-    )  # fmt: skip
-    effective_from = forms.DateField(
-        label="From", required=False, widget=UnfoldAdminTextInputWidget({"type": "date"}),
-        help_text="The first day, in UTC. Empty: from the beginning. The cost before it ends there.",
-    )  # fmt: skip
-
-    def validity(self) -> Validity:
-        given = self.cleaned_data
-        return Validity(
-            currency=given["currency"], label=given["label"], effective_from=given["effective_from"]
-        )
-
-
-class CostRateForm(ValidityForm):
-    """A cost of a meter's units, or a fixed cost of a workload."""
-
-    kind = forms.ChoiceField(choices=CostRateKind.choices, widget=UnfoldAdminSelectWidget)
-    meter = forms.ModelChoiceField(
-        Meter.objects.exclude(status=MeterStatus.DRAFT), required=False, widget=UnfoldAdminSelectWidget,
-        help_text="Whose units cost this. A fixed cost is spread by its quantity; left empty, by events.",
-    )  # fmt: skip
-    unit_amount = forms.CharField(
-        label="Cost of a unit", required=False, widget=UnfoldAdminTextInputWidget, help_text="For example 0.002."
-    )  # fmt: skip
-    per = forms.ChoiceField(
-        label="For how many units", required=False, widget=UnfoldAdminSelectWidget,
-        choices=[("1", "1"), ("100", "100"), ("1000", "1,000"), ("1000000", "1,000,000")],
-    )  # fmt: skip
-    rows = forms.CharField(
-        label="Or by dimensions", required=False, widget=UnfoldAdminTextareaWidget({"rows": 4}),
-        help_text="One cost on a line: “type=input, model=large: 0.50”, and “everything else: 1.00” at the end.",
-    )  # fmt: skip
-    workload = forms.ModelChoiceField(
-        Workload.objects.all(), required=False, widget=UnfoldAdminSelectWidget, help_text="For a fixed cost."
-    )  # fmt: skip
-    amount = forms.CharField(
-        label="Fixed cost each month", required=False, widget=UnfoldAdminTextInputWidget,
-        help_text="For example 30.00 for a reserved machine.",
-    )  # fmt: skip
-
-    field_order = [
-        "kind",
-        "meter",
-        "unit_amount",
-        "per",
-        "rows",
-        "workload",
-        "amount",
-        "currency",
-        "label",
-        "effective_from",
-    ]
-
-    def terms(self) -> dict[str, object]:
-        """Give what is written as the API writes it; the service names what is wrong."""
-        given = self.cleaned_data
-        meter = given["meter"].code if given["meter"] else None
-        if given["kind"] == CostRateKind.FIXED:
-            found = {
-                "workload": given["workload"].code if given["workload"] else None,
-                "amount": given["amount"] or None,
-            }
-            return {"kind": CostRateKind.FIXED.value, **found, **({"meter": meter} if meter else {})}
-        terms: dict[str, object] = {"meter": meter, "model": "per_unit"}
-        if given["per"] not in ("", "1"):
-            terms["per"] = given["per"]
-        if given["rows"].strip():
-            return terms | _rows(given["rows"])
-        return terms | {"unit_amount": given["unit_amount"].strip() or None}
-
-
-def _rows(text: str) -> dict[str, object]:
-    """Read costs by dimensions from lines. Raises forms.ValidationError naming the line."""
-    rows: list[dict[str, object]] = []
-    names: dict[str, None] = {}
-    for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
-        match, colon, amount = line.rpartition(":")
-        values: dict[str, str] = {}
-        if match.strip().lower() != EVERYTHING_ELSE:
-            for part in match.split(","):
-                name, equals, value = part.partition("=")
-                if not colon or not equals or not name.strip():
-                    sentence = f"Line {number}: write it as “type=input: 0.50” or “everything else: 1.00”."
-                    raise forms.ValidationError(sentence)
-                values[name.strip()] = value.strip()
-        names |= dict.fromkeys(values)
-        rows.append({"match": values, "unit_amount": amount.strip()})
-    found: dict[str, object] = {"dimensions": list(names), "rows": rows}
-    return found if any(not row["match"] for row in rows) else found | {"unmatched": "listed"}
-
-
-class PriceListForm(ValidityForm):
-    """A price list, as a file or pasted."""
-
-    file = forms.FileField(required=False, help_text="A CSV file in UTF-8. Or paste its lines below.")
-    text = forms.CharField(
-        label="Lines", required=False, widget=UnfoldAdminTextareaWidget({"rows": 10, "spellcheck": "false"}),
-        help_text="meter,model,type,unit_amount,per",
-    )  # fmt: skip
-    field_order = ["file", "text", "currency", "label", "effective_from"]
-
-    def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        file = given.get("file")
-        if file is not None:
-            if file.size > MAX_FILE:
-                raise forms.ValidationError({"file": "A price list has 2 MiB at most."})
-            try:
-                given["text"] = file.read().decode("utf-8-sig")
-            except UnicodeDecodeError as wrong:
-                raise forms.ValidationError(
-                    {"file": "The file is not UTF-8. Save it as CSV UTF-8."}
-                ) from wrong
-        if "\x00" in given.get("text", ""):
-            raise forms.ValidationError({"file": "The file holds characters that no text has."})
-        if not given.get("text", "").strip():
-            raise forms.ValidationError({"file": "Choose a file, or paste its lines."})
-        return given
+from metering.models import Meter
 
 
 @admin.register(CostRate)
@@ -206,6 +74,8 @@ class CostRateAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         own = [
             path("add/", wrap(self.rate_view), name="billing_costrate_add"),
+            path("preview/", wrap(require_POST(self.preview_view)), name="billing_costrate_preview"),
+            path("add/fixed/", wrap(self.fixed_view), name="billing_costrate_add_fixed"),
             path("import/", wrap(self.import_view), name="billing_costrate_import"),
             path("<int:pk>/withdraw/", wrap(self.withdraw_view), name="billing_costrate_withdraw"),
             path("free/<int:pk>/", wrap(self.free_view), name="billing_costrate_free"),
@@ -219,23 +89,56 @@ class CostRateAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def rate_view(self, request: HttpRequest) -> HttpResponse:
-        """Add a cost rate."""
+        """Add what the units of a meter cost. `_preview` and `_refresh` write nothing, as in the editor of prices."""
         require(request, "billing.add_costrate")
-        meter = request.GET.get("meter", "")
-        initial = {"meter": meter} if meter.isdecimal() and len(meter) < 19 else {}
-        form = CostRateForm(request.POST or None, initial=initial)
+        posted = request.POST if request.method == "POST" else None
+        looks = "_preview" in request.POST
+        form = self._unit_cost_form(request, spare=looks, quiet="_refresh" in request.POST)
+        validity = ValidityForm(posted)
+        if posted is not None and not (looks or form.quiet) and form.is_valid() & validity.is_valid():
+            try:
+                row = add_cost_rate(form.terms(), validity.validity())
+            except BillingError as refused:
+                put_errors(validity, refused.fields, message=refused.message)
+            else:
+                return self._added(request, row)
+        return self.page(
+            request, "admin/billing/costs/rate_form.html", title="Add a cost", validity=validity, save="Add the cost",
+            back=reverse("admin:billing_costrate_changelist"),
+            preview_url=f"{reverse('admin:billing_costrate_preview')}?", **editor_context(form),
+        )  # fmt: skip
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """Rate what is being written. Writes nothing."""
+        require(request, "billing.add_costrate")
+        return preview_fragment(request, self._unit_cost_form(request))
+
+    def _unit_cost_form(self, request: HttpRequest, **options: bool) -> UnitCostForm:
+        asked = request.GET.get("meter", "")
+        wanted = request.POST.get("currency", "")
+        return UnitCostForm(
+            request.POST if request.method == "POST" else None,
+            currency=wanted if wanted in dict(currency_choices()) else DEFAULT_CURRENCY,
+            meter=asked if asked.isdecimal() and len(asked) < 19 else "", **options,
+        )  # fmt: skip
+
+    def fixed_view(self, request: HttpRequest) -> HttpResponse:
+        """Add what a workload costs each month."""
+        require(request, "billing.add_costrate")
+        form = FixedCostForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
                 row = add_cost_rate(form.terms(), form.validity())
-            except forms.ValidationError as wrong:
-                form.add_error("rows", wrong)
             except BillingError as refused:
-                put_errors(form, _of_form(refused.fields), message=refused.message)
+                put_errors(form, refused.fields, message=refused.message)
             else:
-                self.log_addition(request, row, "Added.")
-                messages.success(request, f"{self.what(row)}: {rate_words(row)}.")
-                return redirect("admin:metering_workload_changelist")
-        return self.page(request, "admin/billing/costs/rate_form.html", title="Add a cost", form=form)
+                return self._added(request, row)
+        return self.page(request, "admin/billing/costs/fixed_form.html", title="Add a fixed cost", form=form)
+
+    def _added(self, request: HttpRequest, row: CostRate) -> HttpResponse:
+        self.log_addition(request, row, "Added.")
+        messages.success(request, f"{self.what(row)}: {rate_words(row)}.")
+        return redirect("admin:metering_workload_changelist")
 
     def free_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say that a meter costs nothing by itself; a GET leads back."""
@@ -296,11 +199,3 @@ class CostRateAdmin(ReadOnlyAdmin):
             ],
             back=reverse("admin:billing_costrate_changelist"),
         )
-
-
-def _of_form(fields: Any) -> dict[str, str]:
-    """Name fields of the form for problems with parts of its lines."""
-    return {
-        ("rows" if name.startswith(("rows", "dimensions", "unmatched")) else name): text
-        for name, text in fields.items()
-    }

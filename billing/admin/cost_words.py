@@ -91,10 +91,11 @@ def quantity_in_words(value: Fraction | None, unit: str = "") -> str:
 
 
 def percent_words(value: Fraction | None) -> str:
-    """Write a percentage to one decimal; a dash where there is none."""
+    """Write a percentage to two decimals, half away from zero; a dash where there is none."""
     if value is None:
         return "–"
-    return f"{quantity_words(Decimal(round(value * 10)).scaleb(-1))} %"
+    hundredths = int(abs(value) * 100 + Fraction(1, 2))
+    return f"{quantity_words(Decimal(hundredths if value >= 0 else -hundredths).scaleb(-2))} %"
 
 
 def change_words(now: Fraction, before: Fraction) -> str:

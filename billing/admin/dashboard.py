@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,10 +17,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.cost_words import cost_words, percent_words
+from billing.admin.remembering import of_month
 from billing.checking import failed_checks
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
-from billing.margins import margins
+from billing.margins import Margin, margins
 from billing.models import BILLED, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
 from billing.months import Month
 from billing.reconciling import alarms
@@ -161,7 +163,8 @@ def last_month_margins(*, now: datetime) -> list[dict[str, Any]]:
     currencies = CostRate.objects.filter(withdrawn_at=None).order_by().values_list("currency", flat=True)
     found = []
     for currency in sorted(currencies.distinct()):
-        whole = margins(last.first, last.following, group_by="month", now=now, currency=currency).whole
+        known = of_month("margin", last.first, currency, now, partial(_margin_of, last, currency, now))
+        whole = known.figures
         query = urlencode({"time": str(last), "currency": currency})
         found.append(
             {
@@ -171,9 +174,14 @@ def last_month_margins(*, now: datetime) -> list[dict[str, Any]]:
                 "loses": whole.margin < 0,
                 "month": last.name,
                 "query": query,
+                "as_of": known.as_of,
             }
         )
     return found
+
+
+def _margin_of(month: Month, currency: str, now: datetime) -> Margin:
+    return margins(month.first, month.following, group_by="month", now=now, currency=currency).whole
 
 
 def revenue_by_currency(*, now: datetime) -> list[dict[str, Any]]:

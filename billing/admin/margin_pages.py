@@ -21,12 +21,11 @@ from billing.invoice_margins import invoice_margins
 from billing.margins import Margin, MarginReport, margins
 from billing.models import Invoice, Plan
 from billing.months import Month
-from billing.unit_costs import current_rates, unit_costs
 from customers.models import Customer
 from customers.staff_pages import bar_chart, require
 from metering.models import Meter, Workload
 
-MAX_ROWS = 500
+MAX_ROWS, SHOWN_ROWS = 500, 50
 NAMES = {
     "customer": "Customer",
     "plan": "Plan",
@@ -40,7 +39,7 @@ NAMES = {
 
 
 class MarginPages:
-    """Pages of an admin, below its list: margins, those of one invoice, and the break-even prices of a plan."""
+    """Pages of an admin, below its list: margins, and those of one invoice."""
 
     page: Any
     admin_site: Any
@@ -50,7 +49,6 @@ class MarginPages:
         return [
             path("margins/", wrap(self.margins_view), name="billing_costs_margins"),
             path("margins/invoice/<int:pk>/", wrap(self.invoice_view), name="billing_costs_invoice"),
-            path("break-even/<int:pk>/", wrap(self.break_even_view), name="billing_costs_break_even"),
         ]
 
     def margins_view(self, request: HttpRequest) -> HttpResponseBase:
@@ -81,6 +79,7 @@ class MarginPages:
             return csv_response(f"margins-{time.value}-by-{group_by}.csv", columns, _csv(found))
         asked = {"time": time.value, "currency": currency} | ({"customer": customer.code} if customer else {})
         rows = _rows(found, group_by, asked)
+        most = MAX_ROWS if "all" in request.GET else SHOWN_ROWS
         return self.page(
             request,
             "admin/billing/costs/margins.html",
@@ -90,8 +89,11 @@ class MarginPages:
             name=NAMES[group_by],
             customer=customer,
             currency=currency,
-            rows=rows[:MAX_ROWS],
-            left_out=max(len(rows) - MAX_ROWS, 0),
+            rows=rows[:most],
+            left_out=max(len(rows) - most, 0),
+            more=f"?{urlencode(asked | {'group_by': group_by, 'all': '1'})}"
+            if len(rows) > most < MAX_ROWS
+            else "",
             losing=sum(1 for group in found.groups.values() if group.margin < 0),
             whole=_words(found.whole, currency),
             unassigned=_words(found.unassigned, currency)
@@ -140,39 +142,6 @@ class MarginPages:
                 }
             ),
         )
-
-    def break_even_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Show below which price each usage rate of a plan loses money."""
-        require(request, "billing.view_costrate", "billing.view_plan")
-        plan = get_object_or_404(Plan, pk=pk)
-        rates = list(plan.rates.select_related("meter").exclude(meter=None))
-        now = timezone.now()
-        known = unit_costs(
-            [rate.meter for rate in rates if rate.meter],
-            currency=plan.currency,
-            now=now,
-            rates=current_rates(now),
-            measured=True,
-        )
-        rows = []
-        for rate in rates:
-            assert rate.meter is not None  # the others are left out
-            found = known[rate.meter.pk]
-            measured = found.measured
-            rows.append(
-                {
-                    "name": str(rate),
-                    "meter": rate.meter,
-                    "price": cost_words(measured.each, plan.currency) if measured else "",
-                    "month": f"{measured.month:%B %Y}" if measured else "",
-                    "quantity": f"{exact_decimal(measured.quantity):,f}" if measured else "",
-                    "own": cost_words(measured.own, plan.currency) if measured else "",
-                    "behind": cost_words(measured.behind, plan.currency) if measured else "",
-                }
-            )
-        return self.page(
-            request, "admin/billing/costs/break_even.html", title=f"Break-even prices of {plan}", plan=plan, rows=rows
-        )  # fmt: skip
 
 
 def _words(group: Margin, currency: str) -> dict[str, Any]:

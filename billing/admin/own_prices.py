@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from billing.admin.break_even import break_even_address
 from billing.admin.rate_form import RateForm
 from billing.admin.rates import editor_context, preview_fragment
 from billing.errors import BillingError
@@ -103,6 +104,7 @@ class OwnPricePages(StaffAdmin):
             title=f"{rate_name(rate)} for {subscription.customer.name}", in_plan=rate_sentence(rate, subscription.plan),
             preview_url=f"{reverse('admin:customers_customer_price_preview', args=[pk, subscription_pk, rate_pk])}?",
             has_own=str(rate.pk) in subscription.overrides,
+            break_even=break_even_address(request, form),
             **editor_context(form),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from billing.admin.break_even import BreakEvenPages
 from billing.admin.choices import currency_choices
 from billing.admin.examples import ExamplePages, example_rows
 from billing.admin.plan_changes import ChangePages
@@ -66,7 +67,9 @@ class PlanForm(forms.ModelForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistoryAdmin, StaffAdmin):
+class PlanAdmin(
+    RatePages, BreakEvenPages, ExamplePages, ChangePages, WhatIfPages, SimpleHistoryAdmin, StaffAdmin
+):
     form = PlanForm
     shows_log = True
     purpose = (
@@ -184,6 +187,7 @@ class PlanAdmin(RatePages, ExamplePages, ChangePages, WhatIfPages, SimpleHistory
         return [
             *own,
             *self.rate_urls(),
+            *self.break_even_urls(),
             *self.example_urls(),
             *self.change_urls(),
             *self.what_if_urls(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 MODELS = [
     ("per_unit", "Per unit: one price for each"),
@@ -67,9 +68,9 @@ NAMES = {
 _NAME = re.compile(rf"\b({'|'.join(sorted(NAMES, key=len, reverse=True))})\b")
 
 
-def in_words(sentence: str) -> str:
+def in_words(sentence: str, names: Mapping[str, str] = NAMES) -> str:
     """Give a refusal of the rating core with the fields called as the screen calls them."""
-    return _NAME.sub(lambda found: f"“{NAMES[found[1]]}”", sentence)
+    return _NAME.sub(lambda found: f"“{names[found[1]]}”", sentence)
 
 
 def tier_models(column: str) -> tuple[str, ...]:

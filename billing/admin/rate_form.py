@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django import forms
+from django.db.models import QuerySet
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
@@ -21,7 +22,7 @@ from billing.admin.price_tables import (
     stored_rows,
     stored_tiers,
 )
-from billing.admin.rate_fields import MODELS, SHOWN, TIERED, in_words
+from billing.admin.rate_fields import MODELS, NAMES, SHOWN, TIERED, in_words
 from billing.errors import InvalidRate
 from billing.models import Plan, Rate, RateKind
 from billing.pricing import put_rate, read_rates
@@ -116,6 +117,7 @@ class RateForm(forms.Form):
         label="The amount is for each seat of a customer", required=False, widget=UnfoldBooleanWidget
     )
 
+    NAMES: Mapping[str, str] = NAMES
     ROW_OPTIONS = ("tiers_apply", "unmatched", "row_limits")
     FIELDS: dict[str, tuple[str, ...]] = {
         RateKind.USAGE: ("meter", "model", *SHOWN, *ROW_OPTIONS, "label"),
@@ -136,7 +138,7 @@ class RateForm(forms.Form):
         spare: bool = False,
     ) -> None:
         stored: Mapping[str, Any] = agreed or (rate.terms if rate else {})
-        super().__init__(data, initial=_initial(stored, rate))
+        super().__init__(data, initial=_initial(stored, rate) | self.chosen())
         self.plan, self.kind, self.rate, self.quiet = plan, kind, rate, quiet
         self.row: Rate | None = None
         self.fields = {name: self.fields[name] for name in self.FIELDS[kind]}
@@ -154,6 +156,13 @@ class RateForm(forms.Form):
             del self.fields["meter"], self.fields["label"]
         if kind == RateKind.ONE_TIME:
             self.fields["amount"].help_text = "Charged once, with the first invoice of each customer."
+
+    def chosen(self) -> dict[str, Any]:
+        """Give what is filled in at first beside what is stored."""
+        return {}
+
+    def usable_meters(self) -> QuerySet[Meter]:
+        return Meter.objects.filter(status=MeterStatus.ACTIVE)
 
     def full_clean(self) -> None:
         if self.quiet:
@@ -223,7 +232,7 @@ class RateForm(forms.Form):
                 self.add_error(None, forms.ValidationError("Please correct the rows.", code="rows"))
 
     def _place(self, path: str, sentence: str) -> None:
-        words = in_words(sentence)
+        words = in_words(sentence, self.NAMES)
         first, _, rest = path.partition(".")
         index = rest.partition(".")[0]
         number = int(index) if index.isdigit() else -1
@@ -240,7 +249,7 @@ class RateForm(forms.Form):
             self.add_error(None, words)
 
     def _prepare_usage(self, stored: Mapping[str, Any], *, fixed: Meter | None) -> None:
-        usable = Meter.objects.filter(status=MeterStatus.ACTIVE)
+        usable = self.usable_meters()
         meters: Any = self.fields["meter"]
         meters.queryset = usable
         self.fields["label"].help_text = "The meter's label when left empty."

@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.widgets import BASE_INPUT_CLASSES
 
+from billing.admin.break_even import break_even_address
 from billing.admin.rate_fields import PRICES, ROW_PRICES, SHOWN, TIERED, tier_models
 from billing.admin.rate_form import RateForm
 from billing.admin.rate_preview import preview
@@ -69,7 +70,17 @@ def preview_fragment(request: HttpRequest, form: RateForm) -> HttpResponse:
     if form.is_valid() and form.row is not None:
         context["preview"] = preview(form.row, form.plan, form.data)
     else:
-        errors = [error for name in form.errors for error in form.errors[name] if name != "__all__"]
+        empty = {
+            name for name, found in form.errors.as_data().items() if any(e.code == "required" for e in found)
+        }
+        errors = [
+            error
+            if name not in empty
+            else f"Fill in “{form.fields[name].label}” to see what a quantity costs."
+            for name in form.errors
+            for error in form.errors[name]
+            if name != "__all__"
+        ]
         tables = [*form.tier_errors, *(error for each in form.tiers for error in each.errors)]
         rows = [error for each in form.rows for error in each.errors]
         context["missing"] = next(iter([*errors, *tables, *rows, *form.non_field_errors()]))
@@ -134,7 +145,7 @@ class RatePages(StaffAdmin):
             request, "admin/billing/plan/rate.html", title=f"Change a {title}" if rate else f"Add a {title}",
             back=reverse("admin:billing_plan_change", args=[pk]), save="Save rate",
             preview_url=f"{reverse('admin:billing_plan_rate_preview', args=[pk])}?kind={kind}",
-            **editor_context(form),
+            break_even=break_even_address(request, form), **editor_context(form),
         )  # fmt: skip
 
     def rate_preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:

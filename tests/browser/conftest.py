@@ -77,12 +77,18 @@ def shoot() -> Shoot:
             for size in (DESKTOP, PHONE):
                 page.set_viewport_size(size)
                 page.emulate_media(color_scheme=scheme)
+                if "/admin/" in page.url:  # the admin reads the scheme once, while it opens
+                    page.evaluate(
+                        "dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark"
+                    )
                 folder = ARTEFACTS / "screenshots"
                 folder.mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=folder / f"{name}-{size['width']}-{scheme}.png", full_page=True)
         width = page.evaluate("document.documentElement.scrollWidth")
         page.set_viewport_size(DESKTOP)
         page.emulate_media(color_scheme="light")
+        if "/admin/" in page.url:
+            page.evaluate("document.documentElement.classList.remove('dark')")
         assert width <= PHONE["width"], f"{name} is {width} px wide on a phone of {PHONE['width']} px."
 
     return shoot

@@ -120,6 +120,16 @@ document.addEventListener("DOMContentLoaded", () => {
       part.replaceChildren(...document.importNode(fresh, true).childNodes);
     }
     changed();
+    load();
+  }
+
+  /* What takes a while to work out comes after the page, and again with another meter. */
+  async function load() {
+    for (const part of form.querySelectorAll("[data-load]")) {
+      const answer = await fetch(part.dataset.load);
+      if (!answer.ok) throw new Error(`A part of the page answered ${answer.status}.`);
+      part.innerHTML = await answer.text();
+    }
   }
 
   let asked = null;
@@ -197,5 +207,6 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   followDimensions();
   fillFrom();
+  load();
   if (!box().querySelector("#preview_amount, #sentence")) later();
 });

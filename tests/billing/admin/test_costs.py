@@ -17,8 +17,9 @@ from django.urls import reverse
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.costing import costs
-from billing.models import CostRate, Invoice
+from billing.models import CostRate, Invoice, Plan
 from billing.price_lists import read_price_list
+from billing.pricing import create_version
 from metering.models import Meter, Workload, WorkloadName, WorkloadRule
 from tests.billing.test_costing import NOVEMBER, OCTOBER
 from tests.factories import NOW, event, make_meter, make_subscription, send
@@ -173,29 +174,76 @@ def test_an_invoice_shows_its_margin_by_line_and_a_plan_its_break_even() -> None
     assert "October 2026" in page
 
 
+def test_the_editor_of_a_price_says_below_what_it_loses_money() -> None:
+    """Two tickets in October cost $4.00 of calls: $2.00 each. Who may not see costs does not see it."""
+    plan, tickets = Plan.objects.get(), Meter.objects.get(code="tickets_resolved")
+    part = reverse("admin:billing_plan_break_even", args=[plan.pk, tickets.pk])
+    reader = sign_in("Read only")
+    assert "Break-even: $2.00 a unit." in text_of(reader.get(part))
+    add_cost_rate({"kind": "fixed", "workload": "bot", "amount": "31"}, Validity(label="Reserved"))
+    assert "Break-even: $9.75 a unit." in text_of(
+        reader.get(part)
+    )  # at once: half of 31, as one of two events of the bot
+    assert Client().get(part).status_code == 302
+    draft = create_version(plan)
+    rate = reverse("admin:billing_plan_rate", args=[draft.pk, draft.rates.get().pk])
+    shown = reverse("admin:billing_plan_break_even", args=[draft.pk, tickets.pk])
+    assert shown in text_of(sign_in("Billing clerk").get(rate))
+
+
 def test_the_dashboard_shows_cost_and_margin_beside_revenue() -> None:
     page = text_of(get(sign_in("Read only"), "admin:index"))
     assert "cost of October 2026" in page
     assert "margin of October 2026, 0 %" in page
 
 
+ROWS = {"dimension": "type", "row": ["1", "rest"], "row_1_match:type": "input", "row_1_unit_amount": "0.50"}
+
+
 @pytest.mark.parametrize(
     ("fields", "unknown"),
     [
         ({"unit_amount": "0.50", "per": "1000"}, 0),
-        ({"rows": "type=input: 0.50\neverything else: 1.00"}, 0),
-        ({"rows": "type=input: 0.50"}, 1),  # the tokens have no type
+        (ROWS | {"row_rest_unit_amount": "1.00"}, 0),
+        (ROWS | {"unmatched": "listed"}, 1),  # the tokens have no type
+        ({"model": "package", "package_size": "100", "package_amount": "3"}, 0),
     ],
 )
-def test_a_missing_cost_is_added_where_it_is_missed(fields: dict[str, str], unknown: int) -> None:
+def test_a_missing_cost_is_added_where_it_is_missed(fields: dict[str, object], unknown: int) -> None:
     clerk, tokens = sign_in("Billing clerk"), Meter.objects.get(code="llm_tokens")
     add = f"{reverse('admin:billing_costrate_add')}?meter={tokens.pk}"
     assert add in text_of(get(clerk, SPEND, time="2026-10"))
     assert f'value="{tokens.pk}" selected' in text_of(clerk.get(add))
-    body = {"kind": "usage", "meter": tokens.pk, "per": "1", "currency": "USD", "effective_from": ""} | fields
-    assert clerk.post(add, body).status_code == 302
+    body: dict[str, object] = {"meter": tokens.pk, "model": "per_unit", "currency": "USD"}
+    assert clerk.post(add, body | fields).status_code == 302
     found = costs(OCTOBER, NOVEMBER).unknown
     assert len([each for each in found if each.meter == tokens]) == unknown
+
+
+def test_tiers_of_a_cost_are_written_in_the_editor_and_previewed_in_its_currency() -> None:
+    """100 units: the first 10 at 2.00, the other 90 at 1.00, are 110.00."""
+    clerk, tokens = sign_in("Billing clerk"), Meter.objects.get(code="llm_tokens")
+    body = {
+        "meter": tokens.pk, "model": "graduated", "currency": "EUR", "label": "List of 2026",
+        "tier_up_to": ["10", ""], "tier_unit_amount": ["2", "1"], "tier_percent": ["", ""],
+        "tier_flat_amount": ["", ""],
+        "preview_quantity": "100",
+    }  # fmt: skip
+    page = clerk.post(reverse("admin:billing_costrate_preview"), body)
+    assert page.context["preview"]["amount"] == "€110.00"
+    assert CostRate.objects.count() == 1  # a preview writes nothing
+    assert clerk.post(reverse("admin:billing_costrate_add"), body).status_code == 302
+    row = CostRate.objects.get(meter=tokens)
+    assert (row.currency, row.label) == ("EUR", "List of 2026")
+    assert [tier.get("up_to") for tier in row.terms["tiers"]] == ["10", None]
+
+
+def test_a_fixed_cost_is_written_on_its_own_page() -> None:
+    clerk, bot = sign_in("Billing clerk"), Workload.objects.get()
+    body = {"workload": bot.pk, "amount": "30.00", "currency": "USD", "label": "Reserved"}
+    assert clerk.post(reverse("admin:billing_costrate_add_fixed"), body).status_code == 302
+    row = CostRate.objects.get(workload=bot)
+    assert (row.kind, row.amount, row.label) == ("fixed", 30, "Reserved")
 
 
 def test_a_meter_is_said_to_cost_nothing_by_itself() -> None:
@@ -207,27 +255,36 @@ def test_a_meter_is_said_to_cost_nothing_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"),
+    ("fields", "form", "field"),
     [
-        ({"unit_amount": "x"}, "unit_amount"),
-        ({}, "unit_amount"),
-        ({"rows": "input 0.5"}, "rows"),
-        ({"rows": "region=eu: x"}, "rows"),
-        ({"rows": "colour=red: 1"}, "rows"),
-        ({"kind": "fixed", "amount": "1"}, "workload"),
-        ({"kind": "fixed", "workload": "1", "amount": "-1"}, "amount"),
-        ({"unit_amount": "1", "effective_from": "2026-13-01"}, "effective_from"),
-        ({"unit_amount": "1"}, "effective_from"),  # there is one from the beginning
+        ({"unit_amount": "x"}, "form", "unit_amount"),
+        ({}, "form", "unit_amount"),
+        ({"meter": ""}, "form", "meter"),
+        ({"unit_amount": "1", "effective_from": "2026-13-01"}, "validity", "effective_from"),
+        ({"unit_amount": "1", "currency": "XXX"}, "validity", "currency"),
+        ({"unit_amount": "1"}, "validity", "effective_from"),  # there is one from the beginning
     ],
 )
-def test_a_wrong_cost_is_told_at_its_field(fields: dict[str, str], field: str) -> None:
-    meter = Meter.objects.get(code="api_calls")
-    fields = {
-        name: str(Workload.objects.get().pk) if name == "workload" else value
-        for name, value in fields.items()
-    }
-    body = {"kind": "usage", "meter": meter.pk, "per": "1", "currency": "USD"} | fields
-    page = sign_in("Billing clerk").post(reverse("admin:billing_costrate_add"), body)
+def test_a_wrong_cost_is_told_at_its_field(fields: dict[str, str], form: str, field: str) -> None:
+    body = {"meter": str(Meter.objects.get(code="api_calls").pk), "model": "per_unit", "currency": "USD"}
+    page = sign_in("Billing clerk").post(reverse("admin:billing_costrate_add"), body | fields)
+    assert page.status_code == 200
+    assert field in page.context[form].errors
+    assert CostRate.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"workload": "", "amount": "1"}, "workload"),
+        ({"amount": "-1"}, "amount"),
+        ({"amount": "many"}, "amount"),
+        ({"amount": "1", "effective_from": "yesterday"}, "effective_from"),
+    ],
+)
+def test_a_wrong_fixed_cost_is_told_at_its_field(fields: dict[str, str], field: str) -> None:
+    body = {"workload": str(Workload.objects.get().pk), "currency": "USD"} | fields
+    page = sign_in("Billing clerk").post(reverse("admin:billing_costrate_add_fixed"), body)
     assert page.status_code == 200
     assert field in page.context["form"].errors
     assert CostRate.objects.count() == 1
