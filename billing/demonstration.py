@@ -7,20 +7,31 @@ sends them. Figures are chosen so that a reader can check them: last month Acme 
 from __future__ import annotations
 
 import json
-import random
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost
+from billing.demonstrated import (
+    CALLS,
+    INDEX,
+    RESOLVED,
+    STORIES,
+    TOKENS,
+    WINDOW,
+    Event,
+    events_of,
+    reopened_later,
+)
 from billing.models import CostRate, Plan, PlanStatus
 from billing.pricing import activate_plan, create_plan
 from billing.subscribing import subscribe
 from customers.models import Customer
+from metering.meter_types import OncePerSubject
 from metering.models import Meter, MeterType, Workload, WorkloadName
-from metering.periods import Anchor, Interval, Period
+from metering.periods import Anchor, Interval
 
 ISSUER = {
     "name": "Brightdesk AI",
@@ -28,32 +39,7 @@ ISSUER = {
     "email": "billing@brightdesk.example",
 }
 PLAN = "support_outcome"
-RESOLVED, CALLS, TOKENS = "tickets_resolved", "api_calls", "llm_tokens"
 CHUNK = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One customer and the tickets resolved for it in each closed month, oldest first, and so far in this one."""
-
-    code: str
-    name: str
-    email: str
-    timezone: str
-    closed: tuple[int, int, int]
-    running: int
-    address: str = ""
-
-
-STORIES = (
-    Story("acme", "Acme Outdoor Gear", "billing@acme.example", "America/New_York", (74, 95, 120), 63,
-          "214 Harbor Street\nPortland, ME 04101\nUnited States"),
-    Story("globex", "Globex Travel", "accounts@globex.example", "Europe/Berlin", (32, 41, 50), 22,
-          "Lindenallee 8\n10115 Berlin\nGermany"),
-    Story("initech", "Initech Software", "finance@initech.example", "UTC", (0, 3, 1), 4),
-    Story("umbrella", "Umbrella Bikes", "office@umbrella.example", "Pacific/Auckland", (12, 0, 0), 0,
-          "5 Queen Street\nAuckland 1010\nNew Zealand"),
-)  # fmt: skip
 
 
 def closed_months(now: datetime, count: int) -> list[Month]:
@@ -70,8 +56,10 @@ def make_catalog(*, now: datetime) -> Plan:
     if existing is not None:
         return existing
     _make_meter(
-        RESOLVED, label="Tickets Resolved", unit="ticket", type=MeterType.COUNT, dimensions=["channel"],
-        description="A support ticket the assistant resolved without a person. Send one event for each.",
+        RESOLVED, label="Tickets Resolved", unit="ticket", type=MeterType.COUNT, dimensions=["channel", "kind"],
+        description="A support ticket the assistant resolved without a person. Send one event for each. "
+        "It counts when it was not reopened within 24 hours; a ticket counts once.",
+        once_per_subject=OncePerSubject.EVER, verification_hours=Decimal(WINDOW.total_seconds()) / 3600,
     )  # fmt: skip
     _make_meter(
         CALLS, label="API Calls", unit="call", type=MeterType.COUNT,
@@ -82,7 +70,12 @@ def make_catalog(*, now: datetime) -> Plan:
         description="Tokens read and written. Not priced: they show what a resolution costs.",
     )  # fmt: skip
     bot = None
-    for code, name in (("support_bot", "Support chatbot"), ("retrieval", "Knowledge retrieval")):
+    names = (
+        ("support_bot", "Support chatbot"),
+        ("retrieval", "Knowledge retrieval"),
+        (INDEX, "Acme's search index"),
+    )
+    for code, name in names:
         workload, _ = Workload.objects.get_or_create(
             code=code,
             defaults={"name": name, "parent": bot, "owner": "Assistant team", "tags": ["production"]},
@@ -115,7 +108,7 @@ def _make_costs(*, since: date) -> None:
     tokens: dict[str, object] = {"meter": TOKENS, "model": "per_unit", "per": "1000000"}
     add_cost_rate(tokens | {"dimensions": ["type"], "rows": rows, "unmatched": "listed"}, provider)
     add_cost_rate({"meter": CALLS, "model": "per_unit", "unit_amount": "0.002"}, provider)
-    fixed = {"kind": "fixed", "workload": "retrieval", "amount": "30.00"}
+    fixed = {"kind": "fixed", "workload": INDEX, "amount": "30.00"}
     add_cost_rate(fixed, Validity(label="Search index, reserved", effective_from=since))
     free_of_cost(Meter.objects.get(code=RESOLVED), currency="USD")
 
@@ -143,62 +136,37 @@ def make_customers(plan: Plan, *, start_on: date) -> list[Customer]:
     return customers
 
 
-def events_of(story: Story, *, months: list[Month], now: datetime) -> Iterator[dict[str, object]]:
-    """Give the events of one customer: each resolved ticket with the calls and tokens that led to it."""
-    chance = random.Random(story.code)  # noqa: S311 - the same demonstration every time, nothing secret
-    counts = [*story.closed, story.running]
-    spans = [Period(month.first, month.following, story.timezone) for month in months]
-    instants = [*((span.start, span.end) for span in spans), (spans[-1].end, now)]
-    for count, (start, end) in zip(counts, instants, strict=True):
-        seconds = (end - start).total_seconds()
-        for n in range(count):
-            at = start + timedelta(seconds=(n + chance.random()) * seconds / count)
-            yield from _ticket(story, f"{start:%Y%m}-{n + 1}", at, chance)
-
-
-def _ticket(story: Story, number: str, at: datetime, chance: random.Random) -> Iterator[dict[str, object]]:
-    subject = f"ticket-{number}"
-    common: dict[str, object] = {"customer": story.code, "occurred_at": at.isoformat(), "subject": subject}
-    key = f"demo-{story.code}-{number}"
-    # One of Acme's conversations went in circles, and all of Initech's do: they cost more than they earn.
-    times = 30 if story.code == "initech" or (story.code == "acme" and number.endswith("-7")) else 1
-    yield common | {
-        "key": f"{key}-resolved", "meter": RESOLVED, "value": "1", "workload": "support_bot",
-        "dimensions": {"channel": chance.choice(["email", "chat", "chat", "phone"])},
-    }  # fmt: skip
-    yield common | {
-        "key": f"{key}-calls", "meter": CALLS, "value": str(times * chance.randint(20, 60)), "workload": "retrieval",
-    }  # fmt: skip
-    for kind, low, high in (("input", 40_000, 120_000), ("output", 5_000, 15_000)):
-        yield common | {
-            "key": f"{key}-{kind}", "meter": TOKENS, "value": str(times * chance.randint(low, high)),
-            "workload": "support_bot", "dimensions": {"model": "model-a", "type": kind},
-        }  # fmt: skip
-
-
-def send_events(base_url: str, key: str, *, months: list[Month], now: datetime) -> int:
+def send_story(base_url: str, key: str, *, months: Sequence[Month], now: datetime) -> int:
     """Send every customer's events to the event API; give how many were accepted. Raises when one was not."""
+    return sum(send(base_url, key, list(events_of(story, months=months, now=now))) for story in STORIES)
+
+
+def send(base_url: str, key: str, events: Sequence[Event]) -> int:
+    """Send events to the event API; give how many were accepted. Raises when one was not."""
     accepted = 0
-    for story in STORIES:
-        events = list(events_of(story, months=months, now=now))
-        for start in range(0, len(events), CHUNK):
-            request = urllib.request.Request(  # noqa: S310 - our own server on this machine
-                f"{base_url}/api/v1/events/",
-                data=json.dumps(events[start : start + CHUNK]).encode(),
-                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-                answer = json.load(response)
-            if answer["rejected"] or answer["unmatched"] or answer["conflicts"]:
-                raise RuntimeError(f"The demonstration events were not all accepted: {answer['results'][:3]}")
-            accepted += answer["accepted"]
+    for start in range(0, len(events), CHUNK):
+        request = urllib.request.Request(  # noqa: S310 - our own server on this machine
+            f"{base_url}/api/v1/events/",
+            data=json.dumps(events[start : start + CHUNK]).encode(),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            answer = json.load(response)
+        if answer["rejected"] or answer["unmatched"] or answer["conflicts"]:
+            raise RuntimeError(f"The demonstration events were not all accepted: {answer['results'][:3]}")
+        accepted += answer["accepted"]
     return accepted
 
 
-def close_months(months: list[Month], *, now: datetime) -> list[str]:
+def close_months(months: Sequence[Month], *, now: datetime) -> list[str]:
     """Issue the invoices of the closed months; give a line for each."""
     lines = []
     for month in months:
         report = close_period(month, now=now, grace_days=0)
         lines.append(f"{month.name}: {report.issued} invoices, {report.totals.get('USD', 0)} USD")
     return lines
+
+
+def send_reopened(base_url: str, key: str, *, months: Sequence[Month], now: datetime) -> int:
+    """Reopen tickets of months that are invoiced, which the running month takes off again."""
+    return send(base_url, key, reopened_later(months=months, now=now))

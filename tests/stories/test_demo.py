@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,12 @@ def welcome(demo: subprocess.Popen[str]) -> str:
     raise AssertionError("".join(lines))
 
 
+def get(url: str, key: str) -> Any:
+    asked = urllib.request.Request(url, headers={"X-API-KEY": key})  # noqa: S310 - our own server
+    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
 def stop(demo: subprocess.Popen[str]) -> str:
     os.kill(demo.pid, signal.SIGINT)
     out, _ = demo.communicate(timeout=60)
@@ -63,7 +70,9 @@ def stop(demo: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.skipif(bool(os.environ.get("DATABASE_URL")), reason="the demonstration brings its own database")
-def test_the_demonstration_shows_120_tickets_for_240_dollars_and_keeps_its_data(tmp_path: Path) -> None:
+def test_the_demonstration_shows_120_tickets_for_240_dollars_and_what_they_cost_and_keeps_its_data(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     demo = start_demo(tmp_path / "data", port)
     try:
@@ -71,12 +80,22 @@ def test_the_demonstration_shows_120_tickets_for_240_dollars_and_keeps_its_data(
         key = re.search(r"Bearer (\S+)'", text)
         assert key is not None
         assert f"http://127.0.0.1:{port}/admin/" in text
-        invoices = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/v1/invoices/?customer=acme", headers={"X-API-KEY": key[1]}
-        )
-        with urllib.request.urlopen(invoices, timeout=30) as answer:  # noqa: S310
-            totals = {row["total"] for row in json.load(answer)["results"]}
-        assert "240.00" in totals
+        api = f"http://127.0.0.1:{port}/api/v1/"
+        invoices = get(f"{api}invoices/?customer=acme", key[1])["results"]
+        last = max(invoices, key=lambda row: row["period_start"])
+        assert last["total"] == "240.00"
+        # 4,800 calls 9.60, 9.6 and 1.2 million tokens 4.80 and 3.00, the index 30.00
+        span = f"from={last['period_start']}&to={last['period_end']}"
+        margins = get(f"{api}margins/?{span}&group_by=customer", key[1])["groups"]
+        (acme,) = (row for row in margins if row["group"] == {"customer": "acme"})
+        assert acme == {
+            "group": {"customer": "acme"},
+            "revenue": "240.00", "cost": "47.40", "margin": "192.60", "margin_percent": "80.25",
+        }  # fmt: skip
+        states = {
+            row["state"] for row in get(f"{api}outcomes/?customer=acme&page_size=200", key[1])["results"]
+        }
+        assert {"settled", "reversed", "repeated"} <= states
         # The printed line works as it stands, pasted into a shell.
         curl = text[text.index("  curl") : text.index("Ctrl-C")]
         if shutil.which("curl"):

@@ -137,10 +137,14 @@ class Command(BaseCommand):
         months = demonstration.closed_months(now, 3)
         plan = demonstration.make_catalog(now=now)
         demonstration.make_customers(plan, start_on=months[0].first)
-        accepted = demonstration.send_events(base_url, logins["key"], months=months, now=now)
+        accepted = demonstration.send_story(base_url, logins["key"], months=months, now=now)
         self.stdout.write(f"Sent {accepted} events through the event API.")
         for line in demonstration.close_months(months, now=now):
             self.stdout.write(f"Closed {line}")
+        reopened = demonstration.send_reopened(base_url, logins["key"], months=months, now=now)
+        self.stdout.write(
+            f"Reopened {reopened} tickets of an invoice: the running month takes them off again."
+        )
 
     def _print_welcome(self, base_url: str, logins: dict[str, str]) -> None:
         access = PortalAccess.objects.filter(customer__code="acme", revoked_at=None).first()
@@ -158,11 +162,13 @@ Reckoner runs at {base_url}/
            (Acme's link; it works once. Ask for another at {base_url}/portal/)
   API      {base_url}/api/docs/
 
-Send an event (a resolved ticket for Acme; the same key counts once):
+Send an event (a resolved ticket for Acme; the same key counts once). The page Outcomes shows it at once: pending for
+24 hours, then settled, unless it is reopened.
 
   curl -s {base_url}/api/v1/events/ -H 'Authorization: Bearer {logins["key"]}' \\
     -H 'Content-Type: application/json' \\
-    -d '{{"key": "try-1", "meter": "tickets_resolved", "customer": "acme", "value": "1", "occurred_at": "{now}"}}'
+    -d '{{"key": "try-1", "meter": "tickets_resolved", "customer": "acme", "value": "1",
+         "occurred_at": "{now}", "subject": "try-1"}}'
 
 Ctrl-C stops everything.
 """
