@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import DecimalField, F, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from billing.crediting import usable_grants
 from billing.errors import InvalidCredit
-from billing.formatting import money
+from billing.formatting import amount_text, money
 from billing.models import CreditAlert
 from billing.models.plans import MAX_AMOUNT
+from billing.notifying import WebhookType, announce, queue_mails
 from billing.rating.money import currency_digits, round_amount
 from customers.models import Customer
-
-log = logging.getLogger(__name__)
 
 
 def set_alert(customer: Customer, *, currency: str, threshold: Decimal | None) -> CreditAlert | None:
@@ -39,9 +36,10 @@ def set_alert(customer: Customer, *, currency: str, threshold: Decimal | None) -
 
 
 def send_alerts(*, now: datetime) -> int:
-    """Mail every customer whose balance fell below its threshold; give how many. Rerunning mails nobody again.
+    """Tell every customer whose balance fell below its threshold, by mail and webhook; give how many. Rerunning tells
+    nobody again.
 
-    A customer without an address is only shown to staff. A mail that cannot be sent is tried by the next run.
+    A customer without an address is shown to staff and told by webhooks.
     """
     balance = (
         usable_grants(now=now).filter(customer=OuterRef("customer"), currency=OuterRef("currency")).order_by()
@@ -51,7 +49,7 @@ def send_alerts(*, now: datetime) -> int:
     alerts = CreditAlert.objects.annotate(left=Coalesce(Subquery(summed), Decimal(0), output_field=amounts))
     alerts.filter(left__gte=F("threshold"), notified_at__isnull=False).update(notified_at=None)
     sent = 0
-    low = alerts.filter(left__lt=F("threshold"), notified_at=None).exclude(customer__email="")
+    low = alerts.filter(left__lt=F("threshold"), notified_at=None)
     for pk, left in low.values_list("pk", "left"):
         with transaction.atomic():
             alert = (
@@ -63,20 +61,32 @@ def send_alerts(*, now: datetime) -> int:
             if alert is None:
                 continue  # another run was faster
             CreditAlert.objects.filter(pk=pk).update(notified_at=now)
-            _mail(alert, left)
+            _tell(alert, left, now=now)
             sent += 1
     return sent
 
 
-def _mail(alert: CreditAlert, left: Decimal) -> None:
-    name = settings.ISSUER["name"]
-    send_mail(
-        f"Your credit at {name} runs low",
-        f"Your credit balance is {money(left, alert.currency)}. "
-        f"You asked to be told below {money(alert.threshold, alert.currency)}.\n\n"
-        "What credits do not cover is due on the invoice.\n\n"
-        f"{name}\n",
-        None,
-        [alert.customer.email],
+def _tell(alert: CreditAlert, left: Decimal, *, now: datetime) -> None:
+    name, customer = settings.ISSUER["name"], alert.customer
+    announce(
+        WebhookType.ALERT_FIRED,
+        customer.code,
+        {
+            "kind": "credit_balance",
+            "customer": customer.code,
+            "currency": alert.currency,
+            "balance": amount_text(left, alert.currency),
+            "threshold": amount_text(alert.threshold, alert.currency),
+        },
+        now=now,
     )
-    log.info("%s was told that its credits run low.", alert.customer)
+    if customer.email:
+        queue_mails(
+            [customer.email],
+            subject=f"Your credit at {name} runs low",
+            body=f"Your credit balance is {money(left, alert.currency)}. "
+            f"You asked to be told below {money(alert.threshold, alert.currency)}.\n\n"
+            "What credits do not cover is due on the invoice.\n\n"
+            f"{name}\n",
+            now=now,
+        )

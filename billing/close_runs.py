@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
 from billing.close_reports import ChunkResult, CloseReport
@@ -18,6 +19,7 @@ from billing.errors import BillingError, PeriodNotOver
 from billing.holding import save_reviews
 from billing.models import CloseEntrance, CloseRun, CloseState
 from billing.months import Month
+from billing.telling import tell_close
 
 
 def ask_for_close(
@@ -99,9 +101,12 @@ def _counts(report: CloseReport) -> dict[str, Any]:
     }
 
 
+@transaction.atomic
 def _end(run: CloseRun, state: CloseState, **fields: Any) -> None:
     now = timezone.now()
     _update(run, state=state, finished_at=now, seen_at=now, **fields)
+    if not run.dry_run:
+        tell_close(run, now=now)
 
 
 def _update(run: CloseRun, **fields: Any) -> None:

@@ -28,6 +28,7 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.rating import currency_digits, round_amount
+from billing.telling import tell_paid
 from metering.periods import local_day
 
 
@@ -118,7 +119,7 @@ def reverse_payment(payment: Payment, *, reason: str, by: str, now: datetime) ->
         recorded_by=by,
         recorded_at=now,
     )
-    _paid(invoice, -payment.amount)
+    _paid(invoice, -payment.amount, now=now)
     return reversal
 
 
@@ -236,11 +237,14 @@ def _pay(invoice: Invoice, said: Said, *, key: str | None, by: str, now: datetim
     )
     with key_taken_is_refused("payment"):
         payment.save(force_insert=True)
-    _paid(invoice, amount)
+    _paid(invoice, amount, now=now)
     return payment
 
 
-def _paid(invoice: Invoice, amount: Decimal) -> None:
+def _paid(invoice: Invoice, amount: Decimal, *, now: datetime) -> None:
+    before = invoice.status
     invoice.amount_paid += amount
     invoice.status = InvoiceStatus.PAID if is_settled(invoice.amount_due) else InvoiceStatus.ISSUED
     invoice.save(update_fields=["amount_paid", "status"])
+    if invoice.status == InvoiceStatus.PAID != before:
+        tell_paid(invoice, now=now)

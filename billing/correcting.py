@@ -23,6 +23,7 @@ from billing.lifecycle import Action, is_settled, require_open
 from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceStatus
 from billing.rating.money import currency_digits, round_amount
 from billing.shares import Share, remaining_shares, sums, take, take_total, tax_summary
+from billing.telling import tell_credit_note, tell_paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,13 @@ def issue_credit_note(
         )
         for n, share in enumerate(draft.shares, start=1)
     )
+    before = invoice.status
     invoice.amount_credited += draft.total
     invoice.status = InvoiceStatus.PAID if is_settled(invoice.amount_due) else InvoiceStatus.ISSUED
     invoice.save(update_fields=["amount_credited", "status"])
+    tell_credit_note(note, now=now)
+    if invoice.status == InvoiceStatus.PAID != before:
+        tell_paid(invoice, now=now)
     return note
 
 

@@ -158,3 +158,20 @@ class LimitReached(BillingError):
 
 class ReservationRefused(BillingError):
     code = "reservation_refused"
+
+
+class AddressRefused(BillingError):
+    """A webhook may not go there: no public https address, or one inside a private network."""
+
+    code = "address_refused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"url": message})
+
+
+class SecretLost(BillingError):
+    code = "secret_lost"
+
+
+class InvalidEndpoint(BillingError):
+    code = "invalid_endpoint"

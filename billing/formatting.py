@@ -53,6 +53,11 @@ def money(amount: Decimal, currency: str) -> str:
         return str(pattern.apply(shown, locale, currency=currency, currency_digits=False))
 
 
+def amount_text(amount: Decimal, currency: str) -> str:
+    """Write a rounded amount for programs, with the digits of its currency: "240.00", in yen "240"."""
+    return f"{amount:.{currency_digits(currency)}f}"
+
+
 def number(value: Decimal) -> str:
     """Write a number with thousands separated and no needless zeros: 1,234.5, in German 1.234,5."""
     shown = value if value else abs(value)

@@ -20,6 +20,7 @@ from psycopg import sql
 from billing.drafts import DraftDiscount, DraftLine, InvoiceDraft, InvoiceKey
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, InvoiceSeries, InvoiceStatus
 from billing.spending import apply_credits
+from billing.telling import tell_issued
 from metering.periods import local_day
 
 BATCH_SIZE = 1_000
@@ -160,6 +161,7 @@ def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
     for invoice in invoices:
         invoice.credits_applied = applied.get(invoice.pk, Decimal(0))
         invoice.status = InvoiceStatus.ISSUED if invoice.amount_due > 0 else InvoiceStatus.PAID
+    tell_issued(invoices, now=now)
 
 
 REFRESHED_FIELDS = [

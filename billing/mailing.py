@@ -6,6 +6,7 @@ A mail is marked as sent after the server took it; a worker killed between the t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from smtplib import SMTPException
 from string import Template
@@ -23,7 +24,16 @@ from billing.documents import (
 )
 from billing.errors import NotInThisState
 from billing.formatting import day, in_locale, money
-from billing.models import CreditNote, Delivery, Invoice, InvoiceStatus, MailKind, MailState, MailText
+from billing.models import (
+    CreditNote,
+    Delivery,
+    Invoice,
+    InvoiceStatus,
+    MailKind,
+    MailState,
+    MailText,
+    NoticeMail,
+)
 from billing.printing import DocumentsUnavailable
 
 MOST_ATTEMPTS = 12
@@ -131,27 +141,46 @@ def send_waiting(*, now: datetime) -> int:
     return sent
 
 
+def send_notices(*, now: datetime) -> int:
+    """Send the mails without a document that wait, each in a transaction of its own; give how many were taken."""
+    waiting = NoticeMail.objects.filter(state=MailState.QUEUED, next_try_at__lte=now)
+    first = waiting.order_by("next_try_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
+    return sum(_send_notice(pk, now=now) for pk in list(first))
+
+
+@transaction.atomic
+def _send_notice(pk: int, *, now: datetime) -> bool:
+    rows = NoticeMail.objects.select_for_update(skip_locked=True).filter(state=MailState.QUEUED, pk=pk)
+    notice = rows.first()
+    if notice is None:
+        return False
+    mail = EmailMessage(notice.subject, notice.body, to=[notice.to])
+    return _try(notice, lambda: mail, now=now)
+
+
 @transaction.atomic
 def _send(pk: int, *, now: datetime) -> bool:
     rows = Delivery.objects.select_for_update(skip_locked=True, of=("self",)).filter(
         state=MailState.QUEUED, pk=pk
     )
     delivery = rows.select_related("invoice__customer", "credit_note__invoice").first()
-    if delivery is None:
-        return False
-    delivery.attempts += 1
+    return delivery is not None and _try(delivery, lambda: message_of(delivery), now=now)
+
+
+def _try(mail: Delivery | NoticeMail, message: Callable[[], EmailMessage], *, now: datetime) -> bool:
+    mail.attempts += 1
     try:
-        message_of(delivery).send()
+        message().send()
     except (SMTPException, OSError, DocumentsUnavailable) as refused:
-        log.warning("Mail %s was not taken: %s", delivery.pk, refused)
-        delivery.error = str(refused)[:400]
-        delivery.next_try_at = now + min(FIRST_WAIT * 2 ** (delivery.attempts - 1), LONGEST_WAIT)
-        if delivery.attempts >= MOST_ATTEMPTS:
-            delivery.state = MailState.FAILED
+        log.warning("Mail to %s was not taken: %s", mail.to, refused)
+        mail.error = str(refused)[:400]
+        mail.next_try_at = now + min(FIRST_WAIT * 2 ** (mail.attempts - 1), LONGEST_WAIT)
+        if mail.attempts >= MOST_ATTEMPTS:
+            mail.state = MailState.FAILED
     else:
-        delivery.state, delivery.sent_at, delivery.error = MailState.SENT, now, ""
-    delivery.save(update_fields=["attempts", "error", "next_try_at", "state", "sent_at"])
-    return delivery.state == MailState.SENT
+        mail.state, mail.sent_at, mail.error = MailState.SENT, now, ""
+    mail.save(update_fields=["attempts", "error", "next_try_at", "state", "sent_at"])
+    return mail.state == MailState.SENT
 
 
 def message_of(delivery: Delivery) -> EmailMessage:

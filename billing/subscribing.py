@@ -10,6 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import F, Q
+from django.utils import timezone
 
 from billing.errors import (
     CurrencyMismatch,
@@ -31,6 +32,7 @@ from billing.models import (
     SubscriptionChange,
 )
 from billing.overriding import carried_overrides, read_overrides
+from billing.telling import tell_subscription
 from customers.models import Customer
 from metering.periods import CALENDAR_ANCHOR, Anchor, Interval, Period, period_of
 
@@ -83,7 +85,10 @@ def subscribe(
         anchored_on=trial_end_on if anchor == AnchorRule.ANNIVERSARY else None,
         overrides=replaced,
     )
-    return assign(subscription)
+    with transaction.atomic():
+        assign(subscription)
+        tell_subscription(subscription, "assigned", effective_on=start_on, now=timezone.now())
+    return subscription
 
 
 def assign(subscription: Subscription) -> Subscription:
@@ -232,7 +237,7 @@ def write_down(
 ) -> SubscriptionChange:
     """Write down what was agreed, inside the caller's transaction, and let a running close see it."""
     Subscription.objects.filter(pk=subscription.pk).update(revision=F("revision") + 1)
-    return SubscriptionChange.objects.create(
+    change = SubscriptionChange.objects.create(
         subscription=subscription,
         kind=kind,
         effective_on=effective_on,
@@ -241,6 +246,10 @@ def write_down(
         reason=author.reason,
         **what,
     )
+    tell_subscription(
+        subscription, kind, effective_on=effective_on, following=what.get("following"), now=author.at
+    )
+    return change
 
 
 def as_if(subscription: Subscription, plan: Plan) -> Subscription:

@@ -13,10 +13,13 @@ from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
 from billing.crediting import expire_credits
 from billing.deciding import find_late_usage
-from billing.mailing import queue_issued, send_waiting
+from billing.delivering import prune_messages, send_webhooks
+from billing.mailing import queue_issued, send_notices, send_waiting
 from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseState
 from billing.months import Month
+from billing.notifying import SEND_TASK
 from billing.reconciling import reconcile_month
+from billing.telling import tell_overdue
 
 
 @app.periodic(cron="23 * * * *")
@@ -97,6 +100,23 @@ def send_mails(timestamp: int) -> None:
     if settings.SEND_INVOICES:
         queue_issued(now=now)
     send_waiting(now=now)
+    send_notices(now=now)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name=SEND_TASK, queueing_lock=SEND_TASK, pass_context=False)
+def send_what_webhooks_tell(timestamp: int) -> None:
+    """Send webhooks that wait: at once when something is announced, and each minute what is to be tried again."""
+    send_webhooks()
+
+
+@app.periodic(cron="37 * * * *")
+@app.task(queueing_lock="look_after_webhooks", pass_context=False)
+def look_after_webhooks(timestamp: int) -> None:
+    """Announce invoices that became overdue, and delete what was told long ago, each hour."""
+    now = timezone.now()
+    tell_overdue(now=now)
+    prune_messages(now=now)
 
 
 @app.periodic(cron="7 * * * *")

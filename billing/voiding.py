@@ -16,6 +16,7 @@ from billing.collecting import given_reason, lock, record_change
 from billing.lifecycle import Action, require_open
 from billing.models import ChangeKind, Invoice, InvoiceStatus
 from billing.spending import return_credits
+from billing.telling import tell_voided
 
 
 @transaction.atomic
@@ -27,4 +28,5 @@ def void_invoice(invoice: Invoice, *, reason: str, by: str, now: datetime) -> In
     return_credits(invoice, by=by, now=now)
     invoice.status = InvoiceStatus.VOID
     invoice.save(update_fields=["status"])
+    tell_voided(invoice, reason=reason.strip(), now=now)
     return invoice

@@ -141,6 +141,15 @@ def refuse_debug(debug: bool, *, local: bool) -> bool:
     return debug
 
 
+def refuse_private_webhooks(allowed: bool, *, local: bool) -> bool:
+    if allowed and not local:
+        raise EnvironmentRefused(
+            "WEBHOOK_ALLOW_PRIVATE lets webhooks reach the inside of this network: unset it, or let ALLOWED_HOSTS name "
+            "this machine only."
+        )
+    return allowed
+
+
 def postgresql(url: str) -> dict[str, Any]:
     """Django's settings for the server that DATABASE_URL names, refused when it is anything but PostgreSQL."""
     if not url.startswith(("postgres://", "postgresql://")):

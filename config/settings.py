@@ -68,6 +68,10 @@ ISSUER = {
 }
 # Whether issued invoices and credit notes are mailed by themselves.
 SEND_INVOICES = yes_or_no("SEND_INVOICES", default=False)
+# Whether webhooks may go to private addresses and by plain http: for development only.
+WEBHOOK_ALLOW_PRIVATE = environment.refuse_private_webhooks(
+    yes_or_no("WEBHOOK_ALLOW_PRIVATE", default=False), local=LOCAL
+)
 ISSUER_LOGO = environment.picture("ISSUER_LOGO", env.str("ISSUER_LOGO", default=""))
 
 # ---- parts ---------------------------------------------------------------------------------------

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from billing.formatting import amount_text as amount_text  # noqa: PLC0414 - one of the API's ways to write money
 from billing.rating import currency_digits
 from metering.api.texts import decimal_text
-
-
-def amount_text(amount: Decimal, currency: str) -> str:
-    """Write a rounded amount with the digits of its currency: "240.00", in yen "240"."""
-    return f"{amount:.{currency_digits(currency)}f}"
 
 
 def price_text(price: Decimal, currency: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.exceptions import ValidationError
@@ -18,6 +19,7 @@ from billing.api.subscription_changes import ChangeActions
 from billing.errors import SubscriptionOverlap
 from billing.models import Subscription
 from billing.subscribing import end_subscription, subscribe
+from billing.telling import tell_subscription
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
 from customers.api.strictness import StrictParameters
@@ -77,7 +79,9 @@ class SubscriptionViewSet(
         if end_on is None:
             raise ValidationError({"end_on": ["An end can be moved, not taken back. Assign the plan again."]})
         try:
-            end_subscription(subscription, end_on=end_on)
+            with transaction.atomic():
+                end_subscription(subscription, end_on=end_on)
+                tell_subscription(subscription, "ended", effective_on=end_on, now=timezone.now())
         except IntegrityError as refused:
             if "metercoverage_never_twice" not in str(refused):
                 raise

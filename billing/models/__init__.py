@@ -44,6 +44,14 @@ from billing.models.subscriptions import (
     SubscriptionChange,
 )
 from billing.models.taxes import TaxCategory, TaxRate, TaxSetup
+from billing.models.webhooks import (
+    NoticeMail,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookState,
+)
 
 __all__ = [
     "BILLED",
@@ -90,6 +98,7 @@ __all__ = [
     "MailState",
     "MailText",
     "MeterCoverage",
+    "NoticeMail",
     "Outcome",
     "ParkedCustomer",
     "Payment",
@@ -110,4 +119,9 @@ __all__ = [
     "TaxRate",
     "TaxSetup",
     "UsageLimit",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookState",
 ]

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from billing.alerting import send_alerts, set_alert
 from billing.closing import Month, close_period
+from billing.mailing import send_notices
 from billing.models import Coupon, CreditEntry, CreditGrant, CustomerCoupon, Invoice, TaxRate, TaxSetup
 from customers.models import Customer
 from tests.billing.money import credit, give, tax
@@ -200,6 +201,7 @@ def test_a_customer_is_told_once_that_its_credits_run_low(
     assert send_alerts(now=NOW) == 0
     clerk.post(page("customers_customer_grant_void", customer.pk, grant.pk), {"reason": "Mistake"})
     assert (send_alerts(now=NOW), send_alerts(now=NOW)) == (1, 0)
+    assert send_notices(now=NOW) == 1
     mail = mailoutbox[0]
     assert mail.to == ["billing@acme.example"]
     assert "$0.00" in mail.body
