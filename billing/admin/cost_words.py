@@ -90,17 +90,17 @@ def quantity_in_words(value: Fraction | None, unit: str = "") -> str:
     return quantity_of(rounded, unit)
 
 
-def percent_words(value: Fraction | None) -> str:
-    """Write a percentage to two decimals, half away from zero; a dash where there is none."""
+def percent_words(value: Fraction | None, digits: int = 2) -> str:
+    """Write a percentage, half away from zero; a dash where there is none."""
     if value is None:
         return "–"
-    hundredths = int(abs(value) * 100 + Fraction(1, 2))
-    return f"{quantity_words(Decimal(hundredths if value >= 0 else -hundredths).scaleb(-2))} %"
+    units = int(abs(value) * 10**digits + Fraction(1, 2))
+    return f"{quantity_words(Decimal(units if value >= 0 else -units).scaleb(-digits))} %"
 
 
 def change_words(now: Fraction, before: Fraction) -> str:
     """Say how much an amount changed: +12.5 %; new where there was nothing before."""
     if not before:
         return "new" if now else "–"
-    change = percent_words((now - before) * 100 / before)
+    change = percent_words((now - before) * 100 / before, digits=1)
     return f"+{change}" if now > before else change
