@@ -13,9 +13,10 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from billing.admin.choices import currency_choices
+from billing.admin.cost_parts import currency_of_page
 from billing.admin.cost_rate_forms import FixedCostForm, PriceListForm, UnitCostForm, ValidityForm
+from billing.admin.cost_statements import rate_words
 from billing.admin.rates import editor_context, preview_fragment
-from billing.admin.spend import currency_of_page, rate_words
 from billing.cost_entries import DEFAULT_CURRENCY
 from billing.cost_rates import add_cost_rate, free_of_cost, withdraw_cost_rate
 from billing.errors import BillingError

@@ -13,9 +13,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from billing.admin.cost_parts import MAX_ROWS, currency_of_page, unknown_rows
 from billing.admin.cost_words import cost_words, percent_words, read_time, times_offered
 from billing.admin.csv_files import csv_response
-from billing.admin.spend import currency_of_page, unknown_rows
 from billing.costing import CostReport, Values, exact_decimal
 from billing.invoice_margins import invoice_margins
 from billing.margins import Margin, MarginReport, margins
@@ -25,7 +25,7 @@ from customers.models import Customer
 from customers.staff_pages import bar_chart, require
 from metering.models import Meter, Workload
 
-MAX_ROWS, SHOWN_ROWS = 500, 50
+SHOWN_ROWS = 50
 NAMES = {
     "customer": "Customer",
     "plan": "Plan",

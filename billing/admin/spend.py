@@ -1,19 +1,18 @@
-"""What internal work costs: spend by anything, and a workload's month as a statement. Customers never see it."""
+"""What internal work costs, by anything. Customers never see it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from billing.admin.cost_parts import MAX_ROWS, currency_of_page, unknown_rows
 from billing.admin.cost_words import (
     Time,
     change_words,
@@ -24,22 +23,16 @@ from billing.admin.cost_words import (
     times_offered,
 )
 from billing.admin.csv_files import csv_response
-from billing.cost_entries import Costed, CostEntry, cost_entries, currency_of_costs
+from billing.cost_entries import Costed, cost_entries
 from billing.costing import GROUPS, CostReport, check_groups, exact_decimal, group_costs, group_reader
 from billing.errors import CostsUnclear
 from billing.focus import FOCUS_COLUMNS, focus_rows
-from billing.formatting import plural
-from billing.models import CostRate, CostRateKind
-from billing.months import Month
-from billing.rating import TermsError, UsageRate, describe, parse_rate
 from billing.sharing import ZERO
 from customers.models import Customer
 from customers.staff_pages import bar_chart, require
 from metering.models import Meter, MeterStatus, Workload
 
-MAX_ROWS = 500
 FILTERS = ("workload", "meter", "customer")
-ROW_FIELDS = ("rows", "dimensions", "tiers_apply", "unmatched")
 # Where a row leads: the same time by the next group, kept to this row.
 NEXT = {"workload": "meter", "meter": "customer", "customer": "subject", "day": "workload"}
 
@@ -66,7 +59,7 @@ class Asked:
 
 
 class SpendPages:
-    """Pages of an admin, below its list: spend, statements and exports."""
+    """Pages of an admin, below its list: spend and its exports."""
 
     page: Any
     admin_site: Any
@@ -76,7 +69,6 @@ class SpendPages:
         return [
             path("spend/", wrap(self.spend_view), name="billing_costs_spend"),
             path("focus/", wrap(self.focus_view), name="billing_costs_focus"),
-            path("<int:pk>/month/<str:month>/", wrap(self.statement_view), name="billing_costs_statement"),
         ]
 
     def spend_view(self, request: HttpRequest) -> HttpResponseBase:
@@ -114,93 +106,12 @@ class SpendPages:
             kept=[(name, value or "unassigned", _without(asked, name)) for name, value in asked.kept.items()],
         )
 
-    def statement_view(self, request: HttpRequest, pk: int, month: str) -> HttpResponseBase:
-        """Show a month of a workload as an invoice would: usage, how it was rated, components."""
-        require(request, "billing.view_costrate")
-        workload = get_object_or_404(Workload, pk=pk)
-        try:
-            wanted = Month.parse(month)
-        except ValueError as wrong:
-            raise Http404 from wrong
-        if not 2000 <= wanted.year <= 2999:
-            raise Http404
-        now = timezone.now()
-        time = read_time(str(wanted), now)
-        if time.value != str(wanted):
-            raise Http404
-        currency = currency_of_page(request)
-        dimensions = _rate_dimensions()
-        costed = cost_entries(
-            time.start, time.end, group_by={"workload", "customer", "day", *dimensions}, currency=currency
-        )
-        mine = [entry for entry in costed.entries if entry.workload_id == workload.pk]
-        lines = _lines(costed, mine)
-        if request.GET.get("format") == "csv":
-            rows = (
-                [line["what"], line["quantity"], line["rated"], line["exact"], currency] for line in lines
-            )
-            columns = ("what", "quantity", "how it is rated", "cost", "currency")
-            return csv_response(f"{workload.code}-{wanted}.csv", columns, iter(rows))
-        only = {id(entry) for entry in mine}
-        by_customer = group_costs(costed, ["customer"], only=lambda entry: id(entry) in only)
-        by_day = group_costs(costed, ["day"], only=lambda entry: id(entry) in only)
-        names = dict(Customer.objects.values_list("code", "name"))
-        days = sorted((values[0][8:], exact_decimal(group.cost)) for values, group in by_day.groups.items())
-        later = Month.of(wanted.following)
-        return self.page(
-            request,
-            "admin/billing/costs/statement.html",
-            title=f"{workload.name}, {time.name}",
-            workload=workload,
-            lines=lines,
-            total=cost_words(by_customer.total, currency),
-            customers=[
-                (names.get(values[0], values[0]), values[0], cost_words(group.cost, currency))
-                for values, group in by_customer.groups.items()
-            ][:MAX_ROWS],
-            unassigned=cost_words(by_customer.unassigned, currency) if by_customer.unassigned else "",
-            chart=bar_chart(days, label=f"Cost by day, {currency}", ticks=12),
-            unknown=unknown_rows(by_customer),
-            month=str(wanted),
-            earlier=reverse("admin:billing_costs_statement", args=[pk, wanted.previous]),
-            later=reverse("admin:billing_costs_statement", args=[pk, later])
-            if later.first <= now.date()
-            else "",
-        )
-
     def focus_view(self, request: HttpRequest) -> HttpResponseBase:
         """Give the cost of a time as CSV with the column names of FOCUS."""
         require(request, "billing.view_costrate")
         time = read_time(request.GET.get("time", ""), timezone.now())
         rows = focus_rows(time.start, time.end, currency=currency_of_page(request))
         return csv_response(f"focus-{time.value}.csv", FOCUS_COLUMNS, rows)
-
-
-def currency_of_page(request: HttpRequest) -> str:
-    """Give the currency asked for, where cost rates have it; else the one there is, or the first of several."""
-    known = sorted(
-        CostRate.objects.filter(withdrawn_at=None).order_by().values_list("currency", flat=True).distinct()
-    )
-    wanted = request.GET.get("currency", "")
-    if wanted in known:
-        return wanted
-    return "USD" if "USD" in known else known[0] if known else currency_of_costs()
-
-
-def unknown_rows(found: CostReport) -> list[dict[str, Any]]:
-    """Give what is unknown, with where a missing rate is added."""
-    return [
-        {
-            "name": "Fixed cost" if each.meter is None else each.meter.label,
-            "meter": each.meter,
-            "quantity": quantity_in_words(each.quantity, each.meter.unit if each.meter else ""),
-            "reason": each.reason,
-            "add": f"{reverse('admin:billing_costrate_add')}?{urlencode({'meter': each.meter.pk})}"
-            if each.meter
-            else reverse("admin:billing_costrate_add"),
-        }
-        for each in found.unknown
-    ]
 
 
 def _asked(request: HttpRequest) -> Asked:
@@ -292,67 +203,3 @@ def _csv(found: CostReport) -> Iterator[list[object]]:
         yield [values[0], quantity, exact_decimal(group.cost), found.currency]
     if found.unassigned:
         yield ["", None, exact_decimal(found.unassigned), found.currency]
-
-
-def _rate_dimensions() -> set[str]:
-    found: set[str] = set()
-    for terms in CostRate.objects.filter(withdrawn_at=None, kind=CostRateKind.USAGE).values_list(
-        "terms", flat=True
-    ):
-        found |= set(terms.get("dimensions") or [])
-    return found
-
-
-def _lines(costed: Costed, entries: Sequence[CostEntry]) -> list[dict[str, Any]]:
-    """Give the components of a cost: each rate, by the dimensions it prices."""
-    sums: dict[tuple[int | None, int | None, tuple[tuple[str, str], ...]], tuple[Fraction, Fraction]] = {}
-    rates: dict[int | None, CostRate | None] = {None: None}
-    for entry in entries:
-        if entry.cost is None:
-            continue
-        rate = entry.rate
-        rates[rate.pk if rate else None] = rate
-        names = rate.terms.get("dimensions") or [] if rate and entry.meter_id is not None else []
-        dimensions = tuple((name, str(entry.values.get(f"dimension:{name}") or "")) for name in names)
-        key = entry.meter_id, rate.pk if rate else None, dimensions
-        quantity, cost = sums.get(key, (ZERO, ZERO))
-        sums[key] = quantity + entry.quantity, cost + entry.cost
-    lines = []
-    for (meter_id, rate_id, dimensions), (quantity, cost) in sums.items():
-        meter, rate = costed.meters.get(meter_id or 0), rates[rate_id]
-        values = ", ".join(f"{name} {value or '(none)'}" for name, value in dimensions)
-        label = meter.label if meter else "Fixed cost"
-        lines.append(
-            {
-                "what": f"{label}: {values}" if values else label,
-                "label": rate.label if rate else "",
-                "rate": rate,
-                "quantity": "" if meter is None else quantity_in_words(quantity, meter.unit),
-                "rated": rate_words(rate, dict(dimensions)) if rate else "",
-                "cost": cost_words(cost, costed.currency),
-                "exact": exact_decimal(cost),
-                "sort": -cost,
-            }
-        )
-    return sorted(lines, key=lambda line: (line["sort"], line["what"]))
-
-
-def rate_words(rate: CostRate, dimensions: Mapping[str, str] | None = None) -> str:
-    """Say what a cost rate costs; with `dimensions`, only what it costs for these values."""
-    if rate.kind == CostRateKind.FIXED:
-        assert rate.amount is not None  # held by costrate_meter_or_workload
-        return f"{cost_words(Fraction(rate.amount), rate.currency)} each month, by usage"
-    try:
-        terms = parse_rate(rate.terms)
-    except TermsError as refused:
-        return f"Not usable: {refused.message}"
-    assert isinstance(terms, UsageRate)  # add_cost_rate wrote them
-    if dimensions and terms.rows and (index := terms.row_index(dimensions)) is not None:
-        row = {name: value for name, value in rate.terms["rows"][index].items() if name != "match"}
-        whole = {name: value for name, value in rate.terms.items() if name not in ROW_FIELDS}
-        try:
-            terms = parse_rate(whole | row)
-        except TermsError:
-            terms = parse_rate(rate.terms)
-    unit = "unit" if rate.meter is None else rate.meter.unit or "unit"
-    return describe(terms, rate.currency, unit=(unit, plural(unit)))

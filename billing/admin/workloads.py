@@ -18,9 +18,11 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from billing.admin.cost_parts import currency_of_page, unknown_rows
+from billing.admin.cost_statements import StatementPages
 from billing.admin.cost_words import change_words, cost_words, read_time
 from billing.admin.margin_pages import MarginPages
-from billing.admin.spend import SpendPages, currency_of_page, unknown_rows
+from billing.admin.spend import SpendPages
 from billing.cost_entries import cost_entries
 from billing.cost_times import midnight
 from billing.costing import group_costs
@@ -66,7 +68,7 @@ admin.site.unregister(Workload)
 
 
 @admin.register(Workload)
-class CostedWorkloadAdmin(SpendPages, MarginPages, WorkloadAdmin):
+class CostedWorkloadAdmin(SpendPages, StatementPages, MarginPages, WorkloadAdmin):
     form = CostedWorkloadForm
     inlines: Any = (RulesInline, NamesInline)
     list_before_template = "admin/billing/costs/list_head.html"
@@ -85,7 +87,7 @@ class CostedWorkloadAdmin(SpendPages, MarginPages, WorkloadAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [path("name/<int:pk>/", wrap(self.name_view), name="billing_costs_name")]
-        return [*own, *self.spend_urls(), *self.margin_urls(), *super().get_urls()]
+        return [*own, *self.spend_urls(), *self.statement_urls(), *self.margin_urls(), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """List workloads with their costs of the last months: one costing for all of them."""
