@@ -26,7 +26,8 @@ from billing.admin.rates import KIND_TITLES, RatePages
 from billing.admin.what_if import WhatIfPages
 from billing.errors import BillingError
 from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
-from billing.pricing import activate_plan, create_version, plan_findings, readiness_problems
+from billing.pricing import activate_plan, create_version
+from billing.readiness import plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.codes import code_from_label
 from customers.staff_pages import StaffAdmin, require, say_next

@@ -17,10 +17,10 @@ from billing.api.amounts import amount_text
 from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription, TaxCategory
 from billing.overriding import override_differences, written_overrides
-from billing.pricing import plan_findings
 from billing.rating import currency_digits
 from billing.rating.decimals import exact_decimal
 from billing.rating.errors import UnknownCurrency
+from billing.readiness import plan_findings
 from billing.summaries import summary
 from billing.unit_costs import current_rates
 from customers.api.strictness import StrictSerializer

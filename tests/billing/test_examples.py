@@ -11,7 +11,8 @@ from django.db import DatabaseError, transaction
 from billing.errors import InvalidExample, PlanNotReady
 from billing.examples import first_example, work_examples
 from billing.models import Plan, PlanStatus
-from billing.pricing import activate_plan, change_draft, create_plan, create_version, plan_findings
+from billing.pricing import activate_plan, change_draft, create_plan, create_version
+from billing.readiness import plan_findings
 from tests.factories import NOW, TICKETS, make_meter
 
 pytestmark = pytest.mark.django_db

@@ -3,7 +3,8 @@ import pytest
 from billing.cost_rates import Validity, add_cost_rate, withdraw_cost_rate
 from billing.errors import InvalidRate, PlanFrozen, PlanNotReady
 from billing.models import Plan, PlanStatus, Rate
-from billing.pricing import activate_plan, create_plan, create_version, plan_findings
+from billing.pricing import activate_plan, create_plan, create_version
+from billing.readiness import plan_findings
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, send
 
 pytestmark = pytest.mark.django_db
