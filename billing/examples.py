@@ -11,7 +11,7 @@ from billing.drafts import DraftLine, DuePeriod
 from billing.errors import InvalidExample
 from billing.fees import FeeBook
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
-from billing.models import AnchorRule, Plan, PlanExample, RateKind, Subscription
+from billing.models import AnchorRule, Plan, PlanExample, Rate, RateKind, Subscription
 from billing.rating import TermsError, UsageRate, parse_rate, usage_of
 from billing.rating.decimals import exact_decimal
 from billing.rating.errors import RatingError
@@ -75,10 +75,13 @@ def written_example(example: PlanExample) -> dict[str, object]:
 def work_examples(plan: Plan, examples: Sequence[PlanExample] | None = None) -> list[WorkedExample]:
     """Work the examples of a plan, or these, by its rates as they are now."""
     chosen = list(plan.examples.all()) if examples is None else list(examples)
-    if not chosen:
-        return []
+    return work_rates(plan, list(plan.rates.all()), chosen) if chosen else []
+
+
+def work_rates(plan: Plan, rows: Sequence[Rate], chosen: Sequence[PlanExample]) -> list[WorkedExample]:
+    """Work examples by rates; neither they nor the plan need be stored."""
     try:
-        rates = [read_plan_rate(row, plan=plan) for row in plan.rates.all()]
+        rates = [read_plan_rate(row, plan=plan) for row in rows]
     except TermsError as unreadable:
         return [WorkedExample(each, (), None, unreadable.message) for each in chosen]
     return [_work(plan, rates, each) for each in chosen]

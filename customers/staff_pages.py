@@ -44,6 +44,8 @@ class StaffAdmin(ModelAdmin):
     purpose: ClassVar[str] = ""
     empty_title: ClassVar[str] = "Nothing here yet"
     empty_text: ClassVar[str] = ""
+    # Another way to begin, offered on an empty list: the name of an address and its text.
+    empty_link: ClassVar[tuple[str, str] | None] = None
     nothing_found: ClassVar[str] = "Nothing matches. Try another word or fewer filters."
     list_before_template = "admin/purpose.html"
     list_per_page = 50

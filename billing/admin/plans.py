@@ -21,6 +21,7 @@ from billing.admin.break_even import BreakEvenPages
 from billing.admin.choices import currency_choices
 from billing.admin.examples import ExamplePages, example_rows
 from billing.admin.plan_changes import ChangePages
+from billing.admin.playbooks import PlaybookPages
 from billing.admin.rate_preview import preview
 from billing.admin.rates import KIND_TITLES, RatePages
 from billing.admin.what_if import WhatIfPages
@@ -69,7 +70,14 @@ class PlanForm(forms.ModelForm):
 
 @admin.register(Plan)
 class PlanAdmin(
-    RatePages, BreakEvenPages, ExamplePages, ChangePages, WhatIfPages, SimpleHistoryAdmin, StaffAdmin
+    RatePages,
+    BreakEvenPages,
+    ExamplePages,
+    ChangePages,
+    WhatIfPages,
+    PlaybookPages,
+    SimpleHistoryAdmin,
+    StaffAdmin,
 ):
     form = PlanForm
     shows_log = True
@@ -79,6 +87,8 @@ class PlanAdmin(
     )
     empty_title = "Create your first plan"
     empty_text = "A plan holds the prices, for example $2.00 per ticket resolved. You need a meter first."
+    empty_link = ("admin:billing_plan_playbooks", "Start from a playbook")
+    list_before_template = "admin/billing/plan/list_head.html"
     change_form_template = "admin/billing/plan/change_form.html"
     list_display = (
         "plan_name",
@@ -192,6 +202,7 @@ class PlanAdmin(
             *self.example_urls(),
             *self.change_urls(),
             *self.what_if_urls(),
+            *self.playbook_urls(),
             *super().get_urls(),
         ]
 

@@ -106,6 +106,7 @@ class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
     empty_text = (
         "A meter says what is counted, for example “Tickets Resolved”. Then set its price on Pricing."
     )
+    empty_link = ("admin:billing_plan_playbooks", "Start from a playbook")
     change_form_template = "admin/metering/meter/change_form.html"
     list_display = ("label", "code", "type_name", "unit", "dimension_names", "status_badge")
     list_filter = ("type", "status")
