@@ -111,11 +111,11 @@ MIDDLEWARE = [
     "config.middleware.StorableAddressMiddleware",
     "config.middleware.OptionalSlashMiddleware",
     "billing.portal.cookies.PortalCookiesMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "config.page_middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "config.page_middleware.AuthenticationMiddleware",
+    "config.page_middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
@@ -204,7 +204,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[] if LOCAL else
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = EVENT_BODY_MAX_BYTES
 # What these four would say of a local installation, config.checks says in one sentence.
-SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"] if LOCAL else []
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W010", "security.W016"] if LOCAL else []
 
 # ---- static files --------------------------------------------------------------------------------
 

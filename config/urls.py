@@ -14,6 +14,9 @@ from config.health import health
 static_lazy = lazy(static, str)  # production reads the manifest, which collectstatic writes later
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # First, because addresses are tried in this order and nothing is asked for as often as the events.
+    path("api/v1/", include("metering.api.urls")),
+    path("api/v1/", include("billing.api.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("health/", health),
@@ -21,8 +24,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("portal/", include("billing.portal.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include("metering.api.urls")),
-    path("api/v1/", include("billing.api.urls")),
 ]
 
 handler400 = "config.errors.bad_request"

@@ -1,4 +1,4 @@
-"""The ids behind the codes that events use, remembered for seconds.
+"""The ids behind the codes that events use, remembered: what a meter asks for for seconds, plain ids for minutes.
 
 Only what exists is remembered: meters and customers are never deleted and never renamed, so an id once seen
 stays right; a code that is unknown now is looked up again each time.
@@ -16,7 +16,8 @@ from customers.models import Customer
 from metering.meter_types import Need, need_of
 from metering.models import Meter, MeterStatus, WorkloadName
 
-REMEMBER_SECONDS = 5.0
+REMEMBER_SECONDS = 5.0  # what a meter asks of events may change
+REMEMBER_IDS_SECONDS = 600.0  # an id never does
 REMEMBER_AT_MOST = 200_000
 
 T = TypeVar("T")
@@ -36,10 +37,11 @@ class KnownMeter:
 
 
 class Remembered(Generic[T]):
-    """Values by code, looked up in the database at most every few seconds."""
+    """Values by code, looked up in the database again after so many seconds."""
 
-    def __init__(self, look_up: Callable[[list[str]], dict[str, T]]) -> None:
+    def __init__(self, look_up: Callable[[list[str]], dict[str, T]], *, seconds: float) -> None:
         self._look_up = look_up
+        self._seconds = seconds
         self._known: dict[str, T] = {}
         self._forget_at = 0.0
 
@@ -48,7 +50,7 @@ class Remembered(Generic[T]):
         clock = time.monotonic()
         if clock >= self._forget_at or len(self._known) > REMEMBER_AT_MOST:
             self._known = {}
-            self._forget_at = clock + REMEMBER_SECONDS
+            self._forget_at = clock + self._seconds
         known = self._known
         missing = set(codes).difference(known)
         if missing:
@@ -90,9 +92,9 @@ def _workload_names(names: list[str]) -> dict[str, int]:
     return dict(WorkloadName.objects.filter(name__in=names).values_list("name", "id"))
 
 
-meters = Remembered(_meters)
-customers = Remembered(_customers)
-_named_workloads = Remembered(_workload_names)
+meters = Remembered(_meters, seconds=REMEMBER_SECONDS)
+customers = Remembered(_customers, seconds=REMEMBER_IDS_SECONDS)
+_named_workloads = Remembered(_workload_names, seconds=REMEMBER_IDS_SECONDS)
 
 
 def workload_names(names: Iterable[str], *, now: datetime) -> Mapping[str, int]:

@@ -17,20 +17,13 @@ from django.db import connection, transaction
 from msgspec.json import encode as encode_json
 
 from metering import catalog
+from metering.columns import Columns, Row, columns_of
 from metering.identity import new_uuid7
 from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event, event_id
 from metering.models import EventConflict
 from metering.plain_batches import plain_columns
 from metering.requirements import requirement_refusal
-from metering.storing import (
-    Columns,
-    Content,
-    Row,
-    add_repeated,
-    columns_of,
-    insert_columns,
-    stored_contents,
-)
+from metering.storing import Content, add_repeated, insert_columns, stored_contents
 
 
 class ResultStatus(StrEnum):

@@ -15,9 +15,9 @@ from msgspec.json import Encoder
 
 from metering import catalog
 from metering.catalog import KnownMeter
+from metering.columns import Columns
 from metering.incoming import MAX_DIMENSIONS, IncomingEvent, Refusal, TimeBounds, event_id
 from metering.meter_types import Need
-from metering.storing import Columns
 
 NULL = "NULL"
 # What Decimal writes for a value within the bounds, comma after comma. Possessive: no step is ever taken back.
@@ -54,6 +54,7 @@ def plain_columns(
     values = [NULL if event.value is None else str(event.value) for event in ordered]
     instants = [event.occurred_at for event in ordered]
     dimensions = _dimensions(ordered)
+    occurred = _within(instants, now=now, bounds=bounds)
     try:
         meter_ids = {code: str(meters[code].id) for code in set(codes)}
         customer_ids = [str(customers[code]) for code in customer_codes]
@@ -61,7 +62,7 @@ def plain_columns(
         return None
     if (
         dimensions is None
-        or not _are_within(instants, now=now, bounds=bounds)
+        or occurred is None
         or not _are_countable({code: meters[code] for code in meter_ids}, codes, values, subjects)
     ):
         return None
@@ -75,6 +76,7 @@ def plain_columns(
         occurred=instants,
         subjects=[] if subjects.count(None) == len(subjects) else subjects,
         dimensions=dimensions,
+        occurred_from_to=occurred,
     )
 
 
@@ -122,22 +124,29 @@ def _are_storable(*columns: Iterable[str]) -> bool:
     return True
 
 
-def _are_within(instants: Sequence[str], *, now: datetime, bounds: TimeBounds) -> bool:
-    """Tell whether every text is an instant that PostgreSQL reads as Python does, within the bounds."""
+def _within(
+    instants: Sequence[str], *, now: datetime, bounds: TimeBounds
+) -> tuple[datetime, datetime] | None:
+    """Give the first and the last instant when every text is one that PostgreSQL reads as Python does, within the
+    bounds.
+    """
     text = ",".join(instants)
     if not text.isascii():
-        return False
+        return None
     shapes = set(text.encode().translate(_DIGITS_TO_ZERO).decode().split(","))
     if not all(map(_INSTANT.fullmatch, shapes)):
-        return False
+        return None
     zones = {instant[-6:] for instant in instants if instant[-1] != "Z"}
     if not all(map(_NEAR_ZONE.fullmatch, zones)):
-        return False
+        return None
     try:
         moments = list(map(datetime.fromisoformat, instants))
     except ValueError:  # the shape is right but there is no such day or hour
-        return False
-    return bounds.refusal(min(moments), now) is None and bounds.refusal(max(moments), now) is None
+        return None
+    first, last = min(moments), max(moments)
+    if bounds.refusal(first, now) is not None or bounds.refusal(last, now) is not None:
+        return None
+    return first, last
 
 
 def _are_countable(

@@ -1,23 +1,46 @@
 """Writing events: one set-based statement per batch, with the batch's ledger row in the same statement.
 
 Column arrays travel as text literals, and the statement is prepared: then the server reads each literal once, as a
-parameter, and plans nothing. Both were measured (docs/storage.md).
+parameter, and plans nothing. A plain batch is stored as if all its keys were new; the primary key refuses all of it
+when one was used before, and only then is each asked for. All of it was measured (docs/storage.md).
 """
 
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection
 from psycopg import Cursor
+from psycopg.errors import UniqueViolation
 
+from metering.columns import Columns, Row, columns_of, plain_array, text_array
+
+# How long after a repeated key a source is taken to repeat more: a refused attempt costs as much as half a batch.
+CAREFUL_SECONDS = 60.0
+
+INSERT_NEW = """
+WITH ledger AS (
+    INSERT INTO metering_eventbatch (id, kind, source, received_at, stored, accepted, duplicates, conflicts,
+                                     unmatched, rejected, first_occurred_at, last_occurred_at, has_signals)
+    VALUES (%(batch)s, 'received', %(source)s, %(received_at)s, %(offered)s::int, %(offered)s::int, 0, 0, 0, 0,
+            %(first)s, %(last)s, false)
+)
+INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, workload_id, value, occurred_at,
+                            received_at, subject, dimensions)
+SELECT id, %(source)s, coalesce(key, id::text), %(batch)s, meter_id, customer_id, workload_id, value, occurred_at,
+       %(received_at)s, subject, dimensions
+FROM unnest(%(ids)s::text::uuid[], %(keys)s::text::text[], %(meters)s::text::bigint[],
+            %(customers)s::text::bigint[], %(workloads)s::text::bigint[], %(values)s::text::numeric[],
+            %(occurred)s::text::timestamptz[], %(subjects)s::text::text[], %(dimensions)s::text::jsonb[])
+    AS row (id, key, meter_id, customer_id, workload_id, value, occurred_at, subject, dimensions)
+"""
 _INSERT = """
 WITH stored AS (
     INSERT INTO metering_event (id, source, key, batch_id, meter_id, customer_id, workload_id, value, occurred_at,
@@ -66,50 +89,6 @@ SET duplicates = duplicates + %s, conflicts = conflicts + %s, rejected = rejecte
 """
 
 
-class Row(NamedTuple):
-    """One event ready to be stored: its id in hexadecimal, time and dimensions as text the database reads.
-
-    Codes are set when meter or customer is unknown.
-    """
-
-    id: str
-    key: str
-    meter_id: int | None
-    customer_id: int | None
-    workload_id: int | None
-    value: Decimal | None
-    occurred_at: str
-    subject: str | None
-    dimensions: str | None
-    meter_code: str | None
-    customer_code: str | None
-    signal: str | None = None
-    target_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The events of a batch ready to be stored, column by column in the order of their ids, as texts for the database.
-
-    In columns of numbers and times NULL stands for none, in the others None. An empty column holds nothing in any row;
-    without `keys` the key of each event is its id.
-    """
-
-    ids: Sequence[str]
-    meters: Sequence[str]
-    customers: Sequence[str]
-    occurred: Sequence[str]
-    keys: Sequence[str] = ()
-    workloads: Sequence[str] = ()
-    values: Sequence[str] = ()
-    subjects: Sequence[str | None] = ()
-    dimensions: Sequence[str | None] = ()
-    meter_codes: Sequence[str | None] = ()
-    customer_codes: Sequence[str | None] = ()
-    signals: Sequence[str | None] = ()
-    targets: Sequence[str | None] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a stored event says, for comparison with what is offered under the same key."""
@@ -141,26 +120,24 @@ def insert_batch(
     )
 
 
-def columns_of(rows: Sequence[Row]) -> Columns:
-    """Give rows as columns, in the order of their ids."""
-    ordered = sorted(rows, key=itemgetter(0))
-    columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
-    ids, keys, meters, customers, workloads, values, occurred, subjects, dimensions, *others = columns
-    return Columns(
-        ids=ids,
-        keys=keys,
-        meters=_numbers(meters),
-        customers=_numbers(customers),
-        workloads=_numbers(workloads),
-        values=_numbers(values),
-        occurred=occurred,
-        subjects=subjects,
-        dimensions=dimensions,
-        meter_codes=others[0],
-        customer_codes=others[1],
-        signals=others[2],
-        targets=others[3],
-    )
+class _Repeating:
+    """Sources that used a key again a short time ago."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, source: str) -> None:
+        self._until[source] = time.monotonic() + CAREFUL_SECONDS
+
+    def __contains__(self, source: str) -> bool:
+        until = self._until.get(source)
+        return until is not None and until > time.monotonic()
+
+    def forget(self) -> None:
+        self._until.clear()
+
+
+repeating = _Repeating()
 
 
 def insert_columns(
@@ -175,36 +152,56 @@ def insert_columns(
         "batch": batch,
         "source": source,
         "received_at": received_at,
-        "rejected": str(rejected),
         "offered": str(len(columns.ids)),
-        "ids": _plain_array(columns.ids),
-        "keys": _texts(columns.keys),
-        "meters": _plain_array(columns.meters),
-        "customers": _plain_array(columns.customers),
-        "workloads": _plain_array(columns.workloads),
-        "values": _plain_array(columns.values),
-        "occurred": _plain_array(columns.occurred),
-        "subjects": _texts(columns.subjects),
-        "dimensions": _texts(columns.dimensions),
-        "meter_codes": _texts(columns.meter_codes),
-        "customer_codes": _texts(columns.customer_codes),
+        "ids": plain_array(columns.ids),
+        "keys": text_array(columns.keys),
+        "meters": plain_array(columns.meters),
+        "customers": plain_array(columns.customers),
+        "workloads": plain_array(columns.workloads),
+        "values": plain_array(columns.values),
+        "occurred": plain_array(columns.occurred),
+        "subjects": text_array(columns.subjects),
+        "dimensions": text_array(columns.dimensions),
+    }
+    # In a transaction of the caller's a refusal would cost all of that.
+    if (
+        columns.occurred_from_to is not None
+        and not rejected
+        and not connection.in_atomic_block
+        and source not in repeating
+    ):
+        first, last = columns.occurred_from_to
+        try:
+            _execute_prepared(INSERT_NEW, parameters | {"first": first, "last": last})
+        except IntegrityError as refused:
+            if not isinstance(refused.__cause__, UniqueViolation):
+                raise
+            repeating.note(source)
+        else:
+            return None
+    parameters |= {
+        "rejected": str(rejected),
+        "meter_codes": text_array(columns.meter_codes),
+        "customer_codes": text_array(columns.customer_codes),
     }
     statement = INSERT
     if any(columns.signals):
         statement = INSERT_WITH_SIGNALS
-        parameters |= {"signals": _texts(columns.signals), "targets": _texts(columns.targets)}
-    with connection.cursor() as cursor:
-        stored = _execute_prepared(cursor, statement, parameters)
+        parameters |= {"signals": text_array(columns.signals), "targets": text_array(columns.targets)}
+    stored = _execute_prepared(statement, parameters)
     return None if stored is None else {each.hex for each in stored}
 
 
-def _execute_prepared(cursor: Any, statement: str, parameters: dict[str, Any]) -> list[uuid.UUID] | None:
-    """Run a statement with parameters bound by the server, which Django's own cursor merges into the text."""
-    with connection.wrap_database_errors, Cursor(cursor.connection) as prepared:
-        row = prepared.execute(statement, parameters, prepare=True).fetchone()
-    assert row is not None  # it counts
-    stored: list[uuid.UUID] | None = row[0]
-    return stored
+def _execute_prepared(statement: str, parameters: dict[str, Any]) -> list[uuid.UUID] | None:
+    """Run a statement with parameters bound by the server, which Django's own cursor merges into the text.
+
+    Gives its one value, None where it has none.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        cursor.execute(statement, parameters, prepare=True)
+        row = cursor.fetchone() if cursor.description else None
+    return None if row is None else row[0]
 
 
 def stored_contents(ids: Sequence[str]) -> dict[str, Content]:
@@ -234,26 +231,3 @@ def add_repeated(batch: uuid.UUID, *, duplicates: int, conflicts: int, rejected:
     """Write into the ledger what became of the keys of a batch that were used before."""
     with connection.cursor() as cursor:
         cursor.execute(ADD_REPEATED, [duplicates, conflicts, rejected, batch])
-
-
-def _numbers(items: Sequence[object]) -> list[str]:
-    return ["NULL" if item is None else str(item) for item in items]
-
-
-def _plain_array(items: Sequence[str]) -> str:
-    """Write an array literal of texts that need no quotes."""
-    return "{" + ",".join(items) + "}"
-
-
-def _texts(items: Sequence[str | None]) -> str:
-    """Write an array literal; most columns need no escape, and many hold nothing at all."""
-    present = [item for item in items if item is not None]
-    if not present:
-        return "{}"
-    together = "\x00".join(present)  # no text that is stored holds NUL
-    if "\\" in together or '"' in together:
-        together = together.replace("\\", "\\\\").replace('"', '\\"')
-    if len(present) == len(items):
-        return '{"' + together.replace("\x00", '","') + '"}'
-    escaped = iter(together.split("\x00"))
-    return "{" + ",".join(["NULL" if item is None else f'"{next(escaped)}"' for item in items]) + "}"

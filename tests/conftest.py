@@ -12,6 +12,7 @@ from django.core.cache import cache
 from config.embedded.folder import DataFolder, FileLock
 from customers.api.authentication import remembered_keys
 from metering import catalog
+from metering.storing import repeating
 
 RUN_LOCK = pytest.StashKey[FileLock]()
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -62,4 +63,5 @@ def _nothing_remembered() -> None:
     """Ids and keys remembered for seconds must not outlive the rollback of a test."""
     catalog.forget()
     remembered_keys.forget()
+    repeating.forget()
     cache.clear()

@@ -78,10 +78,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
     def _sent_key(self, request: Request) -> str | None:
-        direct = request.headers.get("X-API-KEY")
+        sent = request.META
+        direct = sent.get("HTTP_X_API_KEY")
         if direct:
             return str(direct).strip()
-        scheme, _, key = str(request.headers.get("Authorization", "")).partition(" ")
+        scheme, _, key = str(sent.get("HTTP_AUTHORIZATION", "")).partition(" ")
         if scheme.lower() != "bearer":
             return None
         if not key.strip():

@@ -24,7 +24,7 @@ class TooLarge(APIException):
 def read_body(request: Request) -> bytes:
     """Give the body, unpacked. Raises ParseError, TooLarge or, for other packings than gzip, a 415."""
     limit = settings.EVENT_BODY_MAX_BYTES
-    packing = request.headers.get("Content-Encoding", "").strip().lower()
+    packing = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if packing not in {"", "identity", "gzip"}:
         raise UnsupportedMediaType(
             packing, f"Content-Encoding {packing!a} is not read here. Use gzip or none."

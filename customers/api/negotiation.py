@@ -10,16 +10,25 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+ANYTHING = frozenset({"", "*/*", "application/json"})
+
 
 class LenientNegotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         choices = list(renderers)
+        first = choices[0]
+        if (
+            len(choices) == 1
+            and request.META.get("HTTP_ACCEPT", "") in ANYTHING
+            and not request.META["QUERY_STRING"]
+        ):
+            return first, first.media_type
         try:
             chosen: Any = super().select_renderer(request, choices, format_suffix)
         except NotAcceptable:
-            return choices[0], choices[0].media_type
+            return first, first.media_type
         return chosen[0], chosen[1]
 
 

@@ -24,7 +24,7 @@ from metering.sources import SentEvent
 
 STRUCTURED = "application/cloudevents"
 HEADER = "ce-"
-TELLING_HEADERS = ("ce-specversion", "ce-id", "ce-source", "ce-type")
+TELLING_HEADERS = ("HTTP_CE_SPECVERSION", "HTTP_CE_ID", "HTTP_CE_SOURCE", "HTTP_CE_TYPE")
 MAX_SOURCES = 100
 ONE = "Send one CloudEvent, which is a JSON object."
 LIST = "Send a list of CloudEvents, also for a single one."
@@ -70,7 +70,7 @@ def is_binary(request: Request) -> bool:
     """Tell whether the attributes of a CloudEvent stand in the headers."""
     if str(request.content_type or "").lower().startswith(STRUCTURED):
         return False
-    return any(name in request.headers for name in TELLING_HEADERS)
+    return not request.META.keys().isdisjoint(TELLING_HEADERS)
 
 
 def read_binary(request: Request) -> Batch:

@@ -227,3 +227,19 @@ def test_the_schema_and_its_page_need_no_network(client):
     page = client.get("/api/docs/").content.decode()
     assert "https://" not in page
     assert "/static/drf_spectacular_sidecar/" in page
+
+
+class TestWhatPagesAloneHave:
+    def test_a_session_does_not_reach_the_api(self, admin_client):
+        assert admin_client.get("/admin/").status_code == 200
+        response = admin_client.get("/api/v1/meters/")
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "not_authenticated")
+        assert not response.cookies
+
+    def test_a_form_without_its_token_is_refused_outside_the_api_alone(self):
+        strict = Client(enforce_csrf_checks=True)
+        assert strict.post("/admin/login/", {"username": "a", "password": "b"}).status_code == 403
+        assert strict.post("/api/echo/", {"a": 1}, content_type="application/json").status_code == 200
+
+    def test_a_host_that_is_not_ours_is_refused_by_the_api_too(self, client):
+        assert client.get("/api/echo/", headers={"host": "elsewhere.example"}).status_code == 400

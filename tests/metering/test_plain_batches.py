@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metering import ingesting
+from metering.columns import Columns, columns_of
 from metering.incoming import decode_event, decode_events
 from metering.ingesting import ResultStatus
 from metering.models import Event
 from metering.plain_batches import plain_columns
-from metering.storing import Columns, columns_of
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db

@@ -332,7 +332,8 @@ def fold_elsewhere() -> None:
 
 def send_inside(rows: list[dict[str, object]]) -> None:
     """Store events in the open transaction of the caller, as a writer whose commit takes long."""
-    from metering.storing import Row, insert_batch
+    from metering.columns import Row
+    from metering.storing import insert_batch
 
     customers = {f"c{n}": make_id("customers_customer", f"c{n}") for n in range(4)}
     meters = {code: make_id("metering_meter", code) for code in ("count", "sum", "average", "emails")}
