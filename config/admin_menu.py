@@ -96,6 +96,20 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item("API keys", "key", "customers_apikey_changelist", "customers.view_apikey"),
+                _item(
+                    "Webhooks",
+                    "webhook",
+                    "billing_webhookendpoint_changelist",
+                    "billing.view_webhookendpoint",
+                )
+                | _broken(request),
+                _item(
+                    "Sent webhooks",
+                    "send",
+                    "billing_webhookdelivery_changelist",
+                    "billing.view_webhookdelivery",
+                ),
+                _item("Notices", "notifications", "billing_noticemail_changelist", "billing.view_noticemail"),
                 _item("Mail texts", "mail", "billing_mailtext_changelist", "billing.view_mailtext"),
                 _item("Staff users", "badge", "auth_user_changelist", "auth.view_user"),
                 _item("Groups", "shield_person", "auth_group_changelist", "auth.view_group"),
@@ -143,6 +157,15 @@ def _held(request: HttpRequest) -> dict[str, Any]:
 
     held = CloseReview.objects.filter(held=True).count()
     return {"badge": held, "badge_variant": "warning"} if held else {}
+
+
+def _broken(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm("billing.view_webhookendpoint"):
+        return {}
+    from billing.models import WebhookEndpoint
+
+    off = WebhookEndpoint.objects.filter(removed_at=None).exclude(switched_off_at=None).count()
+    return {"badge": off, "badge_variant": "danger"} if off else {}
 
 
 def _parked(request: HttpRequest) -> dict[str, Any]:

@@ -291,6 +291,8 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKindEnum": "billing.models.InvoiceKind",
         "PaymentKindEnum": "billing.models.PaymentKind",
         "InvoiceStateEnum": "billing.lifecycle.State",
+        "WebhookTypeEnum": "billing.webhook_types.WebhookType",
+        "WebhookStateEnum": "billing.models.WebhookState",
         "BillingPeriodEnum": "billing.models.BillingPeriod",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

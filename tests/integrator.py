@@ -35,6 +35,9 @@ class Integrator:
     def patch(self, route: str, body: Any) -> tuple[int, Any]:
         return self.answer(self.client.patch(API + route, json.dumps(body), content_type="application/json"))
 
+    def delete(self, route: str) -> int:
+        return int(self.client.delete(API + route).status_code)
+
     def send(
         self, route: str, body: str | bytes, content_type: str = "application/json", **headers: str
     ) -> tuple[int, Any]:

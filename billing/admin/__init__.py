@@ -16,6 +16,8 @@ from billing.admin import (
     reconciliation,
     settlements,
     taxes,
+    webhook_log,
+    webhooks,
     workloads,
 )
 
@@ -35,5 +37,7 @@ __all__ = [
     "reconciliation",
     "settlements",
     "taxes",
+    "webhook_log",
+    "webhooks",
     "workloads",
 ]

@@ -19,6 +19,7 @@ from billing.api.reconciliation import ReconciliationView
 from billing.api.settlements import CreditNoteViewSet, PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.tax_rates import TaxRateViewSet
+from billing.api.webhooks import WebhookDeliveryViewSet, WebhookEndpointViewSet
 
 router = SimpleRouter()
 router.register("plans", PlanViewSet)
@@ -32,6 +33,8 @@ router.register("tax-rates", TaxRateViewSet)
 router.register("credit-notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
 router.register("cost-rates", CostRateViewSet)
+router.register("webhook-endpoints", WebhookEndpointViewSet)
+router.register("webhook-deliveries", WebhookDeliveryViewSet)
 
 urlpatterns = [
     path("rates/preview/", RatePreviewView.as_view(), name="rate-preview"),

@@ -30,14 +30,19 @@ from billing.models import (
     CustomerCoupon,
     Invoice,
     MailText,
+    NoticeMail,
     ParkedCustomer,
     Plan,
     Subscription,
     TaxRate,
     TaxSetup,
     UsageLimit,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from billing.notifying import queue_mails
 from billing.pricing import create_version, put_example
+from billing.registering import EndpointTerms, register_endpoint, send_test
 from billing.subscribing import Author
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
@@ -53,7 +58,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def stored() -> dict[str, int]:
     tables: tuple[type[Model], ...] = (
         ApiKey, CostRate, Coupon, CreditEntry, Customer, CustomerCoupon, Event, Group,
-        Invoice, Meter, Plan, PortalAccess, Subscription, TaxRate, TaxSetup, Workload,
+        Invoice, Meter, Plan, PortalAccess, Subscription, TaxRate, TaxSetup, WebhookEndpoint, Workload,
     )  # fmt: skip
     return {table.__name__: table._default_manager.count() for table in tables}
 
@@ -98,6 +103,11 @@ def pages() -> dict[str, str]:
     counted = Event.objects.all()[0]
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
     paused = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
+    hook, _ = register_endpoint(EndpointTerms("https://hooks.example.com/"), by="anna", now=NOW)
+    send_test(hook, by="anna", now=NOW)
+    sent = WebhookDelivery.objects.get()
+    queue_mails(["anna@acme.example"], subject="x", body="x", now=NOW)
+    notice = NoticeMail.objects.get()
     targets: dict[str, tuple[Any, ...]] = {
         "index": (), "auth_group_changelist": (), "auth_group_add": (), "auth_group_change": (group.pk,),
         "auth_user_changelist": (), "auth_user_add": (),
@@ -141,6 +151,11 @@ def pages() -> dict[str, str]:
         "customers_customer_grant_void": (customer.pk, granted.pk),
         "customers_customer_coupon_remove": (customer.pk, held.pk),
         "billing_reconciliationrun_changelist": (),
+        "billing_webhookendpoint_changelist": (), "billing_webhookendpoint_add": (),
+        "billing_webhookendpoint_change": (hook.pk,), "billing_webhookendpoint_secret": (hook.pk,),
+        "billing_webhookendpoint_remove": (hook.pk,),
+        "billing_webhookdelivery_changelist": (), "billing_webhookdelivery_change": (sent.pk,),
+        "billing_noticemail_changelist": (), "billing_noticemail_change": (notice.pk,),
         "customers_apikey_changelist": (), "customers_apikey_add": (), "customers_apikey_change": (key.prefix,),
         "customers_apikey_revoke": (key.prefix,),
         "customers_customer_changelist": (), "customers_customer_add": (), "customers_customer_change": (customer.pk,),
@@ -165,6 +180,7 @@ def pages() -> dict[str, str]:
 
 
 WRITES = {
+    "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
     "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
     "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
     "customers_customer_grant_void", "customers_customer_coupon_remove",
@@ -185,6 +201,8 @@ WRITES = {
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
+    "billing_webhookendpoint_changelist", "billing_webhookdelivery_changelist", "billing_webhookdelivery_change",
+    "billing_noticemail_changelist",
     "billing_coupon_changelist", "billing_taxrate_changelist", "customers_customer_money",
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
@@ -212,6 +230,8 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "|^(app_list|autocomplete|jsi18n|log.*|password_.*|search|view_on_site)$"
     )
     tested_apart = {
+        "billing_webhookendpoint_test", "billing_webhookendpoint_again", "billing_webhookdelivery_again",
+        "billing_webhookdelivery_add", "billing_noticemail_add",
         "billing_checkrun_add", "billing_checkrun_run",
         "auth_user_change", "auth_user_password_change",
         "billing_closerun_add", "billing_invoice_add",
@@ -249,6 +269,7 @@ def test_read_only_sees_every_page_and_writes_nothing(pages: dict[str, str]) -> 
 def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) -> None:
     clerk = sign_in("Billing clerk")
     refused = {
+        "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
         "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
         "auth_group_add", "auth_user_add", "billing_invoice_credit", "billing_plan_activate",
         "customers_apikey_add", "customers_apikey_revoke",
@@ -301,7 +322,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         "Workloads",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",
-        "Coupons", "Tax", "Mail texts", "Staff users", "Groups",
+        "Coupons", "Tax", "Webhooks", "Sent webhooks", "Notices", "Mail texts", "Staff users", "Groups",
     ]  # fmt: skip
 
 

@@ -29,7 +29,10 @@ from billing.models import (
     Payment,
     Subscription,
     TaxRate,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from billing.registering import EndpointTerms, register_endpoint, send_test
 from customers.models import Customer
 from metering.api import urls as metering_urls
 from metering.models import Workload
@@ -89,6 +92,9 @@ def described(db: None, fresh: None) -> Any:
     remove_coupon(CustomerCoupon.objects.get(coupon__code="welcome"), by="tests", now=NOW)
     credit(customer, "100")
     tax("FR", "20")
+    for n in range(3):  # one is removed
+        hook, _ = register_endpoint(EndpointTerms(f"https://hooks.example.com/{n}"), by="tests", now=NOW)
+        send_test(hook, by="tests", now=NOW)
     add_cost_rate({"kind": "fixed", "workload": "support_bot", "amount": "30.00"}, Validity())
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     who: dict[str, Any] = {"by": "clerk", "now": NOW}
@@ -125,8 +131,10 @@ def existing(path: str) -> dict[str, Any]:
         "credit-grants": CreditGrant,
         "payments": Payment,
         "tax-rates": TaxRate,
+        "webhook-deliveries": WebhookDelivery,
     }
     model = rows.get(path.split("/")[3])
+    hook = WebhookEndpoint.objects.filter(removed_at=None).order_by("-id").first()
     return {
         "key": {"void": "evt-0", "amend": "evt-1"}.get(path.split("/")[-2], "evt-2"),
         "code": codes.get(path.split("/")[3]),
@@ -134,7 +142,9 @@ def existing(path: str) -> dict[str, Any]:
         "meter": "tickets_resolved",
         "number": "CN-2026-000001" if path.startswith("/api/v1/credit-notes") else "INV-2026-000001",
         "n": 1,
-        "id": model.objects.order_by("id")[0].pk
+        "id": (hook.pk if hook else 1)
+        if "webhook-endpoints" in path
+        else model.objects.order_by("id")[0].pk
         if model
         else Subscription.objects.get(customer__code="acme").pk,
     }
