@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.adjusting import flagged_line_ids, scan_changes
 from billing.chunking import Terms, store_together
 from billing.collecting import lock, record_change
 from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
@@ -19,6 +18,7 @@ from billing.issuing import issue
 from billing.lifecycle import Action, require_open
 from billing.models import ChangeKind, CloseReview, Invoice, InvoiceKind
 from billing.months import Month
+from billing.scanning import flagged_line_ids, scan_changes
 from metering.ledger import place_batches
 from metering.periods import Period
 

@@ -14,12 +14,6 @@ from itertools import chain
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 
-from billing.adjusting import (
-    changed_line_ids,
-    flagged_line_ids,
-    scanned_up_to,
-    without_home,
-)
 from billing.close_reports import ChunkResult, Failure
 from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
 from billing.errors import BillingError, KeptChanging
@@ -30,6 +24,8 @@ from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Subscription
 from billing.months import Month
 from billing.parking import clear, park
+from billing.placing import without_home
+from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from billing.adjusting import scan_changes
 from billing.chunking import Terms, close_chunk
 from billing.claiming import claim
 from billing.close_reports import ChunkResult, CloseReport
@@ -20,6 +19,7 @@ from billing.errors import PeriodNotOver
 from billing.invoicing import periods_ending_in
 from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
+from billing.scanning import scan_changes
 from metering.releasing import release_unmatched
 
 CHUNK = 500

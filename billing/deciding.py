@@ -14,10 +14,11 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
-from billing.adjusting import Adjustment, compute_adjustments, scan_changes
-from billing.errors import EffectChanged, ReasonMissing
+from billing.adjusting import Adjustment, compute_adjustments
+from billing.errors import DecidedTogether, EffectChanged, ReasonMissing
 from billing.line_settling import drop_flags
 from billing.models import AdjustmentWaiver, ChangedLine, Invoice, InvoiceStatus
+from billing.scanning import scan_changes
 
 MAX_REASON = 400
 CHUNK = 1_000
@@ -32,13 +33,14 @@ WHERE change.line_id = effect.line_id AND change.position <= %s
 def find_late_usage(*, now: datetime) -> int:
     """Look for changes to closed periods and compute what they come to; give how many were computed."""
     position = scan_changes(now=now)
-    stale = ChangedLine.objects.filter(
-        Q(effect_position=None) | Q(effect_position__lt=F("position"))
-    ).order_by("line_id")
-    lines = list(stale.values_list("line_id", flat=True))
-    for start in range(0, len(lines), CHUNK):
-        _store(_effects(lines[start : start + CHUNK], position=position), position=position)
-    return len(lines)
+    stale = ChangedLine.objects.filter(Q(effect_position=None) | Q(effect_position__lt=F("position")))
+    count = stale.count()
+    invoices = sorted(set(stale.values_list("line__invoice_id", flat=True)))
+    for start in range(0, len(invoices), CHUNK):
+        chunk = ChangedLine.objects.filter(line__invoice__in=invoices[start : start + CHUNK])
+        lines = list(chunk.order_by("line_id").values_list("line_id", flat=True))
+        _store(_effects(lines, position=position), position=position)
+    return count
 
 
 def bill_late_usage(change_ids: Collection[int], *, by: User, now: datetime) -> int:
@@ -76,24 +78,53 @@ def _waive(
         change.line_id: change.pk
         for change in ChangedLine.objects.select_for_update(of=("self",)).filter(pk__in=shown).order_by("pk")
     }
+    _require_whole_invoices(changes.values())
     effects = _effects(list(changes), position=position)
     if len(effects) < len(shown) or any(each.difference != shown[changes[each.line.pk]] for each in effects):
         raise _changed()
     waivers = AdjustmentWaiver.objects.bulk_create(
         AdjustmentWaiver(
             line=each.line,
-            adjustment_n=each.settled.next_n,
+            adjustment_n=n,
             position=position,
-            quantity=each.quantity - each.settled.quantity,
-            amount=each.difference,
+            quantity=quantity,
+            amount=amount,
+            adjusts_plan=of_plan,
             reason=reason,
             waived_by=by,
             waived_at=now,
         )
         for each in effects
+        for n, quantity, amount, of_plan in _parts(each)
     )
     drop_flags(list(changes), [position] * len(changes))
     return waivers
+
+
+def _parts(each: Adjustment) -> list[tuple[int, Decimal, Decimal, bool]]:
+    """Give number, quantity and amount of what is settled: the usage, and the plan terms where they differ."""
+    n = each.settled.next_n
+    parts = [(n, each.quantity - each.settled.quantity, each.usage_difference, False)]
+    if each.plan is not None:
+        parts.append((n + 1, Decimal(0), each.plan.difference, True))
+    return parts
+
+
+def _require_whole_invoices(changes: Collection[int]) -> None:
+    """Refuse some changed lines of an invoice without the others, where its plan's terms look at all of them."""
+    partial = (
+        ChangedLine.objects.filter(
+            line__invoice__lines__change__in=changes, line__invoice__plan_terms__isnull=False
+        )
+        .exclude(pk__in=changes)
+        .values_list("line__invoice__number", flat=True)
+    )
+    numbers = sorted({str(number) for number in partial})
+    if numbers:
+        raise DecidedTogether(
+            f"The plan of {numbers[0]} has a minimum, included spend or a service fee, which looks at all its usage. "
+            "Choose all late usage of that invoice together."
+        )
 
 
 def _changed() -> EffectChanged:

@@ -57,6 +57,7 @@ class DraftLine:
     period: Period
     adjusts_id: int | None = None
     adjustment_n: int | None = None
+    adjusts_plan: bool = False
     subscription_id: int | None = None
     fee_start: date | None = None
     fee_n: int | None = None
@@ -153,6 +154,7 @@ class InvoiceDraft:
     discounts: tuple[DraftDiscount, ...] = ()
     taxes: tuple[DraftTax, ...] = ()
     credits: tuple[DraftCredit, ...] = ()
+    plan_terms: Mapping[str, object] | None = None
 
     @property
     def amount_due(self) -> Decimal:

@@ -72,6 +72,12 @@ class EffectChanged(BillingError):
     code = "effect_changed"
 
 
+class DecidedTogether(BillingError):
+    """Late usage of an invoice whose plan terms look at all its usage is waived or credited as a whole."""
+
+    code = "decided_together"
+
+
 class KeptChanging(BillingError):
     """Somebody changed a customer's plans or invoices again and again while they were invoiced."""
 

@@ -13,23 +13,20 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from billing.adjusting import (
-    Adjustment,
-    adjustment_line,
-    changed_line_ids,
-    compute_adjustments,
-    place_adjustments,
-)
+from billing.adjusting import Adjustment, adjustment_lines, compute_adjustments
 from billing.agreements import agreements_of
 from billing.discounting import held_coupons
 from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
 from billing.fees import Fee, FeeBook, open_book
-from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate, usage_period
+from billing.lines import MeasureKey, PlanRate, draft_lines, plan_fees, read_plan_rate, usage_period
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.placing import place_adjustments
+from billing.plan_terms import PlanBasis, plan_basis
 from billing.rating import SubscriptionRate, TermsError
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits
+from billing.scanning import changed_line_ids
 from billing.spending import Owed, planned_credits
 from billing.subscribing import anchor_of, whole_period
 from billing.taxing import tax_lines, tax_table
@@ -100,16 +97,18 @@ def _draw(
     measures = _measures(due, rates, book, watermark)
     drawn = DrawnUp()
     rated: dict[int, list[DraftLine]] = {}
+    frozen: dict[int, Mapping[str, object]] = {}
     for slot, each in _in_order(due):
         try:
-            lines = _period_lines(each, rates[slot], slot, measures, book)
+            lines, basis = _period_lines(each, rates[slot], slot, measures, book)
         except (RatingError, TermsError) as problem:
             message = f"{each.subscription.customer.name}, {each.subscription.plan}: {problem}"
             drawn.failures.append((each, RatingFailed(message)))
             continue
+        if basis is not None:
+            frozen[slot] = basis.as_json()
         for adjustment in adjustments.get(slot, []):
-            if adjustment.difference:
-                lines.append(adjustment_line(adjustment, n=len(lines) + 1))
+            lines += adjustment_lines(adjustment, n=len(lines) + 1)
         if each.kind == InvoiceKind.ADJUSTMENT and not lines:
             continue
         if each.kind == InvoiceKind.AT_START and sum((line.amount for line in lines), Decimal(0)) <= 0:
@@ -139,6 +138,7 @@ def _draw(
                 issuer=dict(settings.ISSUER),
                 recipient=recipient_of(customer),
                 watermark=watermark or 0,
+                plan_terms=frozen.get(slot),
                 examined=tuple(adjustment.line.pk for adjustment in adjustments.get(slot, [])),
                 drawn_up_at=now,
             )
@@ -338,10 +338,13 @@ def _period_lines(
     slot: int,
     measures: Mapping[MeasureKey, Mapping[int, Measure]],
     book: FeeBook,
-) -> list[DraftLine]:
+) -> tuple[list[DraftLine], PlanBasis | None]:
     if isinstance(rates, TermsError):
         raise rates
-    return [] if due.kind == InvoiceKind.ADJUSTMENT else draft_lines(due, rates, slot, measures, book)
+    if due.kind == InvoiceKind.ADJUSTMENT:
+        return [], None
+    lines = draft_lines(due, rates, slot, measures, book)
+    return lines, plan_basis(due, plan_fees(rates), lines, book)
 
 
 def _measures(

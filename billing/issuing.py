@@ -177,6 +177,7 @@ REFRESHED_FIELDS = [
     "issuer",
     "recipient",
     "plan_name",
+    "plan_terms",
     "watermark",
     "drawn_up_at",
     "issue_after",
@@ -210,6 +211,7 @@ def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
         watermark=draft.watermark,
         drawn_up_at=draft.drawn_up_at,
         issue_after=issue_after(draft, grace_days=grace_days),
+        plan_terms=None if draft.plan_terms is None else dict(draft.plan_terms),
     )
 
 
@@ -236,6 +238,7 @@ def invoice_line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
         period_end=line.period.end_on,
         adjusts_id=line.adjusts_id,
         adjustment_n=line.adjustment_n,
+        adjusts_plan=line.adjusts_plan,
         subscription_id=line.subscription_id,
         fee_start=line.fee_start,
         fee_n=line.fee_n,

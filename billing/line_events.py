@@ -14,23 +14,25 @@ def events_of_line(line: InvoiceLine) -> QuerySet[Event]:
     """Give the events behind a line, oldest first, as they were when its invoice was drawn up.
 
     Each has `taken_back`: on an adjustment, that the event counted before and counts no more; the other events of an
-    adjustment were added. A line without a meter has none.
+    adjustment were added. What late usage changes of the terms of a plan has the events of the line it names; any other
+    line without a meter has none.
     """
     invoice = line.invoice
-    if line.meter_id is None:
-        return Event.objects.none()
-    period = Period(line.period_start, line.period_end, invoice.zone)
     if line.kind == LineKind.ADJUSTMENT:
         assert line.adjusts is not None  # held by invoiceline_adjustment_names_line
+        assert line.adjusts.meter_id is not None  # only usage lines are adjusted
         period = Period(line.adjusts.period_start, line.adjusts.period_end, line.adjusts.invoice.zone)
         return events_changed(
-            meter_id=line.meter_id,
+            meter_id=line.adjusts.meter_id,
             customer_id=invoice.customer_id,
             start=period.start,
             end=period.end,
             after=_settled_before(line.adjusts, invoice.watermark),
             until=invoice.watermark,
         )
+    if line.meter_id is None:
+        return Event.objects.none()
+    period = Period(line.period_start, line.period_end, invoice.zone)
     return events_behind(
         meter_id=line.meter_id,
         customer_id=invoice.customer_id,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
-from billing.fees import Fee, FeeBook, fee_lines, own_fee, settle_before
+from billing.fees import Fee, FeeBook, fee_lines, settle_before
 from billing.formatting import money
 from billing.models import InvoiceKind, LineKind, Plan, Rate
+from billing.plan_terms import plan_basis, plan_lines
 from billing.rating import (
     AnyRate,
     GroupUsage,
@@ -26,10 +27,7 @@ from billing.rating import (
     required_grouping,
     round_amount,
 )
-from billing.rating.commitments import PlanLine, PlanTerms, apply_plan_terms
 from billing.rating.money import currency_digits
-from billing.rating.working import plain
-from billing.subscribing import whole_period
 from metering.measuring import NOTHING, Measure
 from metering.periods import Period
 
@@ -89,7 +87,9 @@ def draft_lines(
             case OneTimeRate() as terms if _is_first(due, book):
                 lines.append(_one_time_line(due, each, terms, digits=digits))
     lines += settle_before(due, book)
-    lines += _plan_lines(due, rates, lines, book, digits=digits)
+    basis = plan_basis(due, plan_fees(rates), lines, book)
+    if basis is not None:
+        lines += plan_lines(due, basis, lines)
     return [replace(line, n=n) for n, line in enumerate(lines, start=1)]
 
 
@@ -113,58 +113,9 @@ def _usage_description(row: Rate, plan: Plan) -> str:
     return f"{name} (1 {plan.custom_unit} = {money(plan.custom_unit_value, plan.currency)})"
 
 
-def _plan_lines(
-    due: DuePeriod, rates: Sequence[PlanRate], lines: Sequence[DraftLine], book: FeeBook, *, digits: int
-) -> list[DraftLine]:
-    """Give the lines of what holds for the invoice as a whole: included spend, minimum, service fee.
-
-    The minimum looks at the fees of the invoice's own days, also where an earlier invoice carried them, and is owed for
-    the days that are neither paused nor in the trial. An invoice at the start has the service fee only.
-    """
-    plan = due.subscription.plan
-    terms = plan.terms
-    if due.kind != InvoiceKind.PERIODIC:
-        terms = PlanTerms(service_fee_percent=terms.service_fee_percent)
-    sums = {kind: sum((line.amount for line in lines if line.kind == kind), Decimal(0)) for kind in LineKind}
-    own = Decimal(0)
-    if terms.minimum_amount is not None:
-        fees = [Fee(each.row, each.terms, {}) for each in rates if isinstance(each.terms, SubscriptionRate)]
-        own = sum((own_fee(due, fee, book) for fee in fees), Decimal(0))
-    added = apply_plan_terms(
-        terms,
-        usage=sums[LineKind.USAGE],
-        fees=own,
-        printed_fees=sums[LineKind.SUBSCRIPTION],
-        once=sums[LineKind.ONE_TIME],
-        days_used=sum(each.days for each in book.agreement(due).stretches(due.period)),
-        days=whole_period(due.subscription, due.period.start_on).days,
-        digits=digits,
-    )
-    return [
-        DraftLine(
-            n=0,
-            kind=line.kind,
-            description=_describe_plan_line(line),
-            rate_id=None,
-            meter=None,
-            unit="",
-            quantity=Decimal(1),
-            events=0,
-            unit_amount=None,
-            amount=line.amount,
-            terms={"kind": line.kind, **plan.terms.as_json()},
-            working=line.working,
-            period=due.period,
-            tax_category=plan.tax_category,
-        )
-        for line in added
-    ]
-
-
-def _describe_plan_line(line: PlanLine) -> str:
-    name = LineKind(line.kind).label
-    percent = line.working[0].percent
-    return name if percent is None else f"{name} {plain(percent)} %"
+def plan_fees(rates: Sequence[PlanRate]) -> list[Fee]:
+    """Give the fees of a plan, whose own days count towards its minimum."""
+    return [Fee(each.row, each.terms, {}) for each in rates if isinstance(each.terms, SubscriptionRate)]
 
 
 def read_frozen(meter_id: int, terms: Mapping[str, object]) -> tuple[UsageRate, MeasureKey]:

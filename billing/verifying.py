@@ -2,8 +2,9 @@
 
 Usage lines and adjustments are counted event by event (metering.recounting) and priced in fractions
 (billing.rerating): neither shares arithmetic with what made the invoice. Included spend, plan minimum and service fee
-are worked out from the lines before them, and taxes from the lines by the percentages that the invoice froze. Other
-lines (fees, one-time charges) are checked against their printed working; what coupons took off enters as printed.
+are worked out from the lines before them (billing.plan_rerating), and taxes from the lines by the percentages that the
+invoice froze. Other lines (fees, one-time charges) are checked against their printed working; what coupons took off
+enters as printed.
 """
 
 from __future__ import annotations
@@ -13,21 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from django.db.models import Max
 
 from billing.models import AdjustmentWaiver, Invoice, InvoiceLine, InvoiceStatus, LineKind
-from billing.rating import currency_digits
+from billing.plan_rerating import PLAN_KINDS, check_plan_lines, plan_line_amount, plan_total, rounded
 from billing.rerating import Used, amount_of
 from metering.meter_types import MeterType
 from metering.models import EventArchive, Meter
 from metering.periods import Period
 from metering.recounting import Count, recount
-
-# What the terms of a plan as a whole look at, in the order in which they apply.
-PLAN_KINDS = (LineKind.INCLUDED_SPEND, LineKind.MINIMUM, LineKind.SERVICE_FEE)
-BASE_KINDS = (LineKind.USAGE, LineKind.SUBSCRIPTION, LineKind.ONE_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def verify_invoice(invoice: Invoice, *, archived: datetime | None = None) -> Ver
         ]
     verdict.differences += [
         Difference(number, None, what, printed, computed)
-        for what, printed, computed in _check_sums(invoice, lines)
+        for what, printed, computed in chain(check_plan_lines(invoice, lines), _check_sums(invoice, lines))
         if printed != computed
     ]
     return verdict
@@ -108,14 +106,11 @@ def _check_line(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) -
             yield "the amount", line.amount, computed.amount
         case LineKind.ADJUSTMENT:
             yield from _check_adjustment(invoice, line)
-        case kind if kind in PLAN_KINDS and all(each.kind in _KNOWN for each in lines):
-            yield "the amount", line.amount, _plan_amount(invoice, line, lines)
+        case kind if kind in PLAN_KINDS and invoice.plan_terms is not None:
+            yield "the amount", line.amount, plan_line_amount(invoice, line, lines)
         case _ if line.working:
             steps = sum((Fraction(step["amount"]) for step in line.working), Fraction(0))
-            yield "the amount", line.amount, _rounded(steps, invoice.currency)
-
-
-_KNOWN = {*BASE_KINDS, *PLAN_KINDS, LineKind.ADJUSTMENT}
+            yield "the amount", line.amount, rounded(steps, invoice.currency)
 
 
 def _check_adjustment(invoice: Invoice, line: InvoiceLine) -> Iterator[Check]:
@@ -126,31 +121,72 @@ def _check_adjustment(invoice: Invoice, line: InvoiceLine) -> Iterator[Check]:
     """
     adjusted = line.adjusts
     assert adjusted is not None  # held by invoiceline_adjustment_names_line
-    now, before = (Fraction(step["amount"]) for step in line.working)
-    counted, settled_quantity = (Fraction(step["quantity"]) for step in line.working)
-    yield "the amount", line.amount, now + before
+    *steps, last = line.working
+    now = sum((Fraction(step["amount"]) for step in steps), Fraction(0))
+    before = -Fraction(last["amount"])
+    yield "the amount", line.amount, now - before
+    if line.adjusts_plan:
+        yield from _check_plan_adjustment(invoice, line, adjusted, now, before)
+        return
+    counted, settled_quantity = Fraction(steps[0]["quantity"]), Fraction(last["quantity"])
     yield "the quantity", line.quantity, counted - settled_quantity
-    earlier = list(
-        InvoiceLine.objects.filter(adjusts=adjusted, adjustment_n__lt=line.adjustment_n).values_list(
-            "quantity", "amount", "invoice__status"
-        )
-    )
     is_void = adjusted.invoice.status == InvoiceStatus.VOID
     if is_void and not now and not counted:
         return  # a void invoice's adjustments are taken back
     computed = _compute(adjusted, as_of=invoice.watermark)
     yield "the quantity measured now", counted, computed.quantity
-    yield "the amount measured now", now, computed.amount
-    if is_void or any(status == InvoiceStatus.VOID for *_, status in earlier):
+    yield "the amount measured now", now, computed.amount - _discount(adjusted, computed.amount)
+    earlier = InvoiceLine.objects.filter(
+        adjusts=adjusted, adjustment_n__lt=line.adjustment_n, adjusts_plan=False
+    )
+    if is_void or earlier.filter(invoice__status=InvoiceStatus.VOID).exists():
         return
-    waived = AdjustmentWaiver.objects.filter(line=adjusted, adjustment_n__lt=line.adjustment_n)
+    waived = AdjustmentWaiver.objects.filter(
+        line=adjusted, adjustment_n__lt=line.adjustment_n, adjusts_plan=False
+    )
     settled = [
-        (adjusted.quantity, adjusted.amount),
-        *((quantity, amount) for quantity, amount, _ in earlier),
+        (adjusted.quantity, adjusted.amount - adjusted.discount),
+        *earlier.values_list("quantity", "amount"),
         *waived.values_list("quantity", "amount"),
     ]
     yield "the quantity settled before", settled_quantity, sum((Fraction(q) for q, _ in settled), Fraction(0))
-    yield "the amount settled before", -before, sum((Fraction(a) for _, a in settled), Fraction(0))
+    yield "the amount settled before", before, sum((Fraction(a) for _, a in settled), Fraction(0))
+
+
+def _check_plan_adjustment(
+    invoice: Invoice, line: InvoiceLine, adjusted: InvoiceLine, now: Fraction, before: Fraction
+) -> Iterator[Check]:
+    """Apply the terms of the plan to all usage of the adjusted invoice, as it was at the adjusting one's position."""
+    original = adjusted.invoice
+    is_void = original.status == InvoiceStatus.VOID
+    if is_void and not now:
+        return
+    lines = list(original.lines.select_related("meter", "invoice"))
+    usage = sum(
+        (_compute(each, as_of=invoice.watermark).amount for each in lines if each.kind == LineKind.USAGE),
+        Fraction(0),
+    )
+    yield "the amount of the plan terms now", now, plan_total(original, lines, usage)
+    earlier = InvoiceLine.objects.filter(
+        adjusts__invoice=original, adjusts_plan=True, invoice__watermark__lt=invoice.watermark
+    )
+    if is_void or earlier.filter(invoice__status=InvoiceStatus.VOID).exists():
+        return
+    waived = AdjustmentWaiver.objects.filter(
+        line__invoice=original, adjusts_plan=True, position__lt=invoice.watermark
+    )
+    settled = [
+        *(each.amount - each.discount for each in lines if each.kind in PLAN_KINDS),
+        *earlier.values_list("amount", flat=True),
+        *waived.values_list("amount", flat=True),
+    ]
+    yield "the plan terms settled before", before, sum((Fraction(a) for a in settled), Fraction(0))
+
+
+def _discount(line: InvoiceLine, amount: Fraction) -> Fraction:
+    if not line.discount:
+        return Fraction(0)
+    return rounded(Fraction(line.discount) * amount / Fraction(line.amount), line.invoice.currency)
 
 
 def _check_sums(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[tuple[str, Fraction, Fraction]]:
@@ -173,11 +209,11 @@ def _check_sums(invoice: Invoice, lines: list[InvoiceLine]) -> Iterator[tuple[st
         )
         share = Fraction(tax["percent"]) / 100
         if tax["inclusive"]:
-            base = _rounded(taxed / (1 + share), invoice.currency)
+            base = rounded(taxed / (1 + share), invoice.currency)
             amount = taxed - base
             contained += amount
         else:
-            base, amount = taxed, _rounded(taxed * share, invoice.currency)
+            base, amount = taxed, rounded(taxed * share, invoice.currency)
             added += amount
         yield f"the base of tax {tax['n']}", Fraction(tax["base"]), base
         yield f"the amount of tax {tax['n']}", Fraction(tax["amount"]), amount
@@ -206,7 +242,7 @@ def _compute(line: InvoiceLine, *, as_of: int) -> Computed:
     )
     parts = [_used(count, dict(zip(names, group, strict=True))) for group, count in counted.groups.items()]
     amount = amount_of(terms, _used(counted, {}), parts)
-    return Computed(counted.quantity, _rounded(amount, line.invoice.currency))
+    return Computed(counted.quantity, rounded(amount, line.invoice.currency))
 
 
 def _used(count: Count, match: dict[str, str]) -> Used:
@@ -215,33 +251,6 @@ def _used(count: Count, match: dict[str, str]) -> Used:
 
 def _needs_values(terms: dict[str, Any]) -> bool:
     return str(terms["model"]) == "percentage"
-
-
-def _plan_amount(invoice: Invoice, line: InvoiceLine, lines: list[InvoiceLine]) -> Fraction:
-    """Work out what a term of the plan as a whole comes to, from the printed lines it looks at."""
-    sums = {
-        kind: sum((Fraction(each.amount) for each in lines if each.kind == kind), Fraction(0))
-        for kind in LineKind
-    }
-    usage, fees = sums[LineKind.USAGE], sums[LineKind.SUBSCRIPTION]
-    if line.kind == LineKind.INCLUDED_SPEND:
-        return -min(usage, Fraction(line.terms["included_spend"]))
-    usage += sums[LineKind.INCLUDED_SPEND]
-    if line.kind == LineKind.MINIMUM:  # its first step is the minimum, cut to the days of a part of a period
-        owed = min(Fraction(line.working[0]["amount"]), Fraction(line.terms["minimum_amount"]))
-        if any(each.terms.get("timing") == "at_start" for each in lines):
-            # The fee of these days is on an earlier invoice: its second step says what they come to.
-            return max(owed + Fraction(line.working[1]["amount"]), Fraction(0))
-        return max(owed - usage - fees, Fraction(0))
-    base = usage + fees + sums[LineKind.MINIMUM] + sums[LineKind.ONE_TIME]
-    return _rounded(base * Fraction(line.terms["service_fee_percent"]) / 100, invoice.currency)
-
-
-def _rounded(amount: Fraction, currency: str) -> Fraction:
-    """Round once, half away from zero, to the currency's minor unit."""
-    scale = 10 ** currency_digits(currency)
-    units = int(abs(amount) * scale + Fraction(1, 2))
-    return Fraction(-units if amount < 0 else units, scale)
 
 
 def _period(line: InvoiceLine) -> Period:

@@ -89,6 +89,9 @@ class AdjustmentWaiver(models.Model):
     position = models.BigIntegerField(help_text="Events of batches up to this position were looked at.")
     quantity = QuantityField(max_digits=38, decimal_places=18)
     amount = AmountField()
+    adjusts_plan = models.BooleanField(
+        default=False, help_text="It is of the minimum, included spend and service fee of the line's invoice."
+    )
     reason = models.CharField(max_length=400)
     waived_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     waived_at = models.DateTimeField()

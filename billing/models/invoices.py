@@ -118,6 +118,10 @@ class Invoice(models.Model):
     plan_name = models.CharField(max_length=200)
     plan_code = models.CharField(max_length=200)
     plan_version = models.PositiveIntegerField()
+    plan_terms = models.JSONField(
+        null=True,
+        help_text="The terms of the plan as a whole and what they looked at, so that late usage applies them again.",
+    )
     watermark = models.BigIntegerField(help_text="Events of batches up to this position were measured.")
     drawn_up_at = models.DateTimeField(help_text="When its figures were computed.")
     issue_after = models.DateTimeField(help_text="End of the grace days.")
@@ -130,7 +134,7 @@ class Invoice(models.Model):
         unique=True,
         help_text="The caller's own name for a one-off invoice: made once.",
     )
-    history = HistoricalRecords(excluded_fields=["issuer", "recipient", "taxes"])
+    history = HistoricalRecords(excluded_fields=["issuer", "recipient", "taxes", "plan_terms"])
 
     class Meta:
         ordering: ClassVar = ["-period_start", "-sequence", "-id"]
@@ -263,6 +267,10 @@ class InvoiceLine(models.Model):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="adjustments"
     )
     adjustment_n = models.PositiveIntegerField(null=True, help_text="Counts the adjustments of one line.")
+    adjusts_plan = models.BooleanField(
+        default=False,
+        help_text="Of an adjustment: what the minimum, included spend and service fee come to otherwise.",
+    )
     subscription = models.ForeignKey(
         Subscription,
         on_delete=models.PROTECT,
@@ -296,6 +304,10 @@ class InvoiceLine(models.Model):
                 condition=Q(kind="adjustment", adjusts__isnull=False, adjustment_n__isnull=False)
                 | (~Q(kind="adjustment") & Q(adjusts=None, adjustment_n=None)),
                 name="invoiceline_adjustment_names_line",
+            ),
+            models.CheckConstraint(
+                condition=Q(adjusts_plan=False) | Q(kind="adjustment"),
+                name="invoiceline_adjusts_plan_by_adjustment",
             ),
             models.UniqueConstraint(fields=["invoice", "n"], name="invoiceline_numbered_once"),
             models.CheckConstraint(

