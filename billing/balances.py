@@ -12,7 +12,16 @@ from django.db.models import Sum
 from billing.crediting import balances
 from billing.discounting import uses_of
 from billing.formatting import money
-from billing.models import Coupon, CreditAlert, CreditEntry, CreditGrant, CustomerCoupon
+from billing.models import (
+    Coupon,
+    CreditAlert,
+    CreditEntry,
+    CreditGrant,
+    CustomerCoupon,
+    Invoice,
+    InvoiceStatus,
+)
+from billing.models.invoices import SETTLED
 from billing.rating.exact import ZERO
 from customers.models import Customer
 
@@ -49,6 +58,14 @@ class GrantRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FavourRow:
+    """An invoice with a credit balance, in words."""
+
+    invoice: Invoice
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
 class CouponRow:
     """A coupon a customer holds: what it takes off, how often it was used, of how many (None: no limit)."""
 
@@ -80,6 +97,15 @@ def coupon_rows(customer: Customer) -> list[CouponRow]:
         for each in held
     ]
     return sorted(rows, key=lambda row: row.is_over)
+
+
+def favour_rows(customer: Customer) -> list[FavourRow]:
+    """Give the invoices on which a customer has paid or been credited too much, the oldest first."""
+    rows = Invoice.objects.filter(customer=customer, status=InvoiceStatus.PAID, total__lt=SETTLED)
+    return [
+        FavourRow(invoice, money(-invoice.amount_due, invoice.currency))
+        for invoice in rows.order_by("issued_at", "pk")
+    ]
 
 
 def balance_words(customer: Customer, *, now: datetime) -> list[Balance]:

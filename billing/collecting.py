@@ -15,6 +15,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from psycopg.errors import UniqueViolation
 
+from billing.crediting import void_moved
 from billing.errors import InvalidAmount, InvalidDates, KeyTaken, NotInThisState, ReasonMissing
 from billing.formatting import money
 from billing.lifecycle import Action, is_settled, require_open
@@ -52,8 +53,8 @@ def record_payment(
     invoice = lock(invoice)
     amount = exact_amount(amount, invoice.currency)
     said = (PaymentKind.PAYMENT, amount, received_on, method, reference)
-    if (recorded := _recorded(key, invoice, said)) is not None:
-        return recorded
+    if (known := _recorded(key, invoice, said)) is not None:
+        return known
     require_open(invoice, Action.PAY)
     due = max(invoice.amount_due, Decimal(0))
     if amount > due and not overpaid:
@@ -62,7 +63,7 @@ def record_payment(
             f"{money(amount - due, invoice.currency)} too much."
         )
         raise InvalidAmount(message, fields={"amount": message})
-    return _pay(invoice, said, key=key, by=by, now=now)
+    return pay(invoice, said, key=key, by=by, now=now)
 
 
 @transaction.atomic
@@ -84,20 +85,21 @@ def record_refund(
     invoice = lock(invoice)
     amount = exact_amount(amount, invoice.currency)
     said = (PaymentKind.REFUND, -amount, paid_on, method, reference)
-    if (recorded := _recorded(key, invoice, said)) is not None:
-        return recorded
+    if (known := _recorded(key, invoice, said)) is not None:
+        return known
     require_open(invoice, Action.REFUND)
     if amount > -invoice.amount_due:
         message = f"The credit balance is {money(-invoice.amount_due, invoice.currency)}."
         raise InvalidAmount(message, fields={"amount": message})
-    return _pay(invoice, said, key=key, by=by, now=now)
+    return pay(invoice, said, key=key, by=by, now=now)
 
 
 @transaction.atomic
 def reverse_payment(payment: Payment, *, reason: str, by: str, now: datetime) -> Payment:
-    """Take back a payment or refund that was recorded wrongly or bounced, by its opposite.
+    """Take back a payment, refund or move that was recorded wrongly or bounced, by its opposite.
 
-    Raises NotInThisState when it was taken back before or is a reversal itself, ReasonMissing.
+    The credit that a move became is voided. Raises NotInThisState when it was taken back before or is a reversal
+    itself, ReasonMissing, CreditsSpent when the credit is used.
     """
     invoice = lock(payment.invoice)
     require_open(invoice, Action.REVERSE)
@@ -106,6 +108,8 @@ def reverse_payment(payment: Payment, *, reason: str, by: str, now: datetime) ->
     if Payment.objects.filter(reverses=payment).exists():
         raise NotInThisState("This payment was taken back already.")
     reason = given_reason(reason)
+    if payment.kind == PaymentKind.MOVED:
+        void_moved(payment, reason=reason, by=by, now=now)
     reversal = Payment.objects.create(
         invoice=invoice,
         kind=PaymentKind.REVERSAL,
@@ -218,7 +222,8 @@ def _recorded(key: str | None, invoice: Invoice, said: Said) -> Payment | None:
     return payment
 
 
-def _pay(invoice: Invoice, said: Said, *, key: str | None, by: str, now: datetime) -> Payment:
+def pay(invoice: Invoice, said: Said, *, key: str | None, by: str, now: datetime) -> Payment:
+    """Record what was said about a locked invoice. Raises InvalidDates, KeyTaken."""
     kind, amount, received_on, method, reference = said
     if received_on > local_day(now, invoice.zone):
         message = "This day is in the future."

@@ -13,8 +13,9 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 
-from billing.errors import CreditNotVoidable, InvalidCredit
-from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind
+from billing.errors import CreditNotVoidable, CreditsSpent, InvalidCredit
+from billing.formatting import money
+from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind, Payment
 from billing.models.plans import MAX_AMOUNT
 from billing.rating.errors import UnknownCurrency
 from billing.rating.exact import ZERO
@@ -23,6 +24,8 @@ from customers.models import Customer
 
 DEFAULT_PRIORITY = 50
 MAX_PRIORITY = 32_767
+# What an invoice gave back is used before anything else.
+CARRIED_OVER_PRIORITY = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,26 @@ def void_grant(grant: CreditGrant, *, reason: str, by: str, now: datetime) -> Cr
         grant = CreditGrant.objects.select_for_update().get(pk=grant.pk)
         if grant.voided_at is not None:
             raise CreditNotVoidable(f"“{grant.name}” is voided already.")
+        if grant.kind == CreditKind.MOVED:
+            raise CreditNotVoidable(f"“{grant.name}” was moved from an invoice. Take the move back instead.")
         if not grant.balance:
             raise CreditNotVoidable(f"Nothing is left of “{grant.name}” that could be taken back.")
         void_rest(grant, reason=reason, by=by, now=now)
     return grant
+
+
+def void_moved(payment: Payment, *, reason: str, by: str, now: datetime) -> None:
+    """Take back the credit that a moved balance became. Call it in the transaction that takes the move back.
+
+    Raises CreditsSpent when some of it is used.
+    """
+    grant = CreditGrant.objects.select_for_update().get(source_payment=payment)
+    if grant.balance != grant.amount:
+        used = money(grant.amount - grant.balance, grant.currency)
+        raise CreditsSpent(
+            f"{used} of this credit is used already, so the move stays. Void the invoices it paid for first."
+        )
+    void_rest(grant, reason=reason, by=by, now=now)
 
 
 def void_rest(grant: CreditGrant, *, reason: str, by: str, now: datetime) -> None:

@@ -23,6 +23,7 @@ KINDS = {
     "credit_note": "Credit note",
     "payment": "Payment",
     "refund": "Refund",
+    "moved": "Moved to credits",
     "reversal": "Payment taken back",
     "write_off": "Written off",
     "reinstate": "Write-off taken back",
@@ -86,8 +87,10 @@ def _all(first: date | None, last: date, customer: Customer | None) -> Iterator[
         payments = payments.filter(received_on__gte=first)
     for payment in payments.iterator(1000):
         text = payment.reason or payment.reference
+        if payment.method:
+            text = f"{payment.get_method_display()} {text}".strip()
         yield _entry(payment.invoice, payment.received_on, payment.recorded_at, payment.kind, str(payment.pk),
-                     -payment.amount, text=f"{payment.get_method_display()} {text}".strip())  # fmt: skip
+                     -payment.amount, text=text)  # fmt: skip
     changes = InvoiceChange.objects.filter(of_invoice).exclude(kind=ChangeKind.APPROVED)
     for change in _between(changes.select_related("invoice__customer"), "recorded_at", first, last):
         invoice = change.invoice

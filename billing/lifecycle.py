@@ -37,6 +37,7 @@ class Action(models.TextChoices):
     PAY = "pay", "Record a payment"
     CREDIT = "credit", "Credit note"
     REFUND = "refund", "Record a refund"
+    MOVE = "move", "Move to credits"
     REVERSE = "reverse", "Take back a payment"
     WRITE_OFF = "write_off", "Write off"
     REINSTATE = "reinstate", "Take back the write-off"
@@ -146,6 +147,12 @@ def _refund(invoice: Invoice) -> str:
     return "" if invoice.amount_due < 0 else f"{_name(invoice)} has no credit balance to pay back."
 
 
+def _move(invoice: Invoice) -> str:
+    if told := _live(invoice):
+        return told
+    return "" if invoice.amount_due < 0 else f"{_name(invoice)} has no credit balance to move."
+
+
 def _write_off(invoice: Invoice) -> str:
     if told := _live(invoice):
         return told
@@ -176,6 +183,7 @@ _RULES: dict[Action, Callable[[Invoice], str]] = {
     Action.PAY: _live,
     Action.CREDIT: _credit,
     Action.REFUND: _refund,
+    Action.MOVE: _move,
     Action.REVERSE: _live,
     Action.WRITE_OFF: _write_off,
     Action.REINSTATE: _reinstate,

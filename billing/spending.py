@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.crediting import (
+    CARRIED_OVER_PRIORITY,
     continued,
     expire_credits,
     first_entry,
@@ -27,8 +28,6 @@ from billing.errors import CreditsSpent
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind, Invoice
 from billing.rating.credits import Grant, burn
 
-# What an invoice gave back is used before anything else.
-CARRIED_OVER_PRIORITY = 0
 Account = tuple[int, str]
 
 

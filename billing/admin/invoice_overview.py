@@ -21,6 +21,7 @@ PERMISSIONS = {
     Action.DISCARD: "billing.issue_invoice",
     Action.PAY: "billing.settle_invoice",
     Action.REFUND: "billing.settle_invoice",
+    Action.MOVE: "billing.settle_invoice",
     Action.REVERSE: "billing.settle_invoice",
     Action.CREDIT: "billing.correct_invoice",
     Action.WRITE_OFF: "billing.correct_invoice",

@@ -14,38 +14,37 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from billing.admin.invoice_overview import PERMISSIONS
+from billing.admin.issuing_pages import IssuingPages
 from billing.admin.settling_forms import (
     CreditForm,
-    ItemFormSet,
     KeyedForm,
     MailForm,
     MoneyForm,
-    OneOffForm,
     PaymentForm,
     ReasonForm,
+    media_of,
+    who_of,
 )
 from billing.admin.statement import draft_rows, invoice_rows
-from billing.approving import discard_draft, issue_draft, refreshed, refreshed_many
+from billing.approving import discard_draft, issue_draft, refreshed
 from billing.collecting import record_payment, record_refund, reinstate, reverse_payment, write_off
 from billing.correcting import issue_credit_note
-from billing.drafts import InvoiceDraft
-from billing.errors import BillingError, FiguresChanged, NotInThisState
+from billing.errors import BillingError, CreditsSpent, FiguresChanged, NotInThisState
 from billing.formatting import money
 from billing.lifecycle import Action, State, refusal, state_of
 from billing.mailing import queue_mail
-from billing.models import Invoice, InvoiceKind, InvoiceStatus, MailKind, Payment
-from billing.one_off import Item, create_one_off
-from billing.rating.decimals import exact_decimal
+from billing.models import Invoice, InvoiceKind, MailKind, Payment
+from billing.moving import move_to_credits, preview_move
 from billing.voiding import void_invoice
-from customers.staff_pages import ReadOnlyAdmin, put_errors, require
+from customers.staff_pages import put_errors, require
 
 CONFLICT = 409
-DRAFTS_SHOWN = 100
 TITLES = {
     Action.ISSUE: "Issue {}",
     Action.DISCARD: "Discard {}",
     Action.PAY: "Record a payment for {}",
     Action.REFUND: "Record a refund for {}",
+    Action.MOVE: "Move the credit balance of {} to credits",
     Action.WRITE_OFF: "Write off {}",
     Action.REINSTATE: "Take back the write-off of {}",
     Action.VOID: "Void {}",
@@ -55,6 +54,7 @@ PURPOSES = {
     Action.DISCARD: "The draft is deleted. Nothing was sent, and no number is lost.",
     Action.PAY: "Money that came in for this invoice. A payment is never changed, only taken back with a reason.",
     Action.REFUND: "The credit balance, paid back to the customer.",
+    Action.MOVE: "What the customer has paid or been credited too much becomes a credit, which pays its next invoices.",
     Action.WRITE_OFF: "What is still due is given up. It can be taken back while nothing else happens.",
     Action.REINSTATE: "The amount is due again.",
     Action.VOID: "Nothing is to be paid for it any more. Its number stays used, and its period can be billed again.",
@@ -64,6 +64,7 @@ BUTTONS = {
     Action.DISCARD: "Discard the draft",
     Action.PAY: "Record the payment",
     Action.REFUND: "Record the refund",
+    Action.MOVE: "Move it",
     Action.WRITE_OFF: "Write off",
     Action.REINSTATE: "Take it back",
     Action.VOID: "Void the invoice",
@@ -75,7 +76,11 @@ class IssueForm(KeyedForm):
     expected = forms.DecimalField(widget=forms.HiddenInput, required=False)
 
 
-class InvoicePages(ReadOnlyAdmin):
+class MoveForm(KeyedForm):
+    expected = forms.DecimalField(widget=forms.HiddenInput)
+
+
+class InvoicePages(IssuingPages):
     """Views that InvoiceAdmin serves."""
 
     def settling_urls(self, wrap: Callable[..., Any]) -> list[URLPattern]:
@@ -104,7 +109,7 @@ class InvoicePages(ReadOnlyAdmin):
         form = _form(wanted, invoice, request)
         if request.method == "POST" and form.is_valid():
             try:
-                done = _do(wanted, invoice, form, who=_who(request))
+                done = _do(wanted, invoice, form, who=who_of(request))
             except NotInThisState as refused:
                 return self._refused(request, invoice, refused.message)
             except FiguresChanged as changed:
@@ -117,11 +122,15 @@ class InvoicePages(ReadOnlyAdmin):
                 if wanted == Action.DISCARD:
                     return redirect("admin:billing_invoice_changelist")
                 return redirect("admin:billing_invoice_change", pk)
-        context = {} if wanted != Action.ISSUE else _as_issued(invoice, form)
+        context: dict[str, Any] = {}
+        if wanted == Action.ISSUE:
+            context = _as_issued(invoice, form)
+        elif wanted == Action.MOVE:
+            context = _as_moved(invoice, form)
         return self.page(
             request, "admin/billing/invoice/do.html", title=TITLES[wanted].format(invoice), invoice=invoice, form=form,
             purpose=PURPOSES[wanted], button=BUTTONS[wanted], danger=wanted in DANGEROUS,
-            due=money(abs(invoice.amount_due), invoice.currency), media=_media(self, form),
+            due=money(abs(invoice.amount_due), invoice.currency), media=media_of(self, form),
             status=400 if form.errors else 200, **context,
         )  # fmt: skip
 
@@ -143,7 +152,7 @@ class InvoicePages(ReadOnlyAdmin):
                         expected=form.cleaned_data["expected"],
                         key=form.cleaned_data["key"] or None,
                         **form.wanted(),
-                        **_who(request),
+                        **who_of(request),
                     )
                     messages.success(request, f"Credit note {note.number} is issued.")
                     return redirect("admin:billing_creditnote_change", note.pk)
@@ -155,7 +164,7 @@ class InvoicePages(ReadOnlyAdmin):
         return self.page(
             request, "admin/billing/invoice/credit.html", title=f"Credit note for {invoice}", invoice=invoice,
             form=form,
-            effect=effect, media=_media(self, form), status=400 if form.errors else 200,
+            effect=effect, media=media_of(self, form), status=400 if form.errors else 200,
             purpose="What you credit is taken off what the customer owes. A credit note never changes.",
             left=money(invoice.total - invoice.amount_credited, invoice.currency),
         )  # fmt: skip
@@ -167,16 +176,15 @@ class InvoicePages(ReadOnlyAdmin):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                reverse_payment(payment, reason=form.cleaned_data["reason"], **_who(request))
-            except NotInThisState as refused:
+                reverse_payment(payment, reason=form.cleaned_data["reason"], **who_of(request))
+            except (NotInThisState, CreditsSpent) as refused:
                 return self._refused(request, payment.invoice, refused.message)
-            messages.success(request, "The payment is taken back.")
+            messages.success(request, "It is taken back.")
             return redirect("admin:billing_invoice_change", pk)
-        amount = money(payment.amount, payment.currency)
         return self.page(
-            request, "admin/billing/invoice/do.html", title=f"Take back the payment of {amount}", form=form,
-            invoice=payment.invoice, button="Take it back", danger=True, media=_media(self, form),
-            purpose="Its opposite is recorded; both stay visible. Use it for payments that bounced or were a mistake.",
+            request, "admin/billing/invoice/do.html", title=f"Take back: {payment}", form=form,
+            invoice=payment.invoice, button="Take it back", danger=True, media=media_of(self, form),
+            purpose="Its opposite is recorded; both stay visible. Use it for what bounced or was a mistake.",
             status=400 if form.errors else 200,
         )  # fmt: skip
 
@@ -190,79 +198,15 @@ class InvoicePages(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             sent = form.cleaned_data
             try:
-                queue_mail(invoice, MailKind(sent["kind"]), to=sent["to"], **_who(request))
+                queue_mail(invoice, MailKind(sent["kind"]), to=sent["to"], **who_of(request))
             except NotInThisState as refused:
                 return self._refused(request, invoice, refused.message)
             messages.success(request, f"The mail to {sent['to']} goes out within a minute.")
             return redirect("admin:billing_invoice_change", pk)
         return self.page(
             request, "admin/billing/invoice/do.html", title=f"Send {invoice} by mail", invoice=invoice, form=form,
-            button="Send", media=_media(self, form), status=400 if form.errors else 200,
+            button="Send", media=media_of(self, form), status=400 if form.errors else 200,
             purpose="The PDF is attached. The words are those under Mail texts.",
-        )  # fmt: skip
-
-    def one_off_view(self, request: HttpRequest) -> HttpResponse:
-        """Bill a customer once, without a plan."""
-        require(request, "billing.view_invoice", "billing.issue_invoice")
-        form = OneOffForm(request.POST or None, customer=request.GET.get("customer", ""))
-        items = ItemFormSet(request.POST or None, prefix="items")
-        if request.method == "POST" and form.is_valid() and items.is_valid():
-            rows = [row for row in items.cleaned_data if row.get("description")]
-            lines = [
-                Item(
-                    row["description"],
-                    Decimal(1) if row["quantity"] is None else row["quantity"],
-                    row["unit_amount"],
-                )
-                for row in rows
-            ]
-            try:
-                invoice = create_one_off(
-                    form.cleaned_data["customer"],
-                    lines,
-                    key=form.cleaned_data["key"] or None,
-                    at_once=not form.cleaned_data["draft"],
-                    now=timezone.now(),
-                )
-            except BillingError as refused:
-                put_errors(form, {}, message=refused.message)
-            else:
-                messages.success(
-                    request, f"{invoice} is {'issued' if invoice.number else 'saved as a draft'}."
-                )
-                return redirect("admin:billing_invoice_change", invoice.pk)
-        return self.page(
-            request, "admin/billing/invoice/one_off.html", title="Bill something once", form=form, items=items,
-            media=_media(self, form), status=400 if form.errors or not all(map(_fine, items)) else 200,
-            purpose="A set-up, a day of consulting, goods: lines with quantity and unit price.",
-        )  # fmt: skip
-
-    def issue_many_view(self, request: HttpRequest) -> HttpResponse:
-        """Issue chosen drafts; each is drawn up once more first. One that changed since it was shown stays a draft."""
-        require(request, "billing.view_invoice", PERMISSIONS[Action.ISSUE])
-        drafts = list(
-            Invoice.objects.filter(status=InvoiceStatus.DRAFT)
-            .select_related("customer", "subscription__plan", "subscription__customer")
-            .order_by("customer__name", "period_start")[:DRAFTS_SHOWN]
-        )
-        if request.method == "POST":
-            chosen = {int(pk) for pk in request.POST.getlist("draft") if pk.isdigit() and len(pk) < 19}
-            done = 0
-            for draft in (each for each in drafts if each.pk in chosen):
-                try:
-                    issue_draft(draft, expected=_sent_total(request, draft), **_who(request))
-                    done += 1
-                except BillingError as refused:
-                    messages.warning(request, f"{draft.customer}: {refused.message}")
-            messages.success(request, f"{done} {'invoice is' if done == 1 else 'invoices are'} issued.")
-            return redirect(
-                "admin:billing_invoice_changelist" if done == len(chosen) else "admin:billing_invoice_issue"
-            )
-        fresh = refreshed_many(drafts, now=timezone.now())
-        rows = [_draft_row(draft, fresh.get(draft.pk)) for draft in drafts]
-        return self.page(
-            request, "admin/billing/invoice/issue.html", title="Issue drafts", rows=rows,
-            purpose="Chosen drafts are drawn up once more, numbered and frozen. One that changed stays a draft.",
         )  # fmt: skip
 
     def _refused(self, request: HttpRequest, invoice: Invoice, told: str) -> HttpResponse:
@@ -280,6 +224,8 @@ def _form(action: Action, invoice: Invoice, request: HttpRequest) -> forms.Form:
         return MoneyForm(invoice, data, now=now)
     if action in (Action.ISSUE, Action.DISCARD):
         return IssueForm(data)
+    if action == Action.MOVE:
+        return MoveForm(data)
     return ReasonForm(data)
 
 
@@ -299,6 +245,11 @@ def _do(action: Action, invoice: Invoice, form: forms.Form, *, who: dict[str, An
             paid_on = sent.pop("received_on")
             payment = record_refund(invoice, paid_on=paid_on, key=key, **sent, **who)
             return f"A refund of {money(-payment.amount, payment.currency)} is recorded."
+        case Action.MOVE:
+            if sent["expected"] != -invoice.amount_due:
+                raise FiguresChanged("The credit balance changed meanwhile. Look at the figures again.")
+            grant = move_to_credits(invoice, amount=sent["expected"], key=key, **who)
+            return f"{money(grant.amount, grant.currency)} is a credit of {invoice.customer} now."
         case Action.WRITE_OFF:
             write_off(invoice, **sent, **who)
             return f"{invoice} is written off."
@@ -323,35 +274,24 @@ def _as_issued(invoice: Invoice, form: forms.Form) -> dict[str, Any]:
     return {"lines": rows, "total": money(total, invoice.currency)}
 
 
-def _who(request: HttpRequest) -> dict[str, Any]:
-    user: Any = request.user
-    return {"by": user.get_full_name() or user.get_username(), "now": timezone.now()}
+def _as_moved(invoice: Invoice, form: forms.Form) -> dict[str, Any]:
+    """Give what moving the credit balance does to the invoice and to the customer's credits."""
+    move = preview_move(invoice, now=timezone.now())
+    form.initial["expected"] = move.amount
 
+    def words(amount: Decimal) -> str:
+        return money(amount, move.currency)
 
-def _sent_total(request: HttpRequest, draft: Invoice) -> Decimal:
-    """Give the total that the page showed for a draft. Raises FiguresChanged for anything that is none."""
-    text = request.POST.get(f"total_{draft.pk}", "")
-    try:
-        return exact_decimal(text)
-    except ValueError as refused:
-        raise FiguresChanged("Look at its total and choose it again.") from refused
-
-
-def _draft_row(draft: Invoice, fresh: InvoiceDraft | BillingError | None) -> dict[str, Any]:
-    if isinstance(fresh, BillingError):
-        return {"draft": draft, "problem": fresh.message}
-    total = draft.total if fresh is None else fresh.total
-    return {"draft": draft, "sent": f"{total:f}", "total": money(total, draft.currency)}
+    return {
+        "effect": [
+            (f"Credit balance of {invoice}", words(move.amount), words(Decimal(0))),
+            (f"Credits of {invoice.customer}", words(move.credits_before), words(move.credits_after)),
+        ],
+        "hint": "It is used before other credits and does not expire. To undo it, void the credit while it is unused. "
+        "If a part is to be paid back, record that refund first.",
+    }
 
 
 def _by_field(fields: dict[str, str]) -> dict[str, str]:
     """Name the fields of the page for what a service refused: `lines.3` is `line_3`."""
     return {name.replace("lines.", "line_"): sentence for name, sentence in fields.items()}
-
-
-def _media(model_admin: Any, form: forms.BaseForm) -> Any:
-    return model_admin.media + form.media
-
-
-def _fine(form: forms.BaseForm) -> bool:
-    return not form.errors

@@ -12,19 +12,24 @@ from django.utils import timezone
 
 from billing.admin.money_forms import AlertForm, GiveForm, GrantForm, ReasonForm
 from billing.alerting import set_alert
-from billing.balances import balance_words, coupon_rows, grant_rows, ledger_rows
+from billing.balances import balance_words, coupon_rows, favour_rows, grant_rows, ledger_rows
 from billing.couponing import give_coupon, remove_coupon
-from billing.crediting import grant_credit, void_grant
+from billing.crediting import grant_credit
 from billing.errors import BillingError
 from billing.formatting import money
 from billing.models import CreditAlert, CreditGrant, CustomerCoupon
+from billing.moving import void_credit
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require
 
 
 def money_overview(customer: Customer, *, now: Any) -> dict[str, Any]:
     """Give what the customer's page shows of credits and coupons."""
-    return {"balances": balance_words(customer, now=now), "coupons": coupon_rows(customer)}
+    return {
+        "balances": balance_words(customer, now=now),
+        "coupons": coupon_rows(customer),
+        "favours": favour_rows(customer),
+    }
 
 
 class MoneyPages(StaffAdmin):
@@ -57,7 +62,7 @@ class MoneyPages(StaffAdmin):
         return self.page(
             request, "admin/billing/customer/money.html", title=f"Credits and coupons of {customer.name}",
             customer=customer, balances=balance_words(customer, now=now), grants=grant_rows(customer, now=now),
-            ledger=ledger_rows(customer), coupons=coupon_rows(customer),
+            ledger=ledger_rows(customer), coupons=coupon_rows(customer), favours=favour_rows(customer),
             purpose="Credits pay invoices when these are issued. Coupons take something off before tax.",
         )  # fmt: skip
 
@@ -89,7 +94,7 @@ class MoneyPages(StaffAdmin):
         if request.method == "POST" and form.is_valid():
             left = money(grant.balance, grant.currency)
             try:
-                void_grant(
+                void_credit(
                     grant, reason=form.cleaned_data["reason"], by=str(request.user), now=timezone.now()
                 )
             except BillingError as refused:

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
+from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminDateWidget,
     UnfoldAdminDecimalFieldWidget,
@@ -198,3 +200,14 @@ class OneOffForm(KeyedForm):
 
     def __init__(self, data: Any = None, *, customer: str = "") -> None:
         super().__init__(data, initial={"customer": customer})
+
+
+def who_of(request: HttpRequest) -> dict[str, Any]:
+    """Give who does something, and when, as the services take it."""
+    user: Any = request.user
+    return {"by": user.get_full_name() or user.get_username(), "now": timezone.now()}
+
+
+def media_of(model_admin: Any, form: forms.BaseForm) -> Any:
+    """Give the scripts and styles that a page with a form needs."""
+    return model_admin.media + form.media

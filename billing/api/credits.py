@@ -15,8 +15,9 @@ from rest_framework.response import Response
 from billing.api.amounts import amount_text
 from billing.api.coupons import TAG
 from billing.api.serializers import ExactDecimalField, validate_billable, validate_instant
-from billing.crediting import DEFAULT_PRIORITY, CreditTerms, grant_credit, void_grant
+from billing.crediting import DEFAULT_PRIORITY, CreditTerms, grant_credit
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind
+from billing.moving import void_credit
 from customers.api.authors import author_of
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
@@ -71,6 +72,11 @@ class CreditGrantShape(CreditGrantSerializer):
         default=None,
         allow_null=True,
         help_text="The invoice it was carried over from.",
+    )
+    payment = serializers.IntegerField(
+        source="source_payment_id",
+        allow_null=True,
+        help_text="The entry that moved it off an invoice's credit balance.",
     )
     rolled_from = serializers.IntegerField(
         source="rolled_from_id", allow_null=True, help_text="The credit it goes on with."
@@ -186,10 +192,10 @@ class CreditGrantViewSet(
     )
     @action(detail=True, methods=["post"])
     def void(self, request: Request, pk: str) -> Response:
-        """What was used stays used. 409 when nothing is left."""
+        """What was used stays used. 409 when nothing is left. A moved balance goes back to its invoice, if unused."""
         sent = VoidSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
-        grant = void_grant(
+        grant = void_credit(
             self.get_object(), reason=sent.validated_data["reason"], by=author_of(request), now=timezone.now()
         )
         return Response(CreditGrantShape(grant).data)

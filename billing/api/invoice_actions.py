@@ -12,12 +12,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.credits import CreditGrantShape
 from billing.api.invoice_bodies import invoice_body
 from billing.api.settlement_bodies import credit_note_body, credit_note_preview_body, payment_body
 from billing.api.settlement_shapes import (
     CREDIT_EXAMPLE,
     CREDIT_NOTE_EXAMPLES,
     ISSUE_EXAMPLE,
+    MOVE_EXAMPLE,
     ONE_OFF_EXAMPLE,
     PAYMENT_EXAMPLE,
     REASON_EXAMPLE,
@@ -26,6 +28,7 @@ from billing.api.settlement_shapes import (
     CreditNoteShape,
     CreditSerializer,
     IssueSerializer,
+    MoveSerializer,
     OneOffSerializer,
     PaymentSerializer,
     PaymentShape,
@@ -37,6 +40,7 @@ from billing.approving import issue_draft
 from billing.collecting import record_payment, record_refund, reinstate, write_off
 from billing.correcting import issue_credit_note, preview_credit_note
 from billing.models import CreditNote, Invoice
+from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
 from customers.api.parsing import is_storable
@@ -79,6 +83,12 @@ DESCRIBED: dict[str, Any] = {
         request=RefundSerializer,
         responses={201: PaymentShape},
         examples=[REFUND_EXAMPLE],
+    ),
+    "move_to_credits": extend_schema(
+        summary="Move a credit balance to the credits",
+        request=MoveSerializer,
+        responses={201: CreditGrantShape},
+        examples=[MOVE_EXAMPLE],
     ),
     "credit_notes": extend_schema(
         summary="Issue a credit note",
@@ -158,6 +168,15 @@ class InvoiceActions:
         sent["key"] = _key(sent, request)
         payment = record_refund(self._invoice(number), **sent, **_who(request))
         return Response(payment_body(payment), status=201)
+
+    @action(detail=True, methods=["post"], url_path="move-to-credits")
+    def move_to_credits(self, request: Request, number: str) -> Response:
+        """What was overpaid or credited becomes a credit, which pays later invoices. Voiding the credit undoes it."""
+        sent = _read(MoveSerializer, request)
+        grant = move_to_credits(
+            self._invoice(number), amount=sent.get("amount"), key=_key(sent, request), **_who(request)
+        )
+        return Response(CreditGrantShape(grant).data, status=201)
 
     @action(detail=True, methods=["post"], url_path="credit-notes")
     def credit_notes(self, request: Request, number: str) -> Response:

@@ -53,6 +53,11 @@ class RefundSerializer(StrictSerializer):
     key = KeyField()
 
 
+class MoveSerializer(StrictSerializer):
+    amount = ExactDecimalField(required=False, help_text="The whole credit balance when left out.")
+    key = KeyField()
+
+
 class CreditedLineSerializer(StrictSerializer):
     n = serializers.IntegerField(min_value=1, max_value=1_000_000, help_text="The number of the line.")
     amount = ExactDecimalField(help_text="Before tax, with the sign of the line; its tax follows.")
@@ -114,7 +119,9 @@ class PaymentShape(serializers.Serializer[Any]):
     amount = serializers.CharField(help_text="Below zero for refunds, and for payments taken back.")
     currency = serializers.CharField()
     received_on = serializers.DateField()
-    method = serializers.ChoiceField(choices=PaymentMethod.choices)
+    method = serializers.ChoiceField(
+        choices=PaymentMethod.choices, allow_blank=True, help_text="Empty where no money moved."
+    )
     reference = serializers.CharField()
     reverses = serializers.IntegerField(allow_null=True, help_text="The payment that this row takes back.")
     reason = serializers.CharField()
@@ -161,6 +168,7 @@ PAYMENT_EXAMPLE = _request(
     {"amount": "2.00", "received_on": "2026-11-20", "reference": "B 4711", "key": "bank-4711"},
 )
 REFUND_EXAMPLE = _request("Paid back", {"amount": "2.00", "paid_on": "2026-11-20"})
+MOVE_EXAMPLE = _request("All of it", {"key": "move-4711"})
 CREDIT_EXAMPLE = _request("An amount with tax", {"amount": "1.00"})
 CREDIT_NOTE_EXAMPLES = [
     _request("An amount with tax", {"reason": "Goodwill", "amount": "1.00"}),

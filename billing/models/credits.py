@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from billing.models.invoices import AmountField, Invoice
+from billing.models.payments import Payment
 from customers.models import Customer
 
 
@@ -18,6 +19,7 @@ class CreditKind(models.TextChoices):
     PREPAID = "prepaid", "Prepaid"
     PROMOTIONAL = "promotional", "Promotional"
     CARRIED_OVER = "carried_over", "Carried over from an invoice"
+    MOVED = "moved", "Moved from a credit balance"
 
 
 class CreditGrant(models.Model):
@@ -46,6 +48,14 @@ class CreditGrant(models.Model):
     source_invoice = models.OneToOneField(
         Invoice, on_delete=models.PROTECT, null=True, editable=False, related_name="carried_over"
     )
+    source_payment = models.OneToOneField(
+        Payment,
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="moved_to",
+        help_text="The entry that took it off the invoice.",
+    )
     rolled_from = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, editable=False, related_name="rolled_to"
     )
@@ -53,7 +63,7 @@ class CreditGrant(models.Model):
     granted_by = models.CharField(max_length=200, blank=True)
     voided_at = models.DateTimeField(null=True, blank=True)
     voided_by = models.CharField(max_length=200, blank=True)
-    void_reason = models.CharField(max_length=200, blank=True)
+    void_reason = models.CharField(max_length=400, blank=True)
 
     class Meta:
         ordering: ClassVar = ["-granted_at", "-id"]
@@ -89,6 +99,11 @@ class CreditGrant(models.Model):
                 | (~Q(kind="carried_over") & Q(source_invoice=None)),
                 name="creditgrant_carried_over_names_invoice",
             ),
+            models.CheckConstraint(
+                condition=Q(kind="moved", source_payment__isnull=False)
+                | (~Q(kind="moved") & Q(source_payment=None)),
+                name="creditgrant_moved_names_payment",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -120,7 +135,7 @@ class CreditEntry(models.Model):
         Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_entries"
     )
     at = models.DateTimeField()
-    reason = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=400, blank=True)
     by = models.CharField(max_length=200, blank=True)
 
     class Meta:

@@ -17,6 +17,7 @@ class PaymentKind(models.TextChoices):
     PAYMENT = "payment", "Payment"
     REFUND = "refund", "Refund"
     REVERSAL = "reversal", "Reversal"
+    MOVED = "moved", "Moved to credits"
 
 
 class PaymentMethod(models.TextChoices):
@@ -29,14 +30,16 @@ class PaymentMethod(models.TextChoices):
 
 
 class Payment(models.Model):
-    """Money that came in for an invoice, went back, or a recorded payment taken back by its opposite."""
+    """Money that came in for an invoice, went back or became a credit, or one of these taken back by its opposite."""
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
     kind = models.CharField(max_length=16, choices=PaymentKind.choices, default=PaymentKind.PAYMENT)
     amount = AmountField(help_text="Above zero what came in; below zero what went back or was taken back.")
     currency = models.CharField(max_length=3)
     received_on = models.DateField(help_text="The day of the money, as the bank says.")
-    method = models.CharField(max_length=16, choices=PaymentMethod.choices)
+    method = models.CharField(
+        max_length=16, choices=PaymentMethod.choices, blank=True, help_text="Empty where no money moved."
+    )
     reference = models.CharField(max_length=200, blank=True)
     reverses = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversal"
@@ -53,15 +56,18 @@ class Payment(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(kind="payment", amount__gt=0, reverses=None)
-                | Q(kind="refund", amount__lt=0, reverses=None)
+                | Q(kind__in=["refund", "moved"], amount__lt=0, reverses=None)
                 | (Q(kind="reversal", reverses__isnull=False) & ~Q(reason="") & ~Q(amount=0)),
                 name="payment_sign_fits_kind",
             ),
-            models.CheckConstraint(condition=Q(method__in=PaymentMethod.values), name="payment_method_known"),
+            models.CheckConstraint(
+                condition=Q(method__in=PaymentMethod.values) | Q(method="", kind__in=["moved", "reversal"]),
+                name="payment_method_known",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} of {self.amount} {self.currency}"
+        return f"{self.get_kind_display()} of {self.amount.normalize():f} {self.currency}"
 
 
 class ChangeKind(models.TextChoices):

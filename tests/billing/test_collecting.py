@@ -16,6 +16,7 @@ from billing.correcting import issue_credit_note
 from billing.errors import BillingError, InvalidAmount, InvalidDates, KeyTaken, NotInThisState, ReasonMissing
 from billing.lifecycle import Action, State, days_overdue, in_state, open_actions, state_of
 from billing.models import CreditNote, Invoice, InvoiceChange, InvoiceSeries, InvoiceStatus, Payment
+from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
 from tests.factories import NOW, make_customer
@@ -155,7 +156,7 @@ OFFERED = {
     "open": "pay credit reverse write_off void",
     "partly_paid": "pay credit reverse write_off",
     "paid": "pay credit reverse",
-    "overpaid": "pay credit refund reverse",
+    "overpaid": "pay credit refund move reverse",
     "credited": "pay reverse",
     "written_off": "reinstate",
     "void": "",
@@ -164,6 +165,7 @@ FORCED: dict[Action, Callable[[Invoice], object]] = {
     Action.PAY: lambda invoice: pay(invoice, "1.00", overpaid=True),
     Action.CREDIT: lambda invoice: issue_credit_note(invoice, reason="Wrong", **WHO),
     Action.REFUND: lambda invoice: record_refund(invoice, amount=Decimal(1), paid_on=TODAY, **WHO),
+    Action.MOVE: lambda invoice: move_to_credits(invoice, **WHO),
     Action.WRITE_OFF: lambda invoice: write_off(invoice, reason="Gone", **WHO),
     Action.REINSTATE: lambda invoice: reinstate(invoice, reason="Back", **WHO),
     Action.VOID: lambda invoice: void_invoice(invoice, reason="Wrong", **WHO),

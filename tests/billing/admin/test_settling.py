@@ -16,10 +16,11 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.collecting import record_payment
+from billing.collecting import record_payment, record_refund
 from billing.correcting import issue_credit_note
-from billing.models import CreditNote, Invoice, Payment
-from tests.billing.test_collecting import WHO, bill, everything
+from billing.models import CreditGrant, CreditNote, Invoice, Payment
+from tests.billing.money import credit
+from tests.billing.test_collecting import TODAY, WHO, bill, everything, now_of, pay
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.staff import messages_of, sign_in, text_of
 
@@ -119,7 +120,7 @@ def test_a_wrong_credit_note_is_told_at_its_field(staff: Client, sent: dict[str,
     assert everything() == before
 
 
-@pytest.mark.parametrize("action", ["issue", "discard", "refund", "reinstate"])
+@pytest.mark.parametrize("action", ["issue", "discard", "refund", "move", "reinstate"])
 def test_what_is_not_open_is_refused_when_forced(staff: Client, action: str) -> None:
     invoice = bill("10.00")
     before = everything()
@@ -128,6 +129,30 @@ def test_what_is_not_open_is_refused_when_forced(staff: Client, action: str) -> 
     assert staff.post(url("do", invoice.pk, action), sent).status_code == 409
     assert everything() == before
     assert staff.get(url("do", invoice.pk, "burn")).status_code == 404
+
+
+def test_a_credit_balance_is_moved_after_its_effect_was_shown(staff: Client) -> None:
+    invoice = bill("100.00")
+    pay(invoice, "150.00", overpaid=True)
+    credit(invoice.customer, "10.00")
+    page = staff.get(url("do", invoice.pk, "move"))
+    assert [row[1:] for row in page.context["effect"]] == [("$50.00", "$0.00"), ("$10.00", "$60.00")]
+    record_refund(invoice, amount=Decimal(20), paid_on=TODAY, **WHO)
+    before = everything()
+    sent = {"expected": page.context["form"].initial["expected"], "key": "k"}
+    told = staff.post(url("do", invoice.pk, "move"), sent, follow=True)
+    assert "changed meanwhile" in told.content.decode()
+    assert everything() == before
+    page = staff.post(url("do", invoice.pk, "move"), sent | {"expected": "30.00"}, follow=True)
+    assert "$30.00 is a credit of Acme now." in page.content.decode()
+    grant = CreditGrant.objects.get(kind="moved")
+    money_page = reverse("admin:customers_customer_money", args=[invoice.customer_id])
+    assert "Moved from a credit balance" in staff.get(money_page).content.decode()
+    void = reverse("admin:customers_customer_grant_void", args=[invoice.customer_id, grant.pk])
+    assert "goes back to invoice INV-2026-000001" in staff.get(void).content.decode()
+    staff.post(void, {"reason": "Mistake"})
+    assert now_of(invoice) == ("paid", Decimal(-30))
+    assert "Paid or credited too much" in staff.get(money_page).content.decode()
 
 
 def test_write_off_take_back_and_void_need_a_reason(staff: Client) -> None:

@@ -118,6 +118,20 @@ def test_an_overpayment_must_be_said_and_is_paid_back(integrator: Integrator, in
     assert integrator.post(f"invoices/{NUMBER}/refunds/", refund)[1]["amount"] == "-2.00"
 
 
+def test_a_credit_balance_is_moved_and_taken_back_over_http(integrator: Integrator, invoice: Invoice) -> None:
+    integrator.post(f"invoices/{NUMBER}/payments/", PAYMENT | {"amount": "12.00", "overpaid": True})
+    route = f"invoices/{NUMBER}/move-to-credits/"
+    status, grant = integrator.post(route, {"key": "m"})
+    assert (status, grant["kind"], grant["balance"]) == (201, "moved", "2.00")
+    assert integrator.post(route, {"key": "m"})[1]["id"] == grant["id"]
+    assert integrator.get(f"payments/?invoice={NUMBER}&kind=moved")[1]["results"][0]["amount"] == "-2.00"
+    assert integrator.get(f"invoices/{NUMBER}/")[1]["amount_due"] == "0.00"
+    assert (
+        integrator.post(f"credit-grants/{grant['id']}/void/", {"reason": "Mistake"})[1]["balance"] == "0.00"
+    )
+    assert integrator.get(f"invoices/{NUMBER}/")[1]["amount_due"] == "-2.00"
+
+
 @pytest.mark.parametrize(
     ("route", "body", "status", "field"),
     [
@@ -129,6 +143,9 @@ def test_an_overpayment_must_be_said_and_is_paid_back(integrator: Integrator, in
         ("payments", PAYMENT | {"colour": "red"}, 400, "colour"),
         ("payments", PAYMENT | {"received_on": "2026-11-21"}, 400, "received_on"),
         ("refunds", {"amount": "1.00", "paid_on": "2026-11-20"}, 409, None),
+        ("move-to-credits", {}, 409, None),
+        ("move-to-credits", {"amount": "1.00"}, 409, None),
+        ("move-to-credits", {"amount": "much"}, 400, "amount"),
         ("issue", {}, 409, None),
         ("reinstate", {"reason": "x"}, 409, None),
         ("void", {}, 400, "reason"),
