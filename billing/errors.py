@@ -181,3 +181,7 @@ class SecretLost(BillingError):
 
 class InvalidEndpoint(BillingError):
     code = "invalid_endpoint"
+
+
+class InvalidBudget(BillingError):
+    code = "invalid_budget"

@@ -135,12 +135,16 @@ def queue_mails(to: Iterable[str], *, subject: str, body: str, now: datetime) ->
 
     The worker sends them and tries again for a day while the mail server refuses.
     """
+    return len(NoticeMail.objects.bulk_create(mails(to, subject=subject, body=body, now=now)))
+
+
+def mails(to: Iterable[str], *, subject: str, body: str, now: datetime) -> list[NoticeMail]:
+    """Give the rows of `queue_mails` for a caller that writes those of many at once."""
     line = " ".join(subject.split())[:MAX_SUBJECT]  # a name may hold a line break; a header must not
-    rows = [
+    return [
         NoticeMail(to=each, subject=line, body=body, next_try_at=now, written_at=now)
         for each in sorted(set(to))
     ]
-    return len(NoticeMail.objects.bulk_create(rows))
 
 
 __all__ = [
@@ -150,6 +154,7 @@ __all__ = [
     "announce",
     "announce_all",
     "announce_to",
+    "mails",
     "queue_mails",
     "wake_sender",
 ]

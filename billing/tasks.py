@@ -9,6 +9,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from billing.alerting import send_alerts
+from billing.budgeting import check_budgets
 from billing.checking import ask_for_check, run_check
 from billing.close_runs import ask_for_close, run_close
 from billing.crediting import expire_credits
@@ -126,3 +127,10 @@ def look_after_credits(timestamp: int) -> None:
     now = timezone.now()
     expire_credits(now=now)
     send_alerts(now=now)
+
+
+@app.periodic(cron="47 * * * *")
+@app.task(queueing_lock="check_budgets", pass_context=False)
+def look_at_budgets(timestamp: int) -> None:
+    """Work out where budgets stand and raise their alarms, each hour."""
+    check_budgets(now=timezone.now())

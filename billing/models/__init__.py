@@ -7,6 +7,7 @@ from billing.models.adjustments import (
     ChangedLine,
     LineSettlement,
 )
+from billing.models.budgets import AlarmKind, Budget, BudgetAlarm, BudgetMeasure, BudgetPoint
 from billing.models.checks import CheckKind, CheckRun
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
@@ -59,8 +60,13 @@ __all__ = [
     "AdjustmentScan",
     "AdjustmentWaiver",
     "AgreementKind",
+    "AlarmKind",
     "AnchorRule",
     "BillingPeriod",
+    "Budget",
+    "BudgetAlarm",
+    "BudgetMeasure",
+    "BudgetPoint",
     "ChangeKind",
     "ChangedLine",
     "CheckKind",
