@@ -158,6 +158,12 @@ class InvalidTaxRate(BillingError):
     code = "invalid_tax_rate"
 
 
+class DisputeRefused(BillingError):
+    """Outcomes that cannot be disputed: not offered, too late, disputed before, or not billed by this line."""
+
+    code = "dispute_refused"
+
+
 class LimitReached(BillingError):
     code = "limit_reached"
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from billing.models import BILLED, InvoiceLine, LineKind, MeterCoverage, Subscription
+from billing.models import (
+    BILLED,
+    DisputedOutcome,
+    DisputedState,
+    DisputeRemedy,
+    InvoiceLine,
+    LineKind,
+    MeterCoverage,
+    Subscription,
+)
 from billing.subscribing import whole_period
 from metering.models import Event
 from metering.outcomes import OutcomeState
 from metering.periods import Period, local_day, month_period
 from metering.settling import PAGE, OutcomePage, StoredOutcome, outcome_page, settle_events
+
+# The states that billing says, and what they are in a dispute.
+_SAID_OF = {OutcomeState.DISPUTED: DisputedState.OPEN, OutcomeState.CREDITED: DisputedState.ACCEPTED}
+BILLING_STATES = frozenset(_SAID_OF)
+# What an invoice carries, or carried until it was credited.
+BILLED_STATES = frozenset({OutcomeState.SETTLED, *BILLING_STATES})
 
 
 def outcomes_of(
@@ -25,14 +41,62 @@ def outcomes_of(
     limit: int = PAGE,
 ) -> OutcomePage:
     """Give a page of outcomes with their states, the latest first. See metering.settling."""
-    return outcome_page(
+    if state in BILLING_STATES:
+        disputed = DisputedOutcome.objects.filter(state=_SAID_OF[state])
+        events, state = events.filter(pk__in=disputed.values("event_id")), None
+    found = outcome_page(
         events, now=now, period_of=_LazyPeriods().period_of, state=state, after=after, limit=limit
     )
+    return OutcomePage(_with_disputes(found.outcomes, asked=state), found.after)
 
 
 def settle_outcomes(events: Sequence[Event], *, now: datetime) -> list[StoredOutcome]:
-    """Give the state of stored outcomes, in their order."""
+    """Give the state of stored outcomes by what the events say, in their order."""
     return settle_events(events, now=now, period_of=_LazyPeriods().period_of)
+
+
+def told_outcomes(events: Sequence[Event], *, now: datetime) -> list[StoredOutcome]:
+    """Give the state of stored outcomes as people are told it, disputes on top, in their order."""
+    return _with_disputes(settle_outcomes(events, now=now))
+
+
+def _with_disputes(
+    outcomes: list[StoredOutcome], *, asked: OutcomeState | None = None
+) -> list[StoredOutcome]:
+    """Put open disputes and what was credited on top of the states of outcomes; one of them that was `asked` for goes.
+
+    One query.
+    """
+    rows = DisputedOutcome.objects.filter(event_id__in=[each.event.pk for each in outcomes])
+    disputed = {
+        each.event_id: each for each in rows.select_related("dispute__invoice", "decided_by__credit_note")
+    }
+    if not disputed:
+        return outcomes
+    told = [_told(each, disputed.get(each.event.pk)) for each in outcomes]
+    return [each for each in told if asked is None or each.state == asked]
+
+
+def _told(outcome: StoredOutcome, disputed: DisputedOutcome | None) -> StoredOutcome:
+    if disputed is None:
+        return outcome
+    dispute, step = disputed.dispute, disputed.decided_by
+    opened = f"{dispute.number} of {dispute.opened_at:%Y-%m-%d}"
+    if step is None:
+        why = f": {dispute.reason}" if dispute.reason else "."
+        return replace(outcome, state=OutcomeState.DISPUTED, reason=f"Disputed, {opened}{why}")
+    if disputed.state == DisputedState.DECLINED:
+        return replace(outcome, reason=f"{outcome.reason} Disputed and declined, {opened}: {step.text}")
+    given = (
+        f"given back by credit note {step.credit_note.number}"
+        if step.credit_note is not None
+        else "taken off by an adjustment"
+        if step.remedy == DisputeRemedy.ADJUSTMENT
+        else "with no effect on the invoice"
+    )
+    return replace(
+        outcome, state=OutcomeState.CREDITED, reason=f"Disputed and accepted, {opened}: {given}. {step.text}"
+    )
 
 
 def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
@@ -57,7 +121,7 @@ def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
     for each in outcomes:
         assert each.event.customer_id is not None  # what waits for its customer is no outcome yet
         for period, number in spans.get((each.event.customer_id, each.event.meter_id), []):
-            if each.state == OutcomeState.SETTLED and period.start <= each.settlement.settles_at < period.end:
+            if each.state in BILLED_STATES and period.start <= each.settlement.settles_at < period.end:
                 found[each.event.pk] = number
     return found
 

@@ -31,6 +31,8 @@ COPIED = (
     "custom_unit",
     "custom_unit_value",
     "tax_category",
+    "dispute_days",
+    "dispute_reason_required",
 )
 
 
@@ -44,6 +46,8 @@ class PlanTermFields(TypedDict, total=False):
     custom_unit: str
     custom_unit_value: Decimal | None
     tax_category: str
+    dispute_days: int
+    dispute_reason_required: bool
 
 
 def why_priced_meter_stays(meter: Meter) -> str | None:

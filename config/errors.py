@@ -37,6 +37,7 @@ CONFLICTS = frozenset(
         "credit_not_voidable",
         "credits_spent",
         "customer_fixed",
+        "dispute_refused",
         "event_voided",
         "meter_frozen",
         "move_refused",

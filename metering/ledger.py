@@ -7,9 +7,11 @@ events. Clocks, ids and transaction numbers cannot promise that, because transac
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import connection, transaction
 
-from metering.models import EventLedger
+from metering.models import EventBatch, EventLedger
 
 PLACE = """
 WITH unplaced AS (
@@ -19,6 +21,18 @@ WITH unplaced AS (
 UPDATE metering_eventbatch batch SET position = %s + unplaced.place
 FROM unplaced WHERE batch.id = unplaced.id
 """
+
+
+def place_next(batch: UUID) -> int:
+    """Give the position after the last to one batch of the caller's own transaction; `place_batches` was called in it.
+
+    Nobody else places anything until that transaction ends, so nothing comes between the two positions.
+    """
+    ledger = EventLedger.objects.select_for_update().get(singleton=True)
+    ledger.last_position += 1
+    ledger.save(update_fields=["last_position"])
+    EventBatch.objects.filter(pk=batch).update(position=ledger.last_position)
+    return ledger.last_position
 
 
 def place_batches() -> int:

@@ -30,6 +30,9 @@ class OutcomeState(StrEnum):
     REVERSED = "reversed"
     REPEATED = "repeated"
     UNPROVEN = "unproven"
+    # Said by whoever bills them, on top of what the events say.
+    DISPUTED = "disputed"
+    CREDITED = "credited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,7 +260,9 @@ def _totals(rows: QuerySet[ChangedLine]) -> list[dict[str, str]]:
 
 
 def _waivers() -> QuerySet[AdjustmentWaiver]:
-    rows = AdjustmentWaiver.objects.select_related("line__invoice__customer", "waived_by")
+    rows = AdjustmentWaiver.objects.filter(credit_note=None).select_related(
+        "line__invoice__customer", "waived_by"
+    )
     return rows.order_by("-waived_at", "-pk")[:WAIVERS_SHOWN]
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.models import Outcome
-from billing.outcomes import invoices_of, outcomes_of, settle_outcomes
+from billing.outcomes import invoices_of, outcomes_of, told_outcomes
 from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.models import Event, Meter
@@ -30,6 +30,8 @@ COLOURS = {
     OutcomeState.REVERSED: "rk-bad",
     OutcomeState.REPEATED: "rk-warn",
     OutcomeState.UNPROVEN: "rk-warn",
+    OutcomeState.DISPUTED: "rk-warn",
+    OutcomeState.CREDITED: "rk-bad",
 }
 TIMELINE = 500
 
@@ -123,9 +125,7 @@ class OutcomeAdmin(ReadOnlyAdmin):
         )
         if not events:
             raise Http404
-        outcomes = settle_outcomes(
-            list(outcome_events(customer=customer, subject=subject)), now=timezone.now()
-        )
+        outcomes = told_outcomes(list(outcome_events(customer=customer, subject=subject)), now=timezone.now())
         targets = {each.event.pk for each in outcomes}
         signals = Event.objects.filter(customer=customer, signal__isnull=False, target_id__in=targets)
         known = {event.pk for event in events}

@@ -37,7 +37,7 @@ STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanSt
 SHOWN_CUSTOMERS = 50
 TERMS = (
     "usage_period", "minimum_amount", "included_spend", "service_fee_percent", "custom_unit", "custom_unit_value",
-    "tax_category",
+    "tax_category", "dispute_days", "dispute_reason_required",
 )  # fmt: skip
 
 

@@ -177,6 +177,15 @@ class PlanSerializer(StrictSerializer):
     tax_category = serializers.ChoiceField(
         choices=TaxCategory.choices, required=False, help_text="What its prices are for, as tax law sees it."
     )
+    dispute_days = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=3650,
+        help_text="So many days after the invoice outcomes may be disputed; 0: not offered.",
+    )
+    dispute_reason_required = serializers.BooleanField(
+        required=False, help_text="Whether a dispute needs a reason."
+    )
     rates = RatesField(default=list, help_text="In the order of the lines on the invoice.")
     examples = ExamplesField(
         default=list,
@@ -256,6 +265,8 @@ class DraftSerializer(StrictSerializer):
     custom_unit = serializers.CharField(required=False, allow_blank=True, max_length=40)
     custom_unit_value = ExactDecimalField(required=False, allow_null=True)
     tax_category = serializers.ChoiceField(choices=TaxCategory.choices, required=False)
+    dispute_days = serializers.IntegerField(required=False, min_value=0, max_value=3650)
+    dispute_reason_required = serializers.BooleanField(required=False)
 
 
 class ActivateSerializer(StrictSerializer):

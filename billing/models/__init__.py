@@ -14,6 +14,15 @@ from billing.models.costs import CostRate, CostRateKind
 from billing.models.coupons import Coupon, CouponDuration, CouponType, CustomerCoupon, InvoiceDiscount
 from billing.models.credits import CreditAlert, CreditEntry, CreditEntryKind, CreditGrant, CreditKind
 from billing.models.deliveries import Delivery, MailKind, MailState, MailText
+from billing.models.disputes import (
+    Dispute,
+    DisputedOutcome,
+    DisputedState,
+    DisputeRemedy,
+    DisputeState,
+    DisputeStep,
+    DisputeStepKind,
+)
 from billing.models.invoices import (
     BILLED,
     Invoice,
@@ -89,6 +98,13 @@ __all__ = [
     "CreditNoteLine",
     "CustomerCoupon",
     "Delivery",
+    "Dispute",
+    "DisputeRemedy",
+    "DisputeState",
+    "DisputeStep",
+    "DisputeStepKind",
+    "DisputedOutcome",
+    "DisputedState",
     "FindingKind",
     "Invoice",
     "InvoiceChange",

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from billing.models.invoices import AmountField, Invoice, InvoiceLine
+from billing.models.payments import CreditNote
 from metering.models import QuantityField
 
 
@@ -82,7 +83,10 @@ class LineSettlement(models.Model):
 
 
 class AdjustmentWaiver(models.Model):
-    """A difference that staff decided not to bill or pay back, with the reason. It counts as settled."""
+    """A difference that staff decided not to bill or pay back, with the reason, or that a credit note gave back.
+
+    It counts as settled.
+    """
 
     line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="waivers")
     adjustment_n = models.PositiveIntegerField()
@@ -93,12 +97,25 @@ class AdjustmentWaiver(models.Model):
         default=False, help_text="It is of the minimum, included spend and service fee of the line's invoice."
     )
     reason = models.CharField(max_length=400)
-    waived_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    waived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    credit_note = models.ForeignKey(
+        CreditNote,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="What gave the difference back already; None where staff waived it.",
+    )
     waived_at = models.DateTimeField()
 
     class Meta:
         constraints: ClassVar = [
-            models.CheckConstraint(condition=~models.Q(reason=""), name="adjustmentwaiver_has_reason")
+            models.CheckConstraint(condition=~models.Q(reason=""), name="adjustmentwaiver_has_reason"),
+            models.CheckConstraint(
+                condition=models.Q(waived_by__isnull=False) | models.Q(credit_note__isnull=False),
+                name="adjustmentwaiver_by_somebody",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 
 from billing.models.taxes import TaxCategory
@@ -121,6 +122,14 @@ class Plan(models.Model):
         choices=TaxCategory.choices,
         default=TaxCategory.STANDARD,
         help_text="What its prices are for, as tax law sees it. A rate may have another.",
+    )
+    dispute_days = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MaxValueValidator(3650)],
+        help_text="So many days after the invoice its customer may dispute outcomes in the portal. 0: not offered.",
+    )
+    dispute_reason_required = models.BooleanField(
+        "a dispute needs a reason", default=True, help_text="Ask the customer to write why."
     )
     status = models.CharField(
         max_length=16,

@@ -1,0 +1,105 @@
+"""What accepting a dispute comes to: its invoice rated again, with its frozen terms, without the outcomes.
+
+The outcomes are taken back by the same signals that integrations send, so tiers, allowances and rules of counting once
+need no second calculation. A preview writes them, measures, and rolls them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from billing.adjusting import Adjustment, compute_adjustments
+from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind
+from billing.outcomes import settle_outcomes
+from billing.rating.exact import ZERO
+from metering.models import Event
+from metering.reversing import reverse_outcomes
+
+SOURCE = "dispute"
+
+
+@dataclass(frozen=True, slots=True)
+class LineEffect:
+    """What a line comes to with and without some outcomes. Amounts are in major units, before tax."""
+
+    line: InvoiceLine
+    before: Adjustment
+    after: Adjustment
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.after.quantity - self.before.quantity
+
+    @property
+    def amount(self) -> Decimal:
+        """The difference after the line's discount: negative when less is owed."""
+        return self.after.amount - self.before.amount
+
+    @property
+    def gross(self) -> Decimal:
+        """The difference before the line's discount."""
+        return self.amount + self.after.discount - self.before.discount
+
+
+def preview_effect(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> list[LineEffect]:
+    """Compute what accepting outcomes of one dispute would come to. Writes nothing."""
+    if not outcomes:
+        return []
+    lines = line_ids(outcomes[0].dispute)
+    with transaction.atomic():
+        before = compute_adjustments(lines, watermark=None)
+        take_back(outcomes, now=now)
+        after = compute_adjustments(lines, watermark=None)
+        transaction.set_rollback(True)
+    return effects(before, after)
+
+
+def effects(before: Sequence[Adjustment], after: Sequence[Adjustment]) -> list[LineEffect]:
+    return [LineEffect(one.line, one, other) for one, other in zip(before, after, strict=True)]
+
+
+def total(found: Sequence[LineEffect]) -> Decimal:
+    """Add up effects, before tax."""
+    return sum((each.amount for each in found), ZERO)
+
+
+def line_ids(dispute: Dispute) -> list[int]:
+    """Give the lines of the invoice that price the disputed meter: the rates of a plan may be several."""
+    lines = InvoiceLine.objects.filter(
+        invoice=dispute.invoice_id, meter=dispute.line.meter_id, kind=LineKind.USAGE
+    )
+    return list(lines.order_by("n").values_list("id", flat=True))
+
+
+def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
+    """Reverse outcomes in the caller's transaction; give the ledger batch.
+
+    What repeated a disputed outcome by then goes with it: else a second event for the same ticket would take its place
+    and nothing would be given back.
+    """
+    events = Event.objects.select_related("meter").in_bulk([each.event_id for each in outcomes])
+    chosen = [events[each.event_id] for each in outcomes]
+    keys = [f"dispute-{each.dispute_id}-{each.pk}" for each in outcomes]
+    named = {event.pk for event in chosen}
+    subjects = {event.subject for event in chosen if event.subject is not None}
+    same = Event.objects.filter(
+        meter=chosen[0].meter_id,
+        customer=chosen[0].customer_id,
+        subject__in=subjects,
+        signal=None,
+        voided_batch_id=None,
+        occurred_at__lte=now,
+    )
+    others = list(same.exclude(pk__in=named).select_related("meter").order_by("occurred_at", "id"))
+    for each in settle_outcomes(others, now=now):
+        repeats = each.settlement.repeats
+        if repeats is not None and repeats.id in named:
+            chosen.append(each.event)
+            keys.append(f"dispute-{outcomes[0].dispute_id}-{each.event.pk}")
+    return reverse_outcomes(chosen, keys=keys, source=SOURCE, now=now)

@@ -1,0 +1,302 @@
+"""Was this really resolved? Disputes of outcomes, from the question to the money. Figures worked by hand."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connections, transaction
+
+from billing.auditing import audit
+from billing.closing import Month, close_period
+from billing.dispute_effects import preview_effect, total
+from billing.disputing import decide_dispute, open_dispute, reopen_dispute
+from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
+from billing.models import (
+    AdjustmentWaiver,
+    CreditNote,
+    Dispute,
+    DisputedOutcome,
+    DisputeStep,
+    Invoice,
+    NoticeMail,
+)
+from billing.outcomes import told_outcomes
+from billing.reconciling import reconcile_month
+from billing.verifying import verify_invoice
+from metering.models import Event
+from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
+from tests.staff import make_staff
+
+pytestmark = pytest.mark.django_db
+ISSUED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ASKED = datetime(2026, 11, 5, 9, tzinfo=UTC)
+DECIDED = datetime(2026, 11, 6, 9, tzinfo=UTC)
+GRADUATED = {
+    "kind": "usage", "meter": "tickets_resolved", "model": "graduated",
+    "tiers": [{"up_to": "8", "unit_amount": "2"}, {"up_to": None, "unit_amount": "1"}],
+}  # fmt: skip
+
+
+def billed(count: int = 10, *, rate: dict[str, Any] = TICKETS, **plan: Any) -> Invoice:
+    """October of Acme: resolved tickets ticket-0, ticket-1, ... on an outcome meter, invoiced on 1 November."""
+    make_meter(once_per_subject="ever")
+    make_subscription(make_customer(email="anna@acme.example"), make_plan(rate, **plan))
+    send(*(event(f"evt-{n}", subject=f"ticket-{n}") for n in range(count)))
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    return Invoice.objects.get()
+
+
+def ids(*numbers: int) -> list[Any]:
+    return list(Event.objects.filter(key__in=[f"evt-{n}" for n in numbers]).values_list("pk", flat=True))
+
+
+def dispute(invoice: Invoice, *numbers: int, now: datetime = ASKED) -> Dispute:
+    line = invoice.lines.get(kind="usage")
+    return open_dispute(line, ids(*numbers), reason="It came back.", by="anna@acme.example", now=now)
+
+
+def decide(found: Dispute, *numbers: int, remedy: str = "credit_note", **fields: Any) -> DisputeStep:
+    keys = [f"evt-{n}" for n in numbers]
+    accepted = list(found.outcomes.filter(key__in=keys).values_list("pk", flat=True))
+    said = {"answer": "Three had come back.", "by": "clara", "now": DECIDED} | fields
+    return decide_dispute(found, accepted=accepted, remedy=remedy, **said)
+
+
+def december() -> Invoice:
+    close_period(Month(2026, 11), now=datetime(2026, 12, 1, 12, tzinfo=UTC), grace_days=0)
+    return Invoice.objects.get(period_start="2026-11-01")
+
+
+def lines(invoice: Invoice) -> list[tuple[str, Decimal, Decimal]]:
+    return [(line.kind, line.quantity, line.amount) for line in invoice.lines.all()]
+
+
+def all_true() -> None:
+    assert [verify_invoice(each).differences for each in Invoice.objects.all()] == [
+        [] for _ in Invoice.objects.all()
+    ]
+    assert [each.equation.code for each in audit() if each.differences] == []
+
+
+def states(*numbers: int) -> list[str]:
+    events = Event.objects.filter(pk__in=ids(*numbers)).select_related("meter").order_by("key")
+    return [str(each.state) for each in told_outcomes(list(events), now=DECIDED)]
+
+
+def test_of_four_disputed_at_two_dollars_three_are_accepted_and_credited_and_nothing_is_given_back_twice() -> (
+    None
+):
+    invoice = billed()
+    assert invoice.total == 20
+    found = dispute(invoice, 1, 2, 3, 4)
+    assert states(0, 1, 2, 3, 4) == ["settled", *["disputed"] * 4]
+    # 10 x $2.00 = $20.00; without the four 6 x $2.00 = $12.00. Looking at it writes nothing.
+    assert total(preview_effect(list(found.outcomes.all()), now=DECIDED)) == Decimal("-8.00")
+    assert Event.objects.count() == 10
+    step = decide(found, 1, 2, 3)
+    assert (step.accepted, step.declined, step.amount) == (3, 1, Decimal("-6.00"))
+    note = CreditNote.objects.get()
+    assert step.credit_note == note
+    assert note.total == Decimal("6.00")
+    assert note.reason == f"{found.number}: Three had come back."
+    invoice.refresh_from_db()
+    assert invoice.amount_due == 14
+    assert states(0, 1, 2, 3, 4) == ["settled", "credited", "credited", "credited", "settled"]
+    all_true()
+    # November has nothing of its own and gives nothing back again.
+    november = december()
+    assert lines(november) == [("usage", 0, 0)]
+    all_true()
+    assert reconcile_month(ISSUED.date(), now=DECIDED) is not None
+    # Both sides read why.
+    (reason,) = [each.reason for each in told_outcomes(list(Event.objects.filter(key="evt-1")), now=DECIDED)]
+    assert note.number in reason
+    assert "Three had come back." in reason
+    mails = list(NoticeMail.objects.order_by("id").values_list("to", "subject"))
+    assert mails == [("anna@acme.example", f"Your dispute {found.number} was decided")]
+
+
+def test_an_adjustment_takes_accepted_outcomes_off_the_next_invoice() -> None:
+    invoice = billed()
+    step = decide(dispute(invoice, 1, 2), 1, 2, remedy="adjustment")
+    assert (step.amount, step.credit_note) == (Decimal("-4.00"), None)
+    assert lines(december()) == [("usage", 0, 0), ("adjustment", -2, Decimal("-4.00"))]
+    all_true()
+
+
+def test_the_effect_follows_the_tiers_of_the_frozen_rate() -> None:
+    """8 x $2.00 + 2 x $1.00 = $18.00; without three 7 x $2.00 = $14.00: $4.00 less, not $6.00."""
+    invoice = billed(rate=GRADUATED)
+    found = dispute(invoice, 1, 2, 3)
+    assert decide(found, 1, 2, 3).amount == Decimal("-4.00")
+    assert CreditNote.objects.get().total == 4
+    december()
+    all_true()
+
+
+def test_what_repeated_a_disputed_outcome_goes_with_it() -> None:
+    make_meter(once_per_subject="ever")
+    make_subscription()
+    send(
+        event("evt-1", subject="ticket-1"),
+        event("evt-2", subject="ticket-1", occurred_at="2026-10-04T10:00:00Z"),
+    )
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    invoice = Invoice.objects.get()
+    assert invoice.total == 2
+    assert decide(dispute(invoice, 1), 1).amount == -2
+
+
+def test_late_usage_of_the_line_refuses_a_credit_note_and_is_settled_by_an_adjustment() -> None:
+    invoice = billed()
+    send(event("evt-late", subject="ticket-late"))
+    found = dispute(invoice, 1)
+    with pytest.raises(DisputeRefused, match="other changes"):
+        decide(found, 1)
+    assert not AdjustmentWaiver.objects.exists()
+    assert Event.objects.filter(signal="reverses").count() == 0
+    decide(found, 1, remedy="adjustment")
+    # One came late, one was taken back: 10 x $2.00 as before.
+    assert [amount for _, _, amount in lines(december())] == [0]
+    all_true()
+
+
+def test_late_usage_after_a_credit_note_is_billed_in_full() -> None:
+    invoice = billed()
+    decide(dispute(invoice, 1), 1)
+    send(event("evt-late", subject="ticket-late"), now=datetime(2026, 11, 21, tzinfo=UTC))
+    assert lines(december()) == [("usage", 0, 0), ("adjustment", 1, Decimal("2.00"))]
+    all_true()
+
+
+def test_an_outcome_is_disputed_once_and_again_only_when_staff_reopen_it() -> None:
+    invoice = billed()
+    found = dispute(invoice, 1, 2)
+    with pytest.raises(DisputeRefused, match="disputed before"):
+        dispute(invoice, 2, 3)
+    decide(found, 1)
+    with pytest.raises(DisputeRefused, match="disputed before"):
+        dispute(invoice, 2)
+    reopen_dispute(found, reason="We looked at the wrong ticket.", by="clara", now=DECIDED)
+    # Only what was declined waits again: the accepted one stays credited.
+    assert states(1, 2) == ["credited", "disputed"]
+    decide(found, 2)
+    assert list(CreditNote.objects.values_list("total", flat=True)) == [2, 2]
+    assert [step.kind for step in found.steps.all()] == ["opened", "decided", "reopened", "decided"]
+    with pytest.raises(NotInThisState):
+        reopen_dispute(found, reason="Again.", by="clara", now=DECIDED)
+    december()
+    all_true()
+
+
+@pytest.mark.parametrize(
+    ("plan", "now", "allowed"),
+    [
+        ({}, ISSUED + timedelta(days=30) - timedelta(seconds=1), True),
+        ({}, ISSUED + timedelta(days=30), False),
+        ({"dispute_days": 5}, ISSUED + timedelta(days=5), False),
+        ({"dispute_days": 0}, ISSUED, False),
+    ],
+)
+def test_outcomes_may_be_disputed_so_many_days_after_the_invoice(
+    plan: dict[str, Any], now: datetime, allowed: bool
+) -> None:
+    invoice = billed(3, **plan)
+    if allowed:
+        assert dispute(invoice, 1, now=now).outcomes.count() == 1
+        return
+    with pytest.raises(DisputeRefused):
+        dispute(invoice, 1, now=now)
+    assert not Dispute.objects.exists()
+
+
+def test_a_plan_says_whether_a_reason_is_needed() -> None:
+    invoice = billed(3, dispute_reason_required=False)
+    line = invoice.lines.get()
+    assert open_dispute(line, ids(1), reason=" ", by="anna", now=ASKED).reason == ""
+
+
+def test_what_is_not_billed_by_the_line_or_was_taken_back_cannot_be_disputed() -> None:
+    invoice = billed(3)
+    line = invoice.lines.get()
+    with pytest.raises(ReasonMissing):
+        open_dispute(line, ids(1), reason="  ", by="anna", now=ASKED)
+    send(event("evt-77", subject="ticket-77"), event("back", reverses={"key": "evt-2"}))
+    with pytest.raises(DisputeRefused, match="no outcome that line 1"):
+        dispute(invoice, 77)
+    with pytest.raises(DisputeRefused, match="taken back already"):
+        dispute(invoice, 2)
+    with pytest.raises(DisputeRefused, match="at least one"):
+        dispute(invoice)
+    assert not Dispute.objects.exists()
+
+
+def test_a_decision_is_what_was_looked_at_or_nothing() -> None:
+    found = dispute(billed(), 1, 2)
+    with pytest.raises(FiguresChanged):
+        decide(found, 1, expected=Decimal("-4.00"))
+    with pytest.raises(ReasonMissing):
+        decide(found, 1, answer="")
+    with pytest.raises(DisputeRefused, match="Choose how"):
+        decide(found, 1, remedy="")
+    assert Event.objects.count() == 10
+    assert decide(found, remedy="", expected=Decimal(0)).declined == 2
+    with pytest.raises(NotInThisState, match="decided by clara"):
+        decide(found, 1)
+
+
+def test_the_database_keeps_what_happened() -> None:
+    found = dispute(billed(), 1)
+    step = decide(found, 1)
+    for change in (
+        lambda: DisputeStep.objects.filter(pk=step.pk).update(text="nothing"),
+        lambda: DisputedOutcome.objects.update(state="declined"),
+        lambda: Dispute.objects.update(reason="nothing"),
+        lambda: DisputedOutcome.objects.all().delete(),
+    ):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            change()
+
+
+def test_staff_who_may_decide_are_told() -> None:
+    make_staff("Billing clerk")
+    make_staff("Read only")
+    dispute(billed(), 1)
+    assert [each.to for each in NoticeMail.objects.all()] == ["billing-clerk@example.com"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_who_decide_at_once_decide_once() -> None:
+    found = dispute(billed(), 1, 2)
+    together = threading.Barrier(2)
+    answers: list[str] = []
+
+    def decide_too(name: str, remedy: str) -> None:
+        try:
+            together.wait()
+            decide(found, 1, 2, by=name, remedy=remedy)
+            answers.append("decided")
+        except BillingError as refused:
+            answers.append(refused.code)
+        finally:
+            connections.close_all()
+
+    threads = [
+        threading.Thread(target=decide_too, args=args)
+        for args in (("clara", "credit_note"), ("dora", "adjustment"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == ["decided", "not_in_this_state"]
+    assert found.steps.filter(kind="decided").count() == 1
+    assert Event.objects.filter(signal="reverses").count() == 2
+    november = december()
+    given = sum(note.total for note in CreditNote.objects.all()) - november.total
+    assert given == 4
+    all_true()
