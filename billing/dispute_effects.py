@@ -42,6 +42,12 @@ class LineEffect:
         return self.after.amount - self.before.amount
 
     @property
+    def plan(self) -> Decimal:
+        """The difference that it makes to minimum, included spend and service fee of the invoice as a whole."""
+        before, after = self.before.plan, self.after.plan
+        return (after.difference if after else ZERO) - (before.difference if before else ZERO)
+
+    @property
     def gross(self) -> Decimal:
         """The difference before the line's discount."""
         return self.amount + self.after.discount - self.before.discount
@@ -66,7 +72,7 @@ def effects(before: Sequence[Adjustment], after: Sequence[Adjustment]) -> list[L
 
 def total(found: Sequence[LineEffect]) -> Decimal:
     """Add up effects, before tax."""
-    return sum((each.amount for each in found), ZERO)
+    return sum((each.amount + each.plan for each in found), ZERO)
 
 
 def line_ids(dispute: Dispute) -> list[int]:

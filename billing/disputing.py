@@ -281,6 +281,9 @@ def _credit(
                 "Choose the adjustment, which settles all of them, or decide its late usage first."
             )
             raise DisputeRefused(message, fields={"remedy": message})
+    if any(each.plan for each in found):
+        message = "It changes the plan's minimum, included spend or service fee too. Choose the adjustment."
+        raise DisputeRefused(message, fields={"remedy": message})
     gross = {each.line.n: -each.gross for each in found if each.gross}
     if sum(gross.values()) < 0:
         message = "Without these outcomes the invoice comes to more. Decline, or choose the adjustment."

@@ -300,3 +300,16 @@ def test_two_people_who_decide_at_once_decide_once() -> None:
     given = sum(note.total for note in CreditNote.objects.all()) - november.total
     assert given == 4
     all_true()
+
+
+def test_a_plan_minimum_leaves_nothing_to_give_back_and_only_an_adjustment_can_say_so() -> None:
+    """10 x $2.00 = $20.00 and a minimum of $20.00: without one ticket $18.00 and $2.00 more of the minimum."""
+    invoice = billed(minimum_amount=Decimal(20))
+    assert invoice.total == 20
+    found = dispute(invoice, 1)
+    assert total(preview_effect(list(found.outcomes.all()), now=DECIDED)) == 0
+    with pytest.raises(DisputeRefused, match="minimum"):
+        decide(found, 1)
+    assert decide(found, 1, remedy="adjustment").amount == 0
+    december()
+    all_true()
