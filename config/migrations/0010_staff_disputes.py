@@ -10,5 +10,5 @@ grant_again = importlib.import_module("config.migrations.0002_staff_closes").gra
 
 
 class Migration(migrations.Migration):
-    dependencies = [("config", "0009_staff_webhooks"), ("billing", "0027_disputes_stay")]
+    dependencies = [("config", "0009_staff_webhooks"), ("billing", "0028_disputes_stay")]
     operations = [migrations.RunPython(grant_again, migrations.RunPython.noop)]

@@ -44,5 +44,5 @@ DROP FUNCTION billing_dispute_stays;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0026_disputes")]
+    dependencies = [("billing", "0027_disputes")]
     operations = [migrations.RunSQL(STAY, GO)]

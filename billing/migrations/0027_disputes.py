@@ -10,7 +10,7 @@ import billing.models.invoices
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0025_moved_balances"),
+        ("billing", "0026_budgets"),
         ("customers", "0004_payment_terms"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
