@@ -3,7 +3,8 @@
 An event is billed when it lies in the period and meter of an issued invoice's usage line of its customer, and was
 placed up to that invoice's watermark, or up to that of an invoice which settled the line later. It
 is free of charge when no subscription prices its meter on its day, or staff waived what it would cost; voided when a
-correction took it back; else not yet billed. Draft and void invoices bill and settle nothing.
+correction took it back; else not yet billed. Draft and void invoices bill and settle nothing. An outcome is billed in
+the period in which it settles (billing.standing_outcomes).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import date, datetime
 
 from billing.models import ReconciliationRun
 from billing.segments import segments_between
+from billing.standing_outcomes import standing_outcomes
 from customers.models import Customer
 from metering.arrivals import Intake, Mismatch, count_arrivals, count_arrivals_of, find_mismatches
 from metering.models import Event, Meter
@@ -48,8 +50,14 @@ class Reconciliation:
 
     @property
     def taken_back(self) -> int:
-        """How many events were voided after an invoice counted them."""
-        return self.standing("voided_after_billing")
+        """How many events an invoice counted and a later one has still to take back."""
+        return self.standing("voided_after_billing") + self.standing("reversed_after_billing")
+
+    @property
+    def uncounted(self) -> dict[str, int]:
+        """Of the events free of charge those that do not count as outcomes, by why; without what is 0."""
+        names = ("signals", "reversed", "repeated", "unproven")
+        return {name: count for name in names if (count := self.standing(name))}
 
     @property
     def difference(self) -> int:
@@ -72,6 +80,7 @@ def reconcile(
     mismatched, mismatches = find_mismatches(start, end)
     standings = count_standings(
         segments_between(start, end, customer=customer),
+        standing_outcomes(start, end, customer=customer),
         start=start,
         end=end,
         customer_id=customer.pk if customer else None,
@@ -111,6 +120,7 @@ def events_of(
     """Give the events behind one count, oldest first; `after` is the last one of the page before."""
     return events_standing(
         segments_between(start, end, customer=customer, meter=meter),
+        standing_outcomes(start, end, customer=customer, meter=meter),
         standing,
         meter=meter,
         start=start,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -26,6 +26,10 @@ class BilledLine:
     last: datetime
     marks: list[tuple[int, Standing]] = field(default_factory=list)
 
+    def settled(self) -> list[tuple[int, Standing]]:
+        """Give the marks that settled the line, in their order: without those of invoices that are void now."""
+        return sorted(mark for mark in self.marks if mark[1] != Standing.NOT_YET_BILLED)
+
     def standing_up_to(self, position: int) -> Standing:
         """Say what became of events that were placed at a position."""
         later = [mark for mark in self.marks if mark[0] >= position]
@@ -40,11 +44,19 @@ def segments_between(
     for pair, first, last in _coverages(customer, meter):
         if first < end and last > start:
             priced.setdefault(pair, []).append((max(first, start), min(last, end)))
-    billed = _billed_lines(customer, meter, start, end)
+    billed = billed_lines(customer, meter, start, end)
     return [
         segment
         for pair in sorted(priced.keys() | billed.keys())
-        for segment in _cut(pair, priced.get(pair, []), billed.get(pair, []))
+        for segment in _cut(pair, priced.get(pair, []), _inside(billed.get(pair, []), start, end))
+    ]
+
+
+def _inside(lines: Iterable[BilledLine], start: datetime, end: datetime) -> list[BilledLine]:
+    return [
+        replace(line, first=max(line.first, start), last=min(line.last, end))
+        for line in lines
+        if line.first < end and line.last > start
     ]
 
 
@@ -97,10 +109,10 @@ def _coverages(customer: Customer | None, meter: Meter | None) -> Iterable[tuple
         yield (customer_id, meter_id), _midnight(during.lower, zone), last
 
 
-def _billed_lines(
+def billed_lines(
     customer: Customer | None, meter: Meter | None, start: datetime, end: datetime
 ) -> dict[Pair, list[BilledLine]]:
-    """Give the usage lines of issued invoices that lie in a time, by customer and meter. Three queries."""
+    """Give the usage lines of issued invoices whose days touch a time, by customer and meter. Three queries."""
     rows = InvoiceLine.objects.filter(
         kind=LineKind.USAGE,
         period_end__gte=start.date(),
@@ -120,11 +132,11 @@ def _billed_lines(
     for pk, customer_id, meter_id, invoice, first_on, last_on, zone, watermark in rows.values_list(
         *columns
     ).iterator():
-        first, last = max(_midnight(first_on, zone), start), min(_midnight(last_on, zone), end)
-        if first < last:
-            line = BilledLine(invoice, first, last, [(watermark, Standing.BILLED)])
-            by_id[pk] = line
-            by_pair.setdefault((customer_id, meter_id), []).append(line)
+        line = BilledLine(
+            invoice, _midnight(first_on, zone), _midnight(last_on, zone), [(watermark, Standing.BILLED)]
+        )
+        by_id[pk] = line
+        by_pair.setdefault((customer_id, meter_id), []).append(line)
     settled = LineSettlement.objects.filter(line__in=rows.values("id"))
     for pk, position, status in settled.values_list("line_id", "position", "invoice__status").iterator():
         if pk in by_id:  # what a void invoice settled is open until the line is settled again

@@ -109,13 +109,20 @@ def settle(
     customer and subject, None where no evidence is asked for. `period_of` names the period in which a subject counts
     once, where it does not count once for ever.
     """
-    signals = [fact for fact in facts if fact.signal is not None]
+    signals = _by_target(facts, replaced or {})
     outcomes = sorted(
         (fact for fact in facts if fact.signal is None), key=lambda fact: (fact.occurred_at, fact.id)
     )
     settled = []
     for fact in outcomes:
-        about = [signal for signal in signals if _is_about(signal, fact, replaced or {})]
+        about = [
+            *signals.get((fact.customer_id, fact.id), ()),
+            *(
+                signal
+                for signal in signals.get((fact.customer_id, fact.subject), ())
+                if signal.occurred_at >= fact.occurred_at
+            ),
+        ]
         confirmed_by = _first(about, Signal.CONFIRMS)
         settles_at = fact.occurred_at + window
         if confirmed_by is not None:
@@ -146,15 +153,21 @@ def _once_each(settled: Collection[Settlement], *, period_of: PeriodOf | None) -
     return [replace(each, repeats=repeats.get(each.fact.id)) for each in settled]
 
 
-def _is_about(signal: OutcomeFact, outcome: OutcomeFact, replaced: Mapping[UUID, UUID]) -> bool:
-    if signal.customer_id != outcome.customer_id:
-        return False
-    if signal.target_id is None:
-        return signal.subject == outcome.subject and signal.occurred_at >= outcome.occurred_at
-    target: UUID | None = signal.target_id
-    while target is not None and target != outcome.id:
-        target = replaced.get(target)
-    return target is not None
+def _by_target(
+    facts: Sequence[OutcomeFact], replaced: Mapping[UUID, UUID]
+) -> dict[tuple[int, UUID | str | None], list[OutcomeFact]]:
+    """Give the signals by customer and what they are about: a subject, or an outcome and those in its place."""
+    found: dict[tuple[int, UUID | str | None], list[OutcomeFact]] = {}
+    for fact in facts:
+        if fact.signal is None:
+            continue
+        if fact.target_id is None:
+            found.setdefault((fact.customer_id, fact.subject), []).append(fact)
+        target: UUID | None = fact.target_id
+        while target is not None:
+            found.setdefault((fact.customer_id, target), []).append(fact)
+            target = replaced.get(target)
+    return found
 
 
 def _first(signals: Sequence[OutcomeFact], kind: Signal) -> OutcomeFact | None:

@@ -242,9 +242,12 @@ def _timed_levels(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sql:
     )
 
 
-def outcome_ids(meter: Meter, source: Source) -> Sql:
-    """Give the statement that selects the ids of the outcomes that count in the spans."""
-    return source.with_clause + "SELECT id FROM (" + _counted_outcomes(meter, source, []) + ") counted"
+def outcome_ids(meter: Meter, source: Source, *, with_slots: bool = False) -> Sql:
+    """Give the statement that selects the ids of the outcomes that count in the spans, after them the slots."""
+    columns = "id, slot" if with_slots else "id"
+    return (
+        source.with_clause + f"SELECT {columns} FROM (" + _counted_outcomes(meter, source, []) + ") counted"
+    )
 
 
 def _outcomes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -104,6 +105,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             rows=_rows(found, asked),
             total=[found.standing("accepted"), *(found.standing(each) for each in Standing)],
             labels=list(LABELS.values()),
+            uncounted=_sentence(found.uncounted),
         )
 
     def events_view(self, request: HttpRequest) -> HttpResponse:
@@ -182,6 +184,19 @@ def _rows(found: Reconciliation, asked: Asked) -> list[dict[str, Any]]:
         }
         for each in found.standings
     ]
+
+
+UNCOUNTED = {
+    "signals": ("reversal or confirmation", "reversals and confirmations"),
+    "reversed": ("reversed outcome", "reversed outcomes"),
+    "repeated": ("outcome whose subject counts already", "outcomes whose subjects count already"),
+    "unproven": ("outcome without activity", "outcomes without activity"),
+}
+
+
+def _sentence(uncounted: Mapping[str, int]) -> str:
+    """List what does not count as an outcome: 3 reversed outcomes, 1 outcome without activity."""
+    return ", ".join(f"{count:,} {UNCOUNTED[name][count != 1]}" for name, count in uncounted.items())
 
 
 def _event(text: str | None) -> Event | None:

@@ -33,7 +33,12 @@ STANDINGS = (
     "free",
     "voided",
     "waived",
+    "signals",
+    "reversed",
+    "repeated",
+    "unproven",
     "voided_after_billing",
+    "reversed_after_billing",
     "billed_twice",
 )
 
@@ -56,7 +61,7 @@ class SourceArrivalsShape(ArrivalsShape):
 
 
 class StandingsShape(serializers.Serializer[Any]):
-    """By the time the events occurred."""
+    """By the time the events occurred. An outcome is billed by the invoice of the period in which it settles."""
 
     accepted = serializers.IntegerField()
     billed = serializers.IntegerField()
@@ -64,8 +69,15 @@ class StandingsShape(serializers.Serializer[Any]):
     free = serializers.IntegerField()
     voided = serializers.IntegerField()
     waived = serializers.IntegerField(help_text="Of the free; staff decided not to bill them.")
+    signals = serializers.IntegerField(help_text="Of the free; they reverse or confirm an outcome.")
+    reversed = serializers.IntegerField(help_text="Of the free; outcomes that were reversed.")
+    repeated = serializers.IntegerField(help_text="Of the free; their subject counts by another outcome.")
+    unproven = serializers.IntegerField(help_text="Of the free; outcomes without the activity asked for.")
     voided_after_billing = serializers.IntegerField(
         help_text="Of the voided; a later invoice takes them back."
+    )
+    reversed_after_billing = serializers.IntegerField(
+        help_text="Of the reversed, repeated and unproven; a later invoice takes them back."
     )
     billed_twice = serializers.IntegerField(help_text="Always 0, or there is a difference.")
     difference = serializers.IntegerField()

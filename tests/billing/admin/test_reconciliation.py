@@ -12,7 +12,17 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.models import ReconciliationRun
-from tests.factories import NOW, event, make_subscription, send, send_tickets
+from tests.factories import (
+    NOW,
+    TICKETS,
+    event,
+    make_customer,
+    make_meter,
+    make_plan,
+    make_subscription,
+    send,
+    send_tickets,
+)
 from tests.staff import sign_in, text_of
 
 PAGE = "admin:billing_reconciliationrun_changelist"
@@ -38,6 +48,25 @@ def test_each_number_of_a_month_leads_to_its_events() -> None:
     pages = [staff.get(link.replace("&amp;", "&")).content.decode() for link in links]
     keys = [sorted(re.findall(r">\s*(evt-\d|late)\s*<", each)) for each in pages]
     assert keys == [["evt-0", "evt-1", "evt-2"], ["late"]]
+
+
+def test_outcomes_that_do_not_count_are_named_as_what_they_are() -> None:
+    make_meter("solved", once_per_subject="ever")
+    send(
+        *(event(key, meter="solved", subject=key[0]) for key in ("a", "a2", "b", "c")),
+        *(
+            event(f"r{key}", meter="solved", occurred_at="2026-10-09T00:00:00Z", reverses={"key": key})
+            for key in ("b", "c")
+        ),
+    )
+    make_subscription(make_customer("other"), make_plan({**TICKETS, "meter": "solved"}, code="outcomes"))
+    send(
+        event("x", meter="solved", customer="other", subject="x"),
+        event("x2", meter="solved", customer="other", subject="x"),
+    )
+    page = text_of(sign_in().get(reverse(PAGE), {"month": "2026-10"}))
+    assert "No difference." in page
+    assert "among them 2 reversals and confirmations, 1 outcome whose subject counts already." in page
 
 
 def test_one_customer_has_no_figures_of_repeated_events() -> None:

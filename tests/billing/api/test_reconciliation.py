@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from billing.closing import Month, close_period
-from tests.factories import NOW, event, make_customer, make_subscription, send, send_tickets
+from customers.models import Customer
+from tests.factories import (
+    NOW,
+    TICKETS,
+    event,
+    make_customer,
+    make_meter,
+    make_plan,
+    make_subscription,
+    send,
+    send_tickets,
+)
 from tests.integrator import Integrator
 
 
@@ -26,10 +37,36 @@ def test_a_month_in_one_answer(integrator: Integrator) -> None:
     assert status == 200
     assert answer["difference"] == 0
     assert answer["standings"] == {
-        "accepted": 4, "billed": 3, "not_yet_billed": 1, "free": 0, "voided": 0, "waived": 0, "voided_after_billing": 0,
+        "accepted": 4, "billed": 3, "not_yet_billed": 1, "free": 0, "voided": 0, "waived": 0, "signals": 0,
+        "reversed": 0, "repeated": 0, "unproven": 0, "voided_after_billing": 0, "reversed_after_billing": 0,
         "billed_twice": 0, "difference": 0,
     }  # fmt: skip
     assert [(each["meter"], each["billed"]) for each in answer["meters"]] == [("tickets_resolved", 3)]
+
+
+def test_outcomes_that_do_not_count_are_told_apart(integrator: Integrator) -> None:
+    make_meter("solved", once_per_subject="ever")
+    make_customer("other")
+    make_subscription(
+        Customer.objects.get(code="other"), make_plan({**TICKETS, "meter": "solved"}, code="outcomes")
+    )
+    send(
+        *(event(key, meter="solved", customer="other", subject=key[0]) for key in ("a", "a2", "b")),
+        event(
+            "r", meter="solved", customer="other", occurred_at="2026-10-09T00:00:00Z", reverses={"key": "b"}
+        ),
+    )
+    answer = integrator.get("reconciliation/", customer="other", **OCTOBER)[1]
+    counts = {name: count for name, count in answer["standings"].items() if count}
+    assert counts == {
+        "accepted": 4,
+        "not_yet_billed": 1,
+        "free": 3,
+        "signals": 1,
+        "reversed": 1,
+        "repeated": 1,
+    }
+    assert answer["difference"] == 0
 
 
 def test_arrivals_count_by_the_time_of_receipt(integrator: Integrator) -> None:
