@@ -12,23 +12,20 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q, Sum
 
 from billing.errors import LimitReached, ReservationRefused
-from billing.models import LimitKind, MeterCoverage, Reservation, ReservationState, UsageLimit
-from billing.subscribing import whole_period
+from billing.limiting import Look, Standing, look_at
+from billing.models import LimitKind, Reservation, ReservationState, UsageLimit
+from billing.reminding import tell_reached
 from customers.models import Customer
-from metering.aggregation import Span
-from metering.measuring import measure
 from metering.models import Meter
-from metering.periods import Period, clip, local_day, month_period
 
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
-    """Quantities are units of the meter. `limit` and `remaining` are None without a limit.
+    """Quantities are units of the meter. `limit`, `kind` and `remaining` are of the tightest limit in units, or None.
 
-    `remaining` is never below 0.
+    `remaining` is never below 0. `limits` are all of them, those in money too; every hard one has to leave something.
     """
 
     allowed: bool
@@ -38,41 +35,44 @@ class Entitlement:
     reserved: Decimal
     remaining: Decimal | None
     resets_at: datetime
+    limits: tuple[Standing, ...]
 
 
 def entitlement(customer: Customer, meter: Meter, *, now: datetime) -> Entitlement:
-    """Say what a customer may still use of a meter now. Writes nothing."""
-    limit = UsageLimit.objects.filter(customer=customer, meter=meter).first()
-    return _entitlement(customer, meter, limit, now=now)
+    """Say what a customer may still use of a meter now. Writes only that a part of a limit is reached, once.
+
+    Raises RatingFailed where a limit is in money and the usage has no price.
+    """
+    limits = _limits(customer, meter)
+    found = _entitlement(customer, meter, limits, look_at(limits, now=now, pairs=[(customer, meter)]))
+    tell_reached(found.limits, now=now)
+    return found
 
 
 def reserve(customer: Customer, meter: Meter, *, quantity: Decimal, key: str, now: datetime) -> Reservation:
     """Set part of the limit aside, committed on return. The same key with the same quantity is the same reservation.
 
-    Raises LimitReached when a hard limit leaves too little, and ReservationRefused for a key that stands for another
-    quantity or is settled or released already.
+    Raises LimitReached when a hard limit leaves too little, ReservationRefused for a key that stands for another
+    quantity or is settled or released already, and RatingFailed where a limit is in money and there is no price.
     """
     with transaction.atomic(durable=True):
         # One reservation at a time for a customer and meter. Without a limit, the customer's row stands in for it.
-        limit = UsageLimit.objects.select_for_update().filter(customer=customer, meter=meter).first()
-        if limit is None:
+        locked = UsageLimit.objects.select_for_update(of=("self",)).filter(customer=customer, meter=meter)
+        if not list(locked.order_by("pk")):
             Customer.objects.select_for_update(of=("self",)).get(pk=customer.pk)
+        limits = _limits(customer, meter)
         made = Reservation.objects.filter(customer=customer, meter=meter, key=key).first()
         if made is not None:
             return _the_same(made, quantity)
-        found = _entitlement(customer, meter, limit, now=now)
-        if found.kind == LimitKind.HARD and found.remaining is not None and quantity > found.remaining:
-            raise LimitReached(
-                f"{customer.name} has {found.remaining:f} left of {found.limit:f} "
-                f"until {found.resets_at:%Y-%m-%d %H:%M} UTC. Wait, or raise the limit.",
-                fields={"quantity": f"{found.remaining:f} at most."},
-            )
+        looked_at = look_at(limits, now=now, wanted=quantity, pairs=[(customer, meter)])
+        for limit in limits:
+            _refuse_above(limit, looked_at, quantity)
         return Reservation.objects.create(
             customer=customer,
             meter=meter,
             key=key,
             quantity=quantity,
-            period_start=_period(customer, meter, now=now).start,
+            period_start=looked_at.running[customer.pk, meter.pk].period.start,
             made_at=now,
         )
 
@@ -87,43 +87,54 @@ def release_reservation(customer: Customer, meter: Meter, *, key: str) -> Reserv
     return _end(customer, meter, key, ReservationState.RELEASED)
 
 
-def _entitlement(customer: Customer, meter: Meter, limit: UsageLimit | None, *, now: datetime) -> Entitlement:
-    period = _period(customer, meter, now=now)
-    span = Span(0, customer.pk, period.start, period.end, zone=period.zone)
-    used = measure(meter, [span])[0].quantity
-    held = Reservation.objects.filter(
-        customer=customer, meter=meter, state=ReservationState.HELD, period_start=period.start
-    ).aggregate(held=Sum("quantity"))["held"] or Decimal(0)
-    remaining = None if limit is None else max(limit.quantity - used - held, Decimal(0))
+def _limits(customer: Customer, meter: Meter) -> list[UsageLimit]:
+    rows = UsageLimit.objects.filter(customer=customer, meter=meter).order_by("pk")
+    return list(rows.select_related("customer", "meter"))
+
+
+def _refuse_above(limit: UsageLimit, looked_at: Look, quantity: Decimal) -> None:
+    """Raise LimitReached where a hard limit leaves too little for a quantity on top of what is used and held."""
+    if limit.kind != LimitKind.HARD:
+        return
+    found = looked_at.standing(limit)
+    if limit.is_money:
+        amounts = looked_at.amounts(limit)
+        if amounts is None or amounts[2] <= limit.most:
+            return
+        would = f" It would come to {found.words(amounts[2])}."
+        field = "Less, so that what is used and reserved stays within the limit."
+    elif quantity <= found.remaining:
+        return
+    else:
+        would, field = "", f"{found.remaining:f} at most."
+    left = found.words(found.remaining) if limit.is_money else f"{found.remaining:f}"
+    most = found.words(limit.most) if limit.is_money else f"{limit.most:f}"
+    raise LimitReached(
+        f"{limit.customer.name} has {left} left of {most} until {found.period.end:%Y-%m-%d %H:%M} UTC.{would} "
+        "Wait, or raise the limit.",
+        fields={"quantity": field},
+    )
+
+
+def _entitlement(customer: Customer, meter: Meter, limits: list[UsageLimit], looked_at: Look) -> Entitlement:
+    found = tuple(looked_at.standing(limit) for limit in limits)
+    # The tightest first, and a hard one before a soft one that is as tight.
+    in_units = sorted(
+        (each for each in found if not each.limit.is_money),
+        key=lambda each: (each.limit.most, each.limit.kind != LimitKind.HARD),
+    )
+    tightest = in_units[0] if in_units else None
+    pair = (customer.pk, meter.pk)
     return Entitlement(
-        allowed=limit is None or limit.kind == LimitKind.SOFT or remaining != 0,
-        limit=None if limit is None else limit.quantity,
-        kind=None if limit is None else limit.kind,
-        used=used,
-        reserved=held,
-        remaining=remaining,
-        resets_at=period.end,
+        allowed=not any(each.is_reached and each.limit.kind == LimitKind.HARD for each in found),
+        limit=None if tightest is None else tightest.limit.most,
+        kind=None if tightest is None else tightest.limit.kind,
+        used=looked_at.used[pair],
+        reserved=looked_at.held[pair],
+        remaining=None if tightest is None else tightest.remaining,
+        resets_at=looked_at.running[pair].period.end,
+        limits=found,
     )
-
-
-def _period(customer: Customer, meter: Meter, *, now: datetime) -> Period:
-    """Give the running billing period of the plan that prices the meter; the calendar month where none does."""
-    day = local_day(now, customer.timezone)
-    coverage = (
-        MeterCoverage.objects.filter(
-            Q(subscription__end_on=None) | Q(subscription__end_on__gt=day),
-            customer=customer,
-            meter=meter,
-            subscription__start_on__lte=day,
-        )
-        .select_related("subscription__plan")
-        .first()
-    )
-    if coverage is None:
-        return month_period(day.year, day.month, customer.timezone)
-    subscription = coverage.subscription
-    whole = whole_period(subscription, day)
-    return clip(whole, start_on=subscription.start_on, end_on=subscription.end_on) or whole
 
 
 def _the_same(made: Reservation, quantity: Decimal) -> Reservation:

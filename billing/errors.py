@@ -164,6 +164,10 @@ class DisputeRefused(BillingError):
     code = "dispute_refused"
 
 
+class InvalidLimit(BillingError):
+    code = "invalid_limit"
+
+
 class LimitReached(BillingError):
     code = "limit_reached"
 

@@ -94,7 +94,7 @@ def _draw(
     watermark: int | None,
     replaced: Collection[int] = (),
 ) -> DrawnUp:
-    measures = _measures(due, rates, book, watermark)
+    measures = measures_of(due, rates, book, watermark)
     drawn = DrawnUp()
     rated: dict[int, list[DraftLine]] = {}
     frozen: dict[int, Mapping[str, object]] = {}
@@ -260,7 +260,7 @@ def _open_book(due: Sequence[DuePeriod], rates: Sequence[list[PlanRate] | TermsE
             for rate in read
             if isinstance(rate.terms, SubscriptionRate)
         ]
-        for row, read in zip(old, _rates_of(old), strict=True)
+        for row, read in zip(old, rates_of(old), strict=True)
         if not isinstance(read, TermsError)
     }
     before = {}
@@ -307,10 +307,10 @@ def _discounted(
 
 
 def _rates(due: Sequence[DuePeriod]) -> list[list[PlanRate] | TermsError]:
-    return _rates_of([each.subscription for each in due])
+    return rates_of([each.subscription for each in due])
 
 
-def _rates_of(subscriptions: Sequence[Subscription]) -> list[list[PlanRate] | TermsError]:
+def rates_of(subscriptions: Sequence[Subscription]) -> list[list[PlanRate] | TermsError]:
     """Give the rates of each subscription, those of a plan read once; the error in place of unreadable ones."""
     plans = {each.plan_id: each.plan for each in subscriptions}
     rows: dict[int, list[Rate]] = {plan: [] for plan in plans}
@@ -347,7 +347,7 @@ def _period_lines(
     return lines, plan_basis(due, plan_fees(rates), lines, book)
 
 
-def _measures(
+def measures_of(
     due: Sequence[DuePeriod],
     rates: Sequence[list[PlanRate] | TermsError],
     book: FeeBook,

@@ -20,6 +20,7 @@ from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseSt
 from billing.months import Month
 from billing.notifying import SEND_TASK
 from billing.reconciling import reconcile_month
+from billing.reminding import remind
 from billing.telling import tell_overdue
 
 
@@ -134,3 +135,10 @@ def look_after_credits(timestamp: int) -> None:
 def look_at_budgets(timestamp: int) -> None:
     """Work out where budgets stand and raise their alarms, each hour."""
     check_budgets(now=timezone.now())
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queueing_lock="look_at_limits", pass_context=False)
+def look_at_limits(timestamp: int) -> None:
+    """Tell customers what part of their limits is used, each part once per billing period."""
+    remind(now=timezone.now())

@@ -289,6 +289,7 @@ SPECTACULAR_SETTINGS = {
         "TaxCategoryEnum": "billing.models.TaxCategory",
         "TaxableCategoryEnum": "billing.api.tax_rates.TAXABLE",
         "InvoiceKindEnum": "billing.models.InvoiceKind",
+        "LimitKindEnum": "billing.models.LimitKind",
         "PaymentKindEnum": "billing.models.PaymentKind",
         "InvoiceStateEnum": "billing.lifecycle.State",
         "WebhookTypeEnum": "billing.webhook_types.WebhookType",

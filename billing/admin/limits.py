@@ -1,59 +1,164 @@
-"""Limits: the most a customer may use of a meter in a billing period."""
+"""Limits: the most a customer may use of a meter in a billing period, in units or in money."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing.entitling import entitlement
-from billing.formatting import quantity_of
-from billing.models import LimitKind, UsageLimit
+from billing.errors import RatingFailed
+from billing.formatting import money, quantity_of
+from billing.limiting import standings
+from billing.models import LimitKind, LimitSetter, UsageLimit
+from billing.rating.money import currency_digits, round_amount
 from customers.staff_pages import StaffAdmin
 
 COLOURS = {LimitKind.HARD: "danger", LimitKind.SOFT: "warning"}
 
 
+class PercentagesField(forms.CharField):
+    """Whole percentages, separated by commas."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def clean(self, value: Any) -> list[int]:
+        parts = [part.strip().rstrip("%").strip() for part in str(value or "").split(",")]
+        found = []
+        for part in filter(None, parts):
+            if not part.isdecimal() or len(part) > 4 or not 1 <= int(part) <= 1000:
+                raise ValidationError(
+                    f"“{part}” is no whole percentage from 1 to 1000. Write them as 50, 80, 100."
+                )
+            found.append(int(part))
+        if len(set(found)) != len(found):
+            raise ValidationError("A percentage is named twice.")
+        return sorted(found)
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+class LimitForm(forms.ModelForm):
+    remind_at = PercentagesField(
+        required=False, label="Remind at percent", help_text=UsageLimit._meta.get_field("remind_at").help_text
+    )
+
+    class Meta:
+        model = UsageLimit
+        fields = ("customer", "meter", "quantity", "amount", "kind", "remind_at")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        customer = cleaned.get("customer") or getattr(self.instance, "customer", None)
+        amount = cleaned.get("amount")
+        if customer is not None and amount is not None:
+            digits = currency_digits(customer.currency)
+            if round_amount(amount, digits) != amount:
+                self.add_error("amount", f"Amounts in {customer.currency} have at most {digits} decimals.")
+        return cleaned
+
+
 @admin.register(UsageLimit)
 class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
+    form = LimitForm
     purpose = (
-        "How much of a meter a customer may use in one billing period. Your systems ask before they work "
-        "(entitlements in the API). Events are always taken and billed: a limit answers, it drops nothing."
+        "How much of a meter a customer may use in one billing period, in units or in money. Your systems ask before "
+        "they work (entitlements in the API); customers are told what part is used. Events are always taken and "
+        "billed: a limit answers, it drops nothing."
     )
     empty_title = "No limits"
     empty_text = "Everybody may use as much as they like. Add a limit for a customer and a meter."
-    list_display = ("customer", "meter", "most", "kind_badge")
-    list_filter = ("meter", "kind")
+    list_display = (
+        "customer",
+        "meter",
+        "most_words",
+        "used_words",
+        "kind_badge",
+        "setter",
+        "reminders_words",
+    )
+    list_filter = ("meter", "kind", "set_by")
     list_select_related = ("customer", "meter")
     search_fields = ("customer__name", "customer__code")
     autocomplete_fields = ("customer", "meter")
-    fields = ("customer", "meter", "quantity", "kind")
+    fields = ("customer", "meter", ("quantity", "amount"), "kind", "remind_at")
 
-    @display(description="Limit", ordering="quantity")
-    def most(self, limit: UsageLimit) -> str:
-        return quantity_of(limit.quantity, limit.meter.unit)
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Measure what the shown limits are about together, not one by one."""
+        shown = super().get_changelist_instance(request)
+        self._fill(list(shown.result_list))
+        return shown
+
+    def _fill(self, limits: list[Any]) -> None:
+        now = timezone.now()
+        try:
+            for standing in standings(limits, now=now):
+                standing.limit.standing = standing  # type: ignore[attr-defined]
+        except RatingFailed:
+            for limit in limits:
+                try:
+                    limit.standing = standings([limit], now=now)[0]
+                except RatingFailed:
+                    limit.standing = None
+
+    @display(description="Limit")
+    def most_words(self, limit: UsageLimit) -> str:
+        if limit.is_money:
+            return money(limit.most, limit.customer.currency)
+        return quantity_of(limit.most, limit.meter.unit)
+
+    @display(description="Used now")
+    def used_words(self, limit: Any) -> str:
+        found = limit.standing
+        return "no price" if found is None else f"{found.words(found.used)} ({found.percent} %)"
 
     @display(description="At the limit", ordering="kind", label=COLOURS)
     def kind_badge(self, limit: UsageLimit) -> tuple[str, str]:
         return limit.kind, limit.get_kind_display().partition(":")[0]
 
+    @display(description="Set by", ordering="set_by")
+    def setter(self, limit: UsageLimit) -> str:
+        return "the customer" if limit.set_by == LimitSetter.CUSTOMER else "staff"
+
+    @display(description="Reminds at")
+    def reminders_words(self, limit: UsageLimit) -> str:
+        return ", ".join(f"{each} %" for each in limit.remind_at) or "never"
+
     @display(description="Used now")
     def used_now(self, limit: UsageLimit) -> str:
-        found = entitlement(limit.customer, limit.meter, now=timezone.now())
-        held = f", {quantity_of(found.reserved, limit.meter.unit)} reserved" if found.reserved else ""
-        until = f"{found.resets_at:%-d %b %Y, %H:%M} UTC"
-        return f"{quantity_of(found.used, limit.meter.unit)}{held}; starts again on {until}"
+        try:
+            found = standings([limit], now=timezone.now())[0]
+        except RatingFailed as unpriced:
+            return unpriced.message
+        held = f", {found.words(found.held)} reserved" if found.held else ""
+        until = f"{found.period.end:%-d %b %Y, %H:%M} UTC"
+        return f"{found.words(found.used)} ({found.percent} %){held}; starts again on {until}"
+
+    @display(description="Reached")
+    def reached(self, limit: UsageLimit) -> str:
+        rows = limit.reminders.all()[:12]
+        told = "; ".join(f"{row.percent} % on {row.reached_at:%-d %b %Y, %H:%M} UTC" for row in rows)
+        return told or "Nothing that is reminded of."
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self.fields if obj is None else (*self.fields, "used_now")
+        return self.fields if obj is None else (*self.fields, "used_now", "reached")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return () if obj is None else ("customer", "meter", "used_now")
+        return () if obj is None else ("customer", "meter", "used_now", "reached")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What a customer set for itself is the customer's to change; staff may take it away."""
+        if obj is not None and obj.set_by == LimitSetter.CUSTOMER:
+            return False
+        return bool(super().has_change_permission(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """A limit may go: it is no record of anything that was billed."""

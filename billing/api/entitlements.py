@@ -15,7 +15,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.entitling import entitlement, release_reservation, reserve, settle_reservation
-from billing.models import LimitKind, Reservation
+from billing.formatting import amount_text
+from billing.limiting import Standing
+from billing.models import LimitKind, LimitSetter, Reservation
 from customers.api.permissions import HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 from customers.models import Customer, Scope
@@ -29,14 +31,31 @@ SCOPES = {
 }
 
 
+class LimitShape(serializers.Serializer[Any]):
+    """One limit: of staff, or the customer's own. In units of the meter or in money; what is used is the same number
+    as on the invoice of the period."""
+
+    set_by = serializers.ChoiceField(choices=LimitSetter.choices)
+    kind = serializers.ChoiceField(choices=LimitKind.choices)
+    unit = serializers.ChoiceField(choices=["units", "money"])
+    currency = serializers.CharField(allow_null=True, help_text="Null where the limit is in units.")
+    limit = serializers.CharField()
+    used = serializers.CharField()
+    reserved = serializers.CharField()
+    remaining = serializers.CharField()
+
+
 class EntitlementShape(serializers.Serializer[Any]):
     allowed = serializers.BooleanField(help_text="False once a hard limit leaves nothing.")
-    limit = serializers.CharField(allow_null=True, help_text="Null where no limit is set.")
+    limit = serializers.CharField(
+        allow_null=True, help_text="The tightest limit in units. Null where none is set."
+    )
     kind = serializers.ChoiceField(choices=LimitKind.choices, allow_null=True)
     used = serializers.CharField(help_text="What the invoice of the period would carry now.")
     reserved = serializers.CharField()
     remaining = serializers.CharField(allow_null=True)
     resets_at = serializers.DateTimeField()
+    limits = LimitShape(many=True, help_text="All limits, those in money too.")
 
 
 class KeySerializer(StrictSerializer):
@@ -86,6 +105,28 @@ class EntitlementView(StrictParameters, APIView):
                     "reserved": "2",
                     "remaining": "378",
                     "resets_at": "2026-11-01T04:00:00Z",
+                    "limits": [
+                        {
+                            "set_by": "staff",
+                            "kind": "hard",
+                            "unit": "units",
+                            "currency": None,
+                            "limit": "500",
+                            "used": "120",
+                            "reserved": "2",
+                            "remaining": "378",
+                        },
+                        {
+                            "set_by": "customer",
+                            "kind": "soft",
+                            "unit": "money",
+                            "currency": "USD",
+                            "limit": "600.00",
+                            "used": "240.00",
+                            "reserved": "4.00",
+                            "remaining": "356.00",
+                        },
+                    ],
                 },
                 response_only=True,
             )
@@ -102,6 +143,7 @@ class EntitlementView(StrictParameters, APIView):
                 "reserved": decimal_text(found.reserved),
                 "remaining": None if found.remaining is None else decimal_text(found.remaining),
                 "resets_at": instant_text(found.resets_at),
+                "limits": [_limit_body(each) for each in found.limits],
             }
         )
 
@@ -174,6 +216,24 @@ def _named(customer: str, meter: str) -> tuple[Customer, Meter]:
     if what is None:
         raise Http404(f"There is no meter “{meter}”.")
     return who, what
+
+
+def _limit_body(standing: Standing) -> dict[str, str | None]:
+    limit = standing.limit
+
+    def text(value: Decimal) -> str:
+        return amount_text(value, standing.currency) if limit.is_money else decimal_text(value)
+
+    return {
+        "set_by": limit.set_by,
+        "kind": limit.kind,
+        "unit": "money" if limit.is_money else "units",
+        "currency": standing.currency or None,
+        "limit": text(limit.most),
+        "used": text(standing.used),
+        "reserved": text(standing.held),
+        "remaining": text(standing.remaining),
+    }
 
 
 def _body(made: Reservation) -> dict[str, str]:

@@ -32,7 +32,14 @@ from billing.models.invoices import (
     InvoiceStatus,
     LineKind,
 )
-from billing.models.limits import LimitKind, Reservation, ReservationState, UsageLimit
+from billing.models.limits import (
+    LimitKind,
+    LimitReminder,
+    LimitSetter,
+    Reservation,
+    ReservationState,
+    UsageLimit,
+)
 from billing.models.outcomes import Outcome
 from billing.models.payments import (
     ChangeKind,
@@ -114,6 +121,8 @@ __all__ = [
     "InvoiceSeries",
     "InvoiceStatus",
     "LimitKind",
+    "LimitReminder",
+    "LimitSetter",
     "LineKind",
     "LineSettlement",
     "MailKind",

@@ -10,6 +10,7 @@ from billing.accounts import balances
 from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
 from billing.portal.invoices import visible_invoices
+from billing.portal.limits import reached_rows
 from billing.portal.running import RunningBill, bills_in_preparation, running_bills
 from billing.showing import remember_shown
 from customers.models import Customer
@@ -44,6 +45,7 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         charted=[meter for meter, _ in charted],
         chart_period=chosen[1].period if chosen else None,
         invoices=visible_invoices(customer)[:LATEST],
+        reached=reached_rows(customer, now=now),
         balances=(held := balances(customer, now=now)),
         several=len(held) > 1,
     )

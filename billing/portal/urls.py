@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from billing.portal import account, balance, credit_notes, events, home, invoices, signing_in, statement
+from billing.portal import (
+    account,
+    balance,
+    credit_notes,
+    events,
+    home,
+    invoices,
+    limits,
+    signing_in,
+    statement,
+)
 
 app_name = "portal"
 
@@ -21,6 +31,7 @@ urlpatterns = [
     path("statement/", statement.statement, name="statement"),
     re_path(r"^statement/(?P<kind>pdf|csv)/$", statement.statement_file, name="statement_file"),
     path("credits/", balance.balance, name="credits"),
+    path("limits/", limits.limits, name="limits"),
     path("account/", account.account, name="account"),
     path("sign-in/", signing_in.sign_in, name="sign_in"),
     path("link/<str:token>/", signing_in.link, name="link"),
