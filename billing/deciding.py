@@ -6,7 +6,8 @@ settles the difference instead, with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from django.db.models import F, Q
 from billing.adjusting import Adjustment, compute_adjustments
 from billing.errors import DecidedTogether, EffectChanged, ReasonMissing
 from billing.line_settling import drop_flags
-from billing.models import AdjustmentWaiver, ChangedLine, Invoice, InvoiceStatus
+from billing.models import AdjustmentWaiver, ChangedLine, CreditNote, Invoice, InvoiceStatus
 from billing.scanning import scan_changes
 
 MAX_REASON = 400
@@ -43,37 +44,63 @@ def find_late_usage(*, now: datetime) -> int:
     return count
 
 
-def bill_late_usage(change_ids: Collection[int], *, by: User, now: datetime) -> int:
-    """Let late usage that waits go on the next invoice, as far as it is known now; give how many lines."""
+def bill_late_usage(change_ids: Collection[int], *, by: User | None, now: datetime) -> int:
+    """Let late usage that waits go on the next invoice, as far as it is known now; give how many lines.
+
+    `by` is None for a decision over HTTP.
+    """
     waiting = ChangedLine.objects.filter(pk__in=change_ids)
     return waiting.update(bill_up_to=F("position"), decided_by=by, decided_at=now)
 
 
+def bill_seen_late_usage(shown: Mapping[int, Decimal], *, by: User | None, now: datetime) -> int:
+    """Bill as `bill_late_usage` does what is still as it was looked at; EffectChanged when any of it is not."""
+    with transaction.atomic():
+        rows = ChangedLine.objects.select_for_update().filter(pk__in=shown).order_by("pk")
+        known = dict(rows.values_list("pk", "effect_amount"))
+        if known != dict(shown):
+            raise _changed()
+        return bill_late_usage(shown, by=by, now=now)
+
+
 def waive_late_usage(
-    shown: dict[int, Decimal], *, reason: str, by: User, now: datetime
+    shown: Mapping[int, Decimal], *, reason: str, by: User | str, now: datetime
 ) -> list[AdjustmentWaiver]:
     """Neither bill nor pay back differences, for good; `shown` is the amount that was looked at, by changed line.
 
-    Raises ReasonMissing, and EffectChanged, with nothing waived, when one is no longer what was looked at. What changes
-    later is late usage again.
+    Raises ReasonMissing, DecidedTogether, and EffectChanged when one is no longer what was looked at; nothing is waived
+    then. What changes later is late usage again. `by` is a person, or the name of an API key.
     """
+    reason = decision_reason(reason)
+    position = scan_changes(now=now)
+    with settled_once():
+        effects = lock_effects(shown, position=position)
+        return settle_beside(effects, {}, position=position, reason=reason, by=by, now=now)
+
+
+def decision_reason(reason: str) -> str:
+    """Give the reason of a decision in one line. Raises ReasonMissing."""
     reason = " ".join(reason.split())
     if not reason or len(reason) > MAX_REASON:
         text = f"Say in a sentence of at most {MAX_REASON} characters why it is not billed."
         raise ReasonMissing(text, fields={"reason": text})
-    position = scan_changes(now=now)
+    return reason
+
+
+@contextmanager
+def settled_once() -> Iterator[None]:
+    """Run a decision in a transaction. EffectChanged, with nothing written, when an invoice settled it meanwhile."""
     try:
         with transaction.atomic():
-            return _waive(shown, position=position, reason=reason, by=by, now=now)
+            yield
     except IntegrityError as refused:
         if "adjustment_settled_once" not in str(refused):
             raise
         raise _changed() from refused
 
 
-def _waive(
-    shown: dict[int, Decimal], *, position: int, reason: str, by: User, now: datetime
-) -> list[AdjustmentWaiver]:
+def lock_effects(shown: Mapping[int, Decimal], *, position: int) -> list[Adjustment]:
+    """Lock changed lines and compute what they come to; EffectChanged when one is not what was looked at."""
     changes = {
         change.line_id: change.pk
         for change in ChangedLine.objects.select_for_update(of=("self",)).filter(pk__in=shown).order_by("pk")
@@ -82,7 +109,20 @@ def _waive(
     effects = _effects(list(changes), position=position)
     if len(effects) < len(shown) or any(each.difference != shown[changes[each.line.pk]] for each in effects):
         raise _changed()
-    waivers = AdjustmentWaiver.objects.bulk_create(
+    return effects
+
+
+def settle_beside(
+    effects: Sequence[Adjustment],
+    credit_notes: Mapping[int, CreditNote],
+    *,
+    position: int,
+    reason: str,
+    by: User | str,
+    now: datetime,
+) -> list[AdjustmentWaiver]:
+    """Write down differences as settled beside the invoices: waived, or paid back by the invoice's credit note."""
+    settled = AdjustmentWaiver.objects.bulk_create(
         AdjustmentWaiver(
             line=each.line,
             adjustment_n=n,
@@ -91,14 +131,16 @@ def _waive(
             amount=amount,
             adjusts_plan=of_plan,
             reason=reason,
-            waived_by=by,
+            waived_by=None if isinstance(by, str) else by,
+            waived_through=by if isinstance(by, str) else "",
             waived_at=now,
+            credit_note=credit_notes.get(each.line.invoice_id),
         )
         for each in effects
         for n, quantity, amount, of_plan in _parts(each)
     )
-    drop_flags(list(changes), [position] * len(changes))
-    return waivers
+    drop_flags([each.line.pk for each in effects], [position] * len(effects))
+    return settled
 
 
 def _parts(each: Adjustment) -> list[tuple[int, Decimal, Decimal, bool]]:
@@ -128,7 +170,9 @@ def _require_whole_invoices(changes: Collection[int]) -> None:
 
 
 def _changed() -> EffectChanged:
-    return EffectChanged("It was billed or changed meanwhile. Nothing was waived; look at the amounts again.")
+    return EffectChanged(
+        "It was billed or changed meanwhile. Nothing was decided; look at the amounts again."
+    )
 
 
 def _effects(line_ids: Sequence[int], *, position: int) -> list[Adjustment]:

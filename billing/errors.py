@@ -72,6 +72,12 @@ class EffectChanged(BillingError):
     code = "effect_changed"
 
 
+class NotCreditable(BillingError):
+    """Late usage that no credit note can pay back."""
+
+    code = "not_creditable"
+
+
 class DecidedTogether(BillingError):
     """Late usage of an invoice whose plan terms look at all its usage is waived or credited as a whole."""
 

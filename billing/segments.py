@@ -143,9 +143,11 @@ def billed_lines(
             standing = Standing.BILLED if status in BILLED else Standing.NOT_YET_BILLED
             by_id[pk].marks.append((position, standing))
     waived = AdjustmentWaiver.objects.filter(line__in=rows.values("id"))
+    credited = set(waived.filter(credit_note__isnull=False).values_list("line_id", "position"))
     for pk, position in waived.values_list("line_id", "position").iterator():
         if pk in by_id:
-            by_id[pk].marks.append((position, Standing.FREE))
+            standing = Standing.BILLED if (pk, position) in credited else Standing.FREE
+            by_id[pk].marks.append((position, standing))
     return by_pair
 
 

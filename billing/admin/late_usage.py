@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import Abs
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -25,6 +25,8 @@ from billing.deciding import MAX_REASON, bill_late_usage, find_late_usage, waive
 from billing.errors import BillingError
 from billing.formatting import money, quantity_of
 from billing.formatting import period as days_words
+from billing.late_credits import credit_late_usage
+from billing.late_states import state_of, waiting
 from billing.models import AdjustmentWaiver, ChangedLine
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.changes import changed_events
@@ -33,6 +35,8 @@ from metering.periods import Period
 ROWS_SHOWN = 50
 EVENTS_SHOWN = 50
 WAIVERS_SHOWN = 20
+# Who may decide anything here: bill, waive, or write a credit note.
+DECIDE = ("billing.bill_late_usage", "billing.waive_late_usage", "billing.correct_invoice")
 SIGNS = (("", "Either way"), ("bill", "To bill"), ("return", "To pay back"), ("none", "No difference"))
 STATES = (("", "Everything"), ("waiting", "Waiting for a decision"))
 COLUMNS = (
@@ -90,23 +94,15 @@ class AskForm(forms.Form):
         return rows.order_by(Abs("effect_amount").desc(nulls_first=True), "pk")
 
 
-def waiting() -> Q:
-    """Give the condition of late usage that goes nowhere before somebody decides."""
-    limit = settings.ADJUSTMENT_REVIEW_FROM
-    if limit is None:
-        return Q(pk=None)
-    undecided = Q(bill_up_to=None) | Q(bill_up_to__lt=F("position"))
-    return undecided & (Q(effect_amount__gte=limit) | Q(effect_amount__lte=-limit))
-
-
-class WaiveForm(forms.Form):
-    """Why a difference is neither billed nor paid back."""
+class ReasonForm(forms.Form):
+    """Why a difference is waived, or paid back at once."""
 
     reason = forms.CharField(
         max_length=MAX_REASON,
         widget=UnfoldAdminTextInputWidget({"placeholder": "Agreed with the customer on the phone"}),
-        help_text="It is kept with your name. The invoice stays as it is; what changes later is listed again.",
-        error_messages={"required": "Say in a sentence why it is not billed."},
+        help_text="It is kept with your name, and printed on a credit note. The invoice stays as it is; what changes "
+        "later is listed again.",
+        error_messages={"required": "Say in a sentence why."},
     )
 
 
@@ -126,7 +122,7 @@ class LateUsageAdmin(ReadOnlyAdmin):
         """Show late usage; with POST and the permission, look again, bill or waive what is ticked."""
         require(request, "billing.view_changedline")
         ask = AskForm(request.GET)
-        form = WaiveForm(request.POST if "waive" in request.POST else None)
+        form = ReasonForm(request.POST if {"waive", "credit"} & request.POST.keys() else None)
         if request.method == "POST" and self._decide(request, form):
             return redirect(request.get_full_path())
         page = Paginator(ask.rows(), ROWS_SHOWN).get_page(request.GET.get("page"))
@@ -136,7 +132,7 @@ class LateUsageAdmin(ReadOnlyAdmin):
             rows=[_row(each) for each in page.object_list], totals=_totals(ask.rows()), limit=limit,
             waiting=0 if limit is None else ChangedLine.objects.filter(waiting()).count(),
             query=urlencode({name: value for name, value in ask.cleaned_data.items() if value}),
-            ticked=set(request.POST.getlist("line")),
+            ticked=set(request.POST.getlist("line")), decides=any(request.user.has_perm(each) for each in DECIDE),
             waivers=[_waiver(each) for each in _waivers()],
         )  # fmt: skip
 
@@ -164,11 +160,11 @@ class LateUsageAdmin(ReadOnlyAdmin):
             title=f"What changed of {line.description}, {line.invoice.number}",
         )  # fmt: skip
 
-    def _decide(self, request: HttpRequest, form: WaiveForm) -> bool:
+    def _decide(self, request: HttpRequest, form: ReasonForm) -> bool:
         """Do what was asked for; False when the form has to be shown again."""
         assert isinstance(request.user, User)  # the admin lets nobody else in
         now = timezone.now()
-        if not any(request.user.has_perm(f"billing.{each}_late_usage") for each in ("bill", "waive")):
+        if not any(request.user.has_perm(each) for each in DECIDE):
             raise PermissionDenied
         if "look" in request.POST:
             require(request, "billing.bill_late_usage")
@@ -184,15 +180,22 @@ class LateUsageAdmin(ReadOnlyAdmin):
             count = bill_late_usage(shown, by=request.user, now=now)
             messages.success(request, f"{count} line{' goes' if count == 1 else 's go'} on the next invoice.")
             return True
-        require(request, "billing.waive_late_usage")
+        pays_back = "credit" in request.POST
+        require(request, "billing.correct_invoice" if pays_back else "billing.waive_late_usage")
         if not form.is_valid():
             return False
+        reason = form.cleaned_data["reason"]
         try:
-            done = waive_late_usage(shown, reason=form.cleaned_data["reason"], by=request.user, now=now)
+            if pays_back:
+                notes = credit_late_usage(shown, reason=reason, by=request.user, now=now)
+                said = f"Paid back by {', '.join(str(note.number) for note in notes)}."
+            else:
+                waive_late_usage(shown, reason=reason, by=request.user, now=now)
+                said = f"{len(shown)} line{'' if len(shown) == 1 else 's'} waived."
         except BillingError as refused:
             messages.error(request, refused.message)
             return True
-        messages.success(request, f"{len(done)} line{'' if len(done) == 1 else 's'} waived.")
+        messages.success(request, said)
         return True
 
 
@@ -224,20 +227,8 @@ def _row(change: ChangedLine) -> dict[str, Any]:
         else quantity_of(change.effect_quantity, line.unit),
         "amount": None if change.effect_amount is None else money(change.effect_amount, invoice.currency),
         "key": "" if change.effect_amount is None else f"{change.pk}:{change.effect_amount:f}",
-        "state": state_of(change),
+        "state": state_of(change).label,
     }
-
-
-def state_of(change: ChangedLine) -> str:
-    """Say where late usage goes."""
-    limit = settings.ADJUSTMENT_REVIEW_FROM
-    if change.effect_amount is None or (change.effect_position or 0) < change.position:
-        return "being computed"
-    if change.bill_up_to is not None and change.bill_up_to >= change.position:
-        return "goes on the next invoice"
-    if limit is not None and abs(change.effect_amount) >= limit:
-        return "waits for a decision"
-    return "goes on the next invoice" if change.effect_amount else "costs nothing"
 
 
 def _totals(rows: QuerySet[ChangedLine]) -> list[dict[str, str]]:
@@ -260,9 +251,7 @@ def _totals(rows: QuerySet[ChangedLine]) -> list[dict[str, str]]:
 
 
 def _waivers() -> QuerySet[AdjustmentWaiver]:
-    rows = AdjustmentWaiver.objects.filter(credit_note=None).select_related(
-        "line__invoice__customer", "waived_by"
-    )
+    rows = AdjustmentWaiver.objects.select_related("line__invoice__customer", "waived_by", "credit_note")
     return rows.order_by("-waived_at", "-pk")[:WAIVERS_SHOWN]
 
 
@@ -272,6 +261,13 @@ def _waiver(waiver: AdjustmentWaiver) -> dict[str, Any]:
         "invoice": waiver.line.invoice,
         "amount": money(waiver.amount, waiver.line.invoice.currency),
         "url": reverse("admin:billing_invoice_change", args=[waiver.line.invoice_id]),
+        "part": "minimum, included spend, service fee" if waiver.adjusts_plan else waiver.line.description,
+        "note": None
+        if waiver.credit_note is None
+        else {
+            "number": waiver.credit_note.number,
+            "url": reverse("admin:billing_creditnote_change", args=[waiver.credit_note_id]),
+        },
     }
 
 
@@ -280,5 +276,6 @@ def _csv_row(change: ChangedLine) -> list[object]:
     invoice = line.invoice
     return [
         invoice.customer.code, invoice.customer.name, invoice.number, line.period_start, line.period_end,
-        line.description, change.effect_quantity, line.unit, change.effect_amount, invoice.currency, state_of(change),
+        line.description, change.effect_quantity, line.unit, change.effect_amount, invoice.currency,
+        state_of(change).label,
     ]  # fmt: skip

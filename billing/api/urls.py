@@ -11,6 +11,7 @@ from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
 from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
 from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
+from billing.api.late_usage import LateUsageViewSet
 from billing.api.outcomes import OutcomesView
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
 from billing.api.plans import PlanViewSet
@@ -25,6 +26,7 @@ router = SimpleRouter()
 router.register("plans", PlanViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
+router.register("late-usage", LateUsageViewSet)
 router.register("coupons", CouponViewSet)
 router.register("customer-coupons", CustomerCouponViewSet)
 router.register("credit-grants", CreditGrantViewSet)

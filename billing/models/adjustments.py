@@ -83,10 +83,7 @@ class LineSettlement(models.Model):
 
 
 class AdjustmentWaiver(models.Model):
-    """A difference that staff decided not to bill or pay back, with the reason, or that a credit note gave back.
-
-    It counts as settled.
-    """
+    """A difference that was settled beside the invoices, with the reason: waived, or paid back by a credit note."""
 
     line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="waivers")
     adjustment_n = models.PositiveIntegerField()
@@ -100,12 +97,15 @@ class AdjustmentWaiver(models.Model):
     waived_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
     )
+    waived_through = models.CharField(
+        max_length=200, blank=True, help_text="What decided it over HTTP: the name of an API key."
+    )
     credit_note = models.ForeignKey(
         CreditNote,
         on_delete=models.PROTECT,
         null=True,
-        related_name="+",
-        help_text="What gave the difference back already; None where staff waived it.",
+        related_name="late_usage",
+        help_text="What paid the difference back; none where it was waived.",
     )
     waived_at = models.DateTimeField()
 
@@ -113,13 +113,22 @@ class AdjustmentWaiver(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=~models.Q(reason=""), name="adjustmentwaiver_has_reason"),
             models.CheckConstraint(
-                condition=models.Q(waived_by__isnull=False) | models.Q(credit_note__isnull=False),
+                condition=models.Q(waived_by__isnull=False)
+                | models.Q(credit_note__isnull=False)
+                | ~models.Q(waived_through=""),
                 name="adjustmentwaiver_by_somebody",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.line}"
+
+    @property
+    def who(self) -> str:
+        """Name who decided: a person of the staff, what spoke over HTTP, or who wrote the credit note."""
+        if self.waived_by is not None:
+            return self.waived_by.get_full_name() or self.waived_by.get_username()
+        return self.waived_through or (self.credit_note.recorded_by if self.credit_note else "")
 
 
 class AdjustmentNumber(models.Model):

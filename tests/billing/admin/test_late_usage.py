@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.deciding import find_late_usage
-from billing.models import AdjustmentWaiver, ChangedLine
+from billing.models import AdjustmentWaiver, ChangedLine, CreditNote
 from metering.correcting import void_event
 from metering.models import Event
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
@@ -77,7 +77,7 @@ def test_a_billing_admin_waives_with_a_reason_and_a_clerk_may_not() -> None:
     admin = sign_in("Billing admin")
     ticked = keys(admin.get(reverse(PAGE)))[:1]
     refused = admin.post(reverse(PAGE), {"line": ticked, "waive": "1", "reason": ""})
-    assert "Say in a sentence why it is not billed." in text_of(refused)
+    assert "Say in a sentence why." in text_of(refused)
     assert (
         sign_in("Billing clerk")
         .post(reverse(PAGE), {"line": ticked, "waive": "1", "reason": "x"})
@@ -93,12 +93,40 @@ def test_a_billing_admin_waives_with_a_reason_and_a_clerk_may_not() -> None:
     assert "Agreed by phone." in text_of(page)
 
 
+def test_a_billing_admin_pays_back_now_and_finds_the_credit_note_on_both_pages() -> None:
+    admin = sign_in("Billing admin")
+    ticked = keys(admin.get(reverse(PAGE), {"sign": "return"}))
+    refused = admin.post(reverse(PAGE), {"line": ticked, "credit": "1", "reason": " "})
+    assert "Say in a sentence why." in text_of(refused)
+    answer = {"line": ticked, "credit": "1", "reason": "Two tickets were reopened."}
+    assert sign_in("Billing clerk").post(reverse(PAGE), answer).status_code == 403
+    page = admin.post(reverse(PAGE), answer, follow=True)
+    assert "Paid back by CN-2026-000001." in messages_of(page)
+    assert listed(page) == [("acme", "$8.00")]
+    assert "CN-2026-000001" in text_of(page)
+    note = CreditNote.objects.get()
+    shown = text_of(admin.get(reverse("admin:billing_creditnote_change", args=[note.pk])))
+    assert "It pays back usage of a closed period at once" in shown
+    assert "Two tickets were reopened." in shown
+    again = admin.post(reverse(PAGE), answer, follow=True)
+    assert "Nothing was decided; look at the amounts again." in messages_of(again)
+    assert CreditNote.objects.count() == 1
+
+
+def test_what_is_to_be_billed_is_not_credited() -> None:
+    admin = sign_in("Billing admin")
+    ticked = keys(admin.get(reverse(PAGE)))
+    page = admin.post(reverse(PAGE), {"line": ticked, "credit": "1", "reason": "x"}, follow=True)
+    assert "$8.00 is not to be paid back. Leave it to the next invoice instead." in messages_of(page)
+    assert not CreditNote.objects.exists()
+
+
 def test_a_waiver_of_an_old_page_waives_nothing() -> None:
     admin = sign_in("Billing admin")
     ticked = keys(admin.get(reverse(PAGE)))
     send_tickets(1, first=300)
     page = admin.post(reverse(PAGE), {"line": ticked, "waive": "1", "reason": "Agreed."}, follow=True)
-    assert "Nothing was waived; look at the amounts again." in messages_of(page)
+    assert "Nothing was decided; look at the amounts again." in messages_of(page)
     assert not AdjustmentWaiver.objects.exists()
 
 
@@ -123,7 +151,7 @@ def test_a_clerk_looks_again_and_bills_what_waits(settings: Any) -> None:
     assert clerk.get(reverse(PAGE)).context["waiting"] == 1
 
 
-@pytest.mark.parametrize("action", ["look", "bill", "waive"])
+@pytest.mark.parametrize("action", ["look", "bill", "waive", "credit"])
 def test_who_only_reads_decides_nothing(action: str) -> None:
     reader = sign_in("Read only")
     ticked = keys(reader.get(reverse(PAGE)))
