@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from metering.aggregation import Span, Total, total_spans, total_windows
 from metering.errors import InvalidWindow, UndeclaredDimension
@@ -44,8 +45,9 @@ class Measure:
     windows: tuple[Decimal, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
+    """What was used from an instant to the next point. A tuple, because charts of all customers have very many."""
+
     start: datetime
     value: Decimal
 

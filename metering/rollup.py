@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -19,23 +19,31 @@ from customers.models import Customer
 from metering.aggregation import Span, Total, total_spans
 from metering.folding import ADDITIVE
 from metering.measuring import Point, Series
+from metering.meter_types import MeterType
 from metering.models import Meter, Rollup
 from metering.periods import Interval, start_of_day, windows
 from metering.quantities import EXACT, converted, quantity_of
 
 Key = tuple[int, int]
+NOTHING = Decimal(0)
 
 # Only the rows of the span are read; the array of boundaries is searched, never joined.
+# A customer's days come as one row of arrays: a row for each day took longer to fetch than to add up.
 WHOLE_ROWS = """
-SELECT {customer}, place - 1, sum(amount), sum(events)::bigint
+SELECT customer, array_agg(place - 1), array_agg(amount), array_agg(events)
 FROM (
-    SELECT customer_id, amount, events, ends_at, width_bucket(starts_at, %(edges)s::timestamptz[]) AS place
-    FROM metering_usagebyday
-    WHERE meter_id = %(meter)s AND starts_at >= %(first)s AND starts_at < %(last)s
-      AND (%(one)s::bigint IS NULL OR customer_id = %(one)s)
-) day
-WHERE ends_at <= (%(edges)s::timestamptz[])[place + 1]
-GROUP BY 1, 2
+    SELECT {customer} AS customer, place, sum(amount) AS amount, sum(events)::bigint AS events
+    FROM (
+        SELECT customer_id, amount, events, ends_at, width_bucket(starts_at, %(edges)s::timestamptz[]) AS place
+        FROM metering_usagebyday
+        WHERE meter_id = %(meter)s AND starts_at >= %(first)s AND starts_at < %(last)s
+          AND (%(one)s::bigint IS NULL OR customer_id = %(one)s)
+    ) day
+    WHERE ends_at <= (%(edges)s::timestamptz[])[place + 1]
+    GROUP BY 1, 2
+) total
+WHERE events <> 0
+GROUP BY 1
 """
 CUT_ROWS = """
 SELECT customer_id, starts_at, ends_at
@@ -92,24 +100,33 @@ def daily_usage(
         found = _totals(meter, edges, by_customer=by_customer, customer_id=customer_id, as_of=as_of)
         if folded_position() == as_of:
             break  # else a folder was quicker than this reading: the parts may not be of one position
-    groups: dict[int, dict[int, tuple[Decimal, int]]] = {}
-    for (customer, slot), total in found.items():
-        groups.setdefault(customer, {})[slot] = total
     if not by_customer:
-        groups.setdefault(0, {})
-    codes = dict(Customer.objects.filter(pk__in=groups).values_list("pk", "code")) if by_customer else {}
+        found.setdefault(0, NO_DAYS)
+    codes = dict(Customer.objects.filter(pk__in=found).values_list("pk", "code")) if by_customer else {}
+    starts = [first for first, _ in cut]
     series = [
-        _series(meter, slots, cut, group={"customer": codes[customer]} if by_customer else {})
-        for customer, slots in groups.items()
+        _series(meter, days, starts, group={"customer": codes[customer]} if by_customer else {})
+        for customer, days in found.items()
     ]
     series.sort(key=lambda each: (-each.total, tuple(each.group.values())))
     return DailyUsage(tuple(series), as_of)
 
 
+class _Days(NamedTuple):
+    """Amount and events of those windows of one customer in which something happened, by their places."""
+
+    places: Sequence[int]
+    amounts: Sequence[Decimal]
+    events: Sequence[int]
+
+
+NO_DAYS = _Days((), (), ())
+
+
 def _totals(
     meter: Meter, edges: Sequence[datetime], *, by_customer: bool, customer_id: int | None, as_of: int
-) -> dict[Key, tuple[Decimal, int]]:
-    """Give amount and events by customer (0 for all together) and place of the window."""
+) -> dict[int, _Days]:
+    """Give what happened by customer, 0 for all together."""
     if not edges:
         return {}
     shape: dict[str, Any] = {
@@ -119,17 +136,24 @@ def _totals(
         "last": edges[-1],
         "one": customer_id,
     }
-    found: dict[Key, tuple[Decimal, int]] = {}
     with connection.cursor() as cursor:
         cursor.execute(WHOLE_ROWS.format(customer="customer_id" if by_customer else "0"), shape)
-        for customer, slot, amount, events in cursor.fetchall():
-            found[customer, slot] = (amount, events)
+        found = {customer: _Days(*days) for customer, *days in cursor.fetchall()}
         cursor.execute(CUT_ROWS, shape)
         cut_rows = cursor.fetchall()
-    for key, total in _from_events(meter, cut_rows, edges, by_customer=by_customer, as_of=as_of):
-        amount, events = found.get(key, (Decimal(0), 0))
-        found[key] = (EXACT.add(amount, total.amount), events + total.events)
-    return {key: total for key, total in found.items() if total[1]}
+    parts: dict[int, dict[int, tuple[Decimal, int]]] = {}
+    for (customer, place), total in _from_events(
+        meter, cut_rows, edges, by_customer=by_customer, as_of=as_of
+    ):
+        if customer not in parts:
+            places, *totals = found.get(customer, NO_DAYS)
+            parts[customer] = dict(zip(places, zip(*totals, strict=True), strict=True))
+        amount, events = parts[customer].get(place, (Decimal(0), 0))
+        parts[customer][place] = EXACT.add(amount, total.amount), events + total.events
+    for customer, days in parts.items():
+        amounts, events_ = zip(*days.values(), strict=True)
+        found[customer] = _Days(list(days), amounts, events_)
+    return found
 
 
 def _from_events(
@@ -152,28 +176,23 @@ def _from_events(
     return [(keys[total.slot], total) for total in total_spans(spans, meter=meter, as_of=as_of)]
 
 
-def _series(
-    meter: Meter,
-    slots: dict[int, tuple[Decimal, int]],
-    cut: Sequence[tuple[datetime, datetime]],
-    *,
-    group: dict[str, str],
-) -> Series:
-    averaged = meter.type == "average"
-
-    def total(slot: int, amount: Decimal, events: int) -> Total:
-        return Total(slot, None, amount, Decimal(events) if averaged else Decimal(1), events)
-
-    values = {
-        slot: converted(meter, amount, over=total(slot, amount, events).over)
-        for slot, (amount, events) in slots.items()
-    }
-    amount = Decimal(0)
-    for each in slots.values():
-        amount = EXACT.add(amount, each[0])
-    events = sum(each[1] for each in slots.values())
-    return Series(
-        group,
-        quantity_of(meter, total(0, amount, events)) if events else Decimal(0),
-        tuple(Point(first, values.get(slot, Decimal(0))) for slot, (first, _) in enumerate(cut)),
-    )
+def _series(meter: Meter, days: _Days, starts: Sequence[datetime], *, group: dict[str, str]) -> Series:
+    averaged = meter.type == MeterType.AVERAGE
+    amounts = days.amounts
+    if averaged:
+        amounts = [
+            converted(meter, amount, over=Decimal(events))
+            for amount, events in zip(amounts, days.events, strict=True)
+        ]
+    elif not meter.factor == meter.divisor == 1:
+        amounts = [converted(meter, amount) for amount in amounts]
+    values = [NOTHING] * len(starts)
+    for place, amount in zip(days.places, amounts, strict=True):
+        values[place] = amount
+    quantity, events = NOTHING, sum(days.events)
+    if events:
+        whole = NOTHING
+        for amount in days.amounts:
+            whole = EXACT.add(whole, amount)
+        quantity = quantity_of(meter, Total(0, None, whole, Decimal(events if averaged else 1), events))
+    return Series(group, quantity, tuple(map(Point, starts, values)))
