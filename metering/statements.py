@@ -287,7 +287,7 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
         " e.subject, least(e.occurred_at + "
         + Sql("%s", [window])
         + ", CASE WHEN own.confirmed_at IS NOT NULL THEN greatest(own.confirmed_at, e.occurred_at) END, "
-        + _FIRST_SINCE.format(times="every.confirmations")
+        + FIRST_SINCE.format(times="every.confirmations")
         + ") AS settles_at"
         + _listed(groups, names=True)
         + " FROM "
@@ -299,7 +299,7 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
         + " LEFT JOIN own ON own.customer_id = e.customer_id AND own.target_id = e.id"
         + " LEFT JOIN every ON every.customer_id = e.customer_id AND every.subject = e.subject"
         + " WHERE e.signal IS NULL AND own.reversed_at IS NULL AND "
-        + _FIRST_SINCE.format(times="every.reversals")
+        + FIRST_SINCE.format(times="every.reversals")
         + " IS NULL AND "
         + source.conditions
         + counted_events(meter)
@@ -317,7 +317,7 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
         "WITH RECURSIVE signal AS MATERIALIZED ("
         + signals
         + ")"
-        + _SIGNALS
+        + SIGNALS
         + ", outcome AS ("
         + outcomes
         + f") SELECT id, slot, value, settles_at, occurred_at{names} FROM (SELECT *, {place} AS place FROM ("
@@ -326,9 +326,9 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
     )
 
 
-_FIRST_SINCE = "(SELECT min(moment) FROM unnest({times}) AS moment WHERE moment >= e.occurred_at)"
+FIRST_SINCE = "(SELECT min(moment) FROM unnest({times}) AS moment WHERE moment >= e.occurred_at)"
 # A signal about an event that was amended is about the one that replaced it.
-_SIGNALS = """, target AS (
+SIGNALS = """, target AS (
     SELECT target_id AS named, target_id AS id FROM signal WHERE target_id IS NOT NULL
     UNION
     SELECT target.named, correction.replacement_id

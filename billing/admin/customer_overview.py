@@ -9,6 +9,7 @@ from billing.admin.subscription_pages import coming_or_problem, state_of
 from billing.admin.timeline import coming_invoices, timeline
 from billing.agreements import Agreement, agreements_of
 from billing.errors import BillingError
+from billing.forecasting import forecasts
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.invoicing import preview_invoice
@@ -43,6 +44,7 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
         "coming": coming_invoices(coming)[:COMING_SHOWN],
         "coming_problem": problem,
         "usage": _usage(customer, subscriptions, now=now),
+        "forecasts": _forecasts(customer, shown, now=now),
         "month": month(local_day(now, customer.timezone)),
         "invoices": [
             {
@@ -54,6 +56,31 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
         ],
         "invoice_count": invoices.count(),
     }
+
+
+def _forecasts(
+    customer: Customer, subscriptions: list[Subscription], *, now: datetime
+) -> list[dict[str, Any]]:
+    """Say in words what running periods may still come to, for the outcome meters that plans of today price."""
+    today = local_day(now, customer.timezone)
+    plans = [
+        each.plan_id
+        for each in subscriptions
+        if each.start_on <= today and (each.end_on is None or today < each.end_on)
+    ]
+    billed = Rate.objects.filter(plan__in=plans, kind=RateKind.USAGE).values("meter")
+    rows = []
+    for each in forecasts(customer, list(Meter.objects.filter(pk__in=billed).order_by("label")), now=now):
+        quantities = (each.least, each.expected, each.most)
+        least, expected, most = (
+            quantity_of(round(value, 1).normalize(), each.meter.unit) for value in quantities
+        )
+        amounts = [money(value, each.currency) for value in each.amounts or ()]
+        rows.append(
+            {"forecast": each, "least": least, "expected": expected, "most": most, "amounts": amounts,
+             "pending": quantity_of(each.pending, each.meter.unit)}
+        )  # fmt: skip
+    return rows
 
 
 def _subscription(subscription: Subscription, agreement: Agreement, *, now: datetime) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.quality import QualityPages
 from billing.models import Outcome
 from billing.outcomes import invoices_of, outcomes_of, told_outcomes
 from customers.models import Customer
@@ -67,7 +68,7 @@ class AskForm(forms.Form):
 
 
 @admin.register(Outcome)
-class OutcomeAdmin(ReadOnlyAdmin):
+class OutcomeAdmin(QualityPages, ReadOnlyAdmin):
     purpose = (
         "Results your customers pay for. An outcome is pending until its window is over, then settled and billed; "
         "reversed when it was taken back, repeated when its subject counted before, unproven without activity."
@@ -77,6 +78,7 @@ class OutcomeAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("", wrap(self.list_view), name="billing_outcome_changelist"),
+            *self.quality_urls(),
             path("subject/", wrap(self.subject_view), name="billing_outcome_subject"),
         ]
 
