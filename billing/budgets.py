@@ -6,12 +6,13 @@ UTC, by the same functions. All budgets share a handful of queries. What is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from itertools import accumulate
 
-from billing.cost_entries import Costed, cost_entries
+from billing.cost_entries import Costed, CostEntry, cost_entries
 from billing.cost_times import midnight
 from billing.costing import CostReport, group_costs
 from billing.margins import Margin, MarginReport, margins
@@ -92,7 +93,7 @@ class BudgetState:
 
 def budget_states(budgets: Sequence[Budget], month: Month, *, now: datetime) -> list[BudgetState]:
     """Give where budgets stand in a month that has begun. Writes nothing."""
-    last = min(now.astimezone(UTC).date() + timedelta(days=1), month.following)
+    last = _last_day(month, now)
     days = (last - month.first).days
     found: dict[int, BudgetState] = {}
     for currency in sorted({budget.currency for budget in budgets}):
@@ -127,21 +128,8 @@ class _Figures:
         return None, margin, unknown
 
     def _costs_of(self, budget: Budget) -> CostReport:
-        """Add up the entries of a budget; those of parts of a workload are in it."""
         costed = self._all_costs()
-        if budget.customer_id is not None:
-            # What is unknown and nobody's, such as a fixed cost in another currency, may be this customer's in part.
-            return group_costs(
-                costed,
-                (),
-                only=lambda each: (
-                    each.values.get("customer_id") == budget.customer_id
-                    or (each.cost is None and "customer_id" not in each.values)
-                ),
-            )
-        assert budget.workload_id is not None  # held by budget_is_for_one_thing
-        family = costed.assignment.family_of(budget.workload_id)
-        return group_costs(costed, (), only=lambda each: each.workload_id in family)
+        return group_costs(costed, (), only=_of_budget(budget, costed))
 
     def _all_costs(self) -> Costed:
         if self.costed is None:
@@ -194,6 +182,36 @@ class _Figures:
         # A plan's customers share costs by what they earn: what is unknown of anybody may be unknown of the plan.
         costs = _unknown(report) if budget.plan_code else _unknown(self._costs_of(budget))
         return whole, [*costs, *self._unpriced(budget)]
+
+
+def cost_by_day(budget: Budget, month: Month, *, now: datetime) -> list[Fraction]:
+    """Give what a cost budget had spent at the end of each day of a month so far."""
+    last = _last_day(month, now)
+    groups = ("workload", "customer", "day")
+    costed = cost_entries(midnight(month.first), midnight(last), group_by=groups, currency=budget.currency)
+    by_day = group_costs(costed, ["day"], only=_of_budget(budget, costed)).groups
+    each = (
+        by_day.get((f"{month.first + timedelta(days=n):%Y-%m-%d}",)) for n in range((last - month.first).days)
+    )
+    return list(accumulate(group.cost if group else NOTHING for group in each))
+
+
+def _last_day(month: Month, now: datetime) -> date:
+    """Give the day after the last that is in the figures: tomorrow, in a month that is over its end."""
+    return min(now.astimezone(UTC).date() + timedelta(days=1), month.following)
+
+
+def _of_budget(budget: Budget, costed: Costed) -> Callable[[CostEntry], bool]:
+    """Choose the entries of a workload with its parts, or of a customer."""
+    if budget.customer_id is None:
+        assert budget.workload_id is not None  # held by budget_is_for_one_thing
+        family = costed.assignment.family_of(budget.workload_id)
+        return lambda each: each.workload_id in family
+    # What is unknown and nobody's, such as a fixed cost in another currency, may be this customer's in part.
+    return lambda each: (
+        each.values.get("customer_id") == budget.customer_id
+        or (each.cost is None and "customer_id" not in each.values)
+    )
 
 
 def _unknown(report: CostReport | MarginReport) -> list[str]:

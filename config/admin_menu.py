@@ -31,6 +31,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
                 | {"active": _is_costs},
+                _item("Budgets", "savings", "billing_budget_changelist", "billing.view_budget"),
             ],
         },
         {

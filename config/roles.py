@@ -13,6 +13,7 @@ APPS = ("auth", "customers", "metering", "billing")
 LOOK = (
     "auth.view_group",
     "auth.view_user",
+    "billing.view_budget",
     "billing.view_changedline",
     "billing.view_checkrun",
     "billing.view_coupon",
@@ -50,6 +51,9 @@ LOOK = (
     "metering.view_workloadrule",
 )
 DAILY_WORK = (
+    "billing.add_budget",
+    "billing.change_budget",
+    "billing.delete_budget",
     "billing.add_costrate",
     "billing.add_creditgrant",
     "billing.add_customercoupon",

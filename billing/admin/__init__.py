@@ -1,6 +1,7 @@
 """The staff pages of billing: pricing, customers and their plans, invoices, closing a month, the dashboard."""
 
 from billing.admin import (
+    budgets,
     checks,
     close_reviews,
     closes,
@@ -22,6 +23,7 @@ from billing.admin import (
 )
 
 __all__ = [
+    "budgets",
     "checks",
     "close_reviews",
     "closes",

@@ -16,13 +16,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.admin.budgets import bar, latest_points, state_words
 from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.remembering import of_month
 from billing.checking import failed_checks
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.margins import Margin, margins
-from billing.models import BILLED, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.models import BILLED, Budget, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
 from billing.months import Month
 from billing.reconciling import alarms
 from customers.models import ApiKey, Customer
@@ -36,6 +37,7 @@ from metering.unmatched import WAITING_AT_MOST, count_waiting
 MONTHS = 6
 METERS_SHOWN = 4
 INVOICES_SHOWN = 8
+BUDGETS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not Invoice.objects.exists():
         return context | {"steps": set_up_steps(request, now=now)}
     context |= overview(now=now)
+    if request.user.has_perm("billing.view_budget"):
+        context["budgets"] = strained_budgets(now=now)
     if request.user.has_perm("billing.view_costrate"):
         context["margins"] = last_month_margins(now=now)
     return context
@@ -155,6 +159,26 @@ def overview(*, now: datetime) -> dict[str, Any]:
             for invoice in Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN]
         ],
     }
+
+
+def strained_budgets(*, now: datetime) -> list[dict[str, Any]]:
+    """Give the budgets of this month that are exceeded or going to be, with their state in words."""
+    budgets = list(Budget.objects.filter(active=True).select_related("workload", "customer"))
+    points = latest_points([budget.pk for budget in budgets], now=now)
+    found = []
+    for budget in budgets:
+        kind, words = state_words(budget, points.get(budget.pk))
+        if kind in ("over", "near"):
+            found.append(
+                {
+                    "budget": budget,
+                    "kind": kind,
+                    "words": words.lower(),
+                    "bar": bar(budget, points[budget.pk]),
+                }
+            )
+    found.sort(key=lambda each: (each["kind"] != "over", str(each["budget"])))
+    return found[:BUDGETS_SHOWN]
 
 
 def last_month_margins(*, now: datetime) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from billing.api.budgets import BudgetViewSet
 from billing.api.cost_rates import CostRateViewSet
 from billing.api.costs import CostsView, MarginsView
 from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
@@ -35,6 +36,7 @@ router.register("tax-rates", TaxRateViewSet)
 router.register("credit-notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
 router.register("cost-rates", CostRateViewSet)
+router.register("budgets", BudgetViewSet)
 router.register("webhook-endpoints", WebhookEndpointViewSet)
 router.register("webhook-deliveries", WebhookDeliveryViewSet)
 

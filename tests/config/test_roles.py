@@ -15,12 +15,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.budgeting import BudgetTerms, save_budget
 from billing.changing import pause
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
 from billing.models import (
+    Budget,
     ChangedLine,
     CheckRun,
     CloseRun,
@@ -57,7 +59,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def stored() -> dict[str, int]:
     tables: tuple[type[Model], ...] = (
-        ApiKey, CostRate, Coupon, CreditEntry, Customer, CustomerCoupon, Event, Group,
+        ApiKey, Budget, CostRate, Coupon, CreditEntry, Customer, CustomerCoupon, Event, Group,
         Invoice, Meter, Plan, PortalAccess, Subscription, TaxRate, TaxSetup, WebhookEndpoint, Workload,
     )  # fmt: skip
     return {table.__name__: table._default_manager.count() for table in tables}
@@ -103,6 +105,8 @@ def pages() -> dict[str, str]:
     counted = Event.objects.all()[0]
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
     paused = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
+    bounds: dict[str, Any] = {"measure": "cost", "currency": "USD", "amount": Decimal(50), "thresholds": [80]}
+    budget = save_budget(BudgetTerms(name="Bot", workload=workload, **bounds), by="anna", now=NOW)
     hook, _ = register_endpoint(EndpointTerms("https://hooks.example.com/"), by="anna", now=NOW)
     send_test(hook, by="anna", now=NOW)
     sent = WebhookDelivery.objects.get()
@@ -151,6 +155,7 @@ def pages() -> dict[str, str]:
         "customers_customer_grant_void": (customer.pk, granted.pk),
         "customers_customer_coupon_remove": (customer.pk, held.pk),
         "billing_reconciliationrun_changelist": (),
+        "billing_budget_changelist": (), "billing_budget_add": (), "billing_budget_change": (budget.pk,),
         "billing_webhookendpoint_changelist": (), "billing_webhookendpoint_add": (),
         "billing_webhookendpoint_change": (hook.pk,), "billing_webhookendpoint_secret": (hook.pk,),
         "billing_webhookendpoint_remove": (hook.pk,),
@@ -180,6 +185,7 @@ def pages() -> dict[str, str]:
 
 
 WRITES = {
+    "billing_budget_add",
     "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
     "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
     "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
@@ -201,6 +207,7 @@ WRITES = {
 }  # fmt: skip
 # Pages without a form: a POST shows what a GET shows.
 ONLY_SHOWS = {
+    "billing_budget_changelist",
     "billing_webhookendpoint_changelist", "billing_webhookdelivery_changelist", "billing_webhookdelivery_change",
     "billing_noticemail_changelist",
     "billing_coupon_changelist", "billing_taxrate_changelist", "customers_customer_money",
@@ -230,6 +237,7 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "|^(app_list|autocomplete|jsi18n|log.*|password_.*|search|view_on_site)$"
     )
     tested_apart = {
+        "billing_budget_look",
         "billing_webhookendpoint_test", "billing_webhookendpoint_again", "billing_webhookdelivery_again",
         "billing_webhookdelivery_add", "billing_noticemail_add",
         "billing_checkrun_add", "billing_checkrun_run",
@@ -319,7 +327,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes", "Limits",
-        "Workloads",
+        "Workloads", "Budgets",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",
         "Coupons", "Tax", "Webhooks", "Sent webhooks", "Notices", "Mail texts", "Staff users", "Groups",
@@ -335,6 +343,7 @@ def test_every_history_can_be_read(pages: dict[str, str], group: str) -> None:
         "metering_meter": Meter.objects.get().pk,
         "metering_workload": Workload.objects.get().pk,
         "billing_invoice": Invoice.objects.get().pk,
+        "billing_budget": Budget.objects.get().pk,
         "billing_coupon": Coupon.objects.get().pk,
         "billing_taxrate": TaxRate.objects.get().pk,
     }

@@ -16,12 +16,14 @@ from schemathesis.core import NOT_SET
 from schemathesis.core.result import Ok
 
 from billing.api import urls as billing_urls
+from billing.budgeting import BudgetTerms, save_budget
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
 from billing.couponing import remove_coupon
 from billing.models import (
+    Budget,
     CostRate,
     CreditGrant,
     CustomerCoupon,
@@ -92,6 +94,9 @@ def described(db: None, fresh: None) -> Any:
     remove_coupon(CustomerCoupon.objects.get(coupon__code="welcome"), by="tests", now=NOW)
     credit(customer, "100")
     tax("FR", "20")
+    bounds: dict[str, Any] = {"measure": "cost", "currency": "USD", "amount": Decimal(50), "thresholds": [80]}
+    for n in range(30):  # some are deleted
+        save_budget(BudgetTerms(name=f"Acme {n}", customer=customer, **bounds), by="tests", now=NOW)
     for n in range(3):  # one is removed
         hook, _ = register_endpoint(EndpointTerms(f"https://hooks.example.com/{n}"), by="tests", now=NOW)
         send_test(hook, by="tests", now=NOW)
@@ -132,6 +137,7 @@ def existing(path: str) -> dict[str, Any]:
         "payments": Payment,
         "tax-rates": TaxRate,
         "webhook-deliveries": WebhookDelivery,
+        "budgets": Budget,
     }
     model = rows.get(path.split("/")[3])
     hook = WebhookEndpoint.objects.filter(removed_at=None).order_by("-id").first()
