@@ -24,11 +24,11 @@ from billing.api.settlement_shapes import (
     PAYMENT_EXAMPLE,
     REASON_EXAMPLE,
     REFUND_EXAMPLE,
+    BalanceMoveSerializer,
     CreditNoteSerializer,
     CreditNoteShape,
     CreditSerializer,
     IssueSerializer,
-    MoveSerializer,
     OneOffSerializer,
     PaymentSerializer,
     PaymentShape,
@@ -86,7 +86,7 @@ DESCRIBED: dict[str, Any] = {
     ),
     "move_to_credits": extend_schema(
         summary="Move a credit balance to the credits",
-        request=MoveSerializer,
+        request=BalanceMoveSerializer,
         responses={201: CreditGrantShape},
         examples=[MOVE_EXAMPLE],
     ),
@@ -172,7 +172,7 @@ class InvoiceActions:
     @action(detail=True, methods=["post"], url_path="move-to-credits")
     def move_to_credits(self, request: Request, number: str) -> Response:
         """What was overpaid or credited becomes a credit, which pays later invoices. Voiding the credit undoes it."""
-        sent = _read(MoveSerializer, request)
+        sent = _read(BalanceMoveSerializer, request)
         grant = move_to_credits(
             self._invoice(number), amount=sent.get("amount"), key=_key(sent, request), **_who(request)
         )

@@ -53,7 +53,7 @@ class RefundSerializer(StrictSerializer):
     key = KeyField()
 
 
-class MoveSerializer(StrictSerializer):
+class BalanceMoveSerializer(StrictSerializer):
     amount = ExactDecimalField(required=False, help_text="The whole credit balance when left out.")
     key = KeyField()
 
