@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from billing.budgeting import BudgetTerms, check_budgets, save_budget
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost
 from billing.demonstrated import (
@@ -25,7 +26,7 @@ from billing.demonstrated import (
     events_of,
     reopened_later,
 )
-from billing.models import CostRate, Plan, PlanStatus
+from billing.models import Budget, BudgetMeasure, CostRate, Plan, PlanStatus
 from billing.pricing import activate_plan, create_plan
 from billing.subscribing import subscribe
 from customers.models import Customer
@@ -156,6 +157,27 @@ def send(base_url: str, key: str, events: Sequence[Event]) -> int:
             raise RuntimeError(f"The demonstration events were not all accepted: {answer['results'][:3]}")
         accepted += answer["accepted"]
     return accepted
+
+
+def make_budgets(*, now: datetime) -> None:
+    """Watch the cost of the chatbot with all that is part of it, and the margin of the largest customer."""
+    if Budget.objects.exists():
+        return
+    bot, acme = Workload.objects.get(code="support_bot"), Customer.objects.get(code="acme")
+    cost = BudgetTerms(
+        "Support chatbot",
+        BudgetMeasure.COST,
+        "USD",
+        workload=bot,
+        amount=Decimal(60),
+        thresholds=(50, 80, 100),
+    )
+    margin = BudgetTerms(
+        f"{acme.name}: margin", BudgetMeasure.MARGIN, "USD", customer=acme, least_percent=Decimal(70)
+    )
+    for terms in (cost, margin):
+        save_budget(terms, by="demonstration", now=now)
+    check_budgets(now=now)
 
 
 def close_months(months: Sequence[Month], *, now: datetime) -> list[str]:

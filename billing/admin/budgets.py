@@ -9,13 +9,14 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -159,8 +160,8 @@ class BudgetAdmin(SimpleHistoryAdmin, StaffAdmin):
         return int(budget.raised)
 
     @display(description="As of")
-    def as_of(self, budget: Any) -> Any:
-        return budget.point.checked_at if budget.point else None
+    def as_of(self, budget: Any) -> str:
+        return f"{budget.point.checked_at.astimezone(UTC):%-d %b, %H:%M} UTC" if budget.point else "–"
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"measure": "cost", "currency": "USD"} | super().get_changeform_initial_data(request)
@@ -189,6 +190,7 @@ class BudgetAdmin(SimpleHistoryAdmin, StaffAdmin):
             "figures": figures(budget, point),
             "month_name": month.name,
             "scope": scope_words(budget),
+            "behind": behind(budget),
             "chart": chart(budget, point, month, now=now),
             "alarms": budget.alarms.all()[:ALARMS_SHOWN],
             "forecast_from": FORECAST_FROM,
@@ -229,6 +231,18 @@ def scope_words(budget: Budget) -> str:
         return f"{budget.customer.name}: {what}"
     assert budget.workload is not None  # held by budget_is_for_one_thing
     return f"{budget.workload.name}: {what}"
+
+
+def behind(budget: Budget) -> str:
+    """Give the page that shows where the figures come from."""
+    customer = {"customer": budget.customer.code} if budget.customer is not None else {}
+    if budget.measure != BudgetMeasure.COST:
+        by = "line" if customer else "plan" if budget.plan_code else "workload"
+        query = urlencode({"group_by": by, "currency": budget.currency} | customer)
+        return f"{reverse('admin:billing_costs_margins')}?{query}"
+    by = "meter" if customer else "workload"
+    query = urlencode({"group_by": by, "currency": budget.currency} | customer)
+    return f"{reverse('admin:billing_costs_spend')}?{query}"
 
 
 def is_over(budget: Budget, point: BudgetPoint) -> bool:

@@ -141,6 +141,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Sent {accepted} events through the event API.")
         for line in demonstration.close_months(months, now=now):
             self.stdout.write(f"Closed {line}")
+        demonstration.make_budgets(now=now)
         reopened = demonstration.send_reopened(base_url, logins["key"], months=months, now=now)
         self.stdout.write(
             f"Reopened {reopened} tickets of an invoice: the running month takes them off again."
