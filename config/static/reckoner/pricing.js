@@ -208,5 +208,10 @@ document.addEventListener("DOMContentLoaded", () => {
   followDimensions();
   fillFrom();
   load();
+  /* Chosen before this script ran, or kept by the browser on the way back: not what the server wrote the page for. */
+  for (const select of form.querySelectorAll("select[data-refresh]")) {
+    const written = [...select.options].find((option) => option.defaultSelected) || select.options[0];
+    if (select.value !== written.value) refresh();
+  }
   if (!box().querySelector("#preview_amount, #sentence")) later();
 });
