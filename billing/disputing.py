@@ -315,7 +315,7 @@ def _tell_opened(dispute: Dispute, rows: Sequence[DisputedOutcome], *, now: date
     count = _count(len(rows))
     body = (
         f"{dispute.customer} disputes {count} of invoice {dispute.invoice.number}.\n\n{dispute.reason}\n\n"
-        f"Decide it here: {settings.PUBLIC_URL}/admin/billing/dispute/{dispute.pk}/decide/\n"
+        f"Decide it here: {settings.PUBLIC_URL}/admin/billing/dispute/{dispute.pk}/change/\n"
     )
     subject = f"{dispute.number}: {dispute.customer} disputes {count}"
     queue_mails(_deciders(), subject=subject, body=body, now=now)

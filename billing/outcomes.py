@@ -100,7 +100,12 @@ def _told(outcome: StoredOutcome, disputed: DisputedOutcome | None) -> StoredOut
 
 
 def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
-    """Give the number of the invoice whose period each outcome settled in, where it was issued. One query."""
+    """Give the number of the issued invoice that billed each outcome, where one did. One query."""
+    return {pk: str(line.invoice.number) for pk, line in lines_of(outcomes).items()}
+
+
+def lines_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, InvoiceLine]:
+    """Give the line of the issued invoice whose period each outcome settled in, where there is one. One query."""
     if not outcomes:
         return {}
     days = [each.settlement.settles_at.date() for each in outcomes]
@@ -111,18 +116,17 @@ def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
         meter__in={each.event.meter_id for each in outcomes},
         period_end__gte=min(days),
         period_start__lte=max(days),
-    )
-    spans: dict[tuple[int, int | None], list[tuple[Period, str]]] = {}
-    for customer, meter, first, last, zone, number in lines.values_list(
-        "invoice__customer_id", "meter_id", "period_start", "period_end", "invoice__zone", "invoice__number"
-    ):
-        spans.setdefault((customer, meter), []).append((Period(first, last, zone), str(number)))
+    ).select_related("invoice__subscription__plan", "meter")
+    spans: dict[tuple[int, int | None], list[tuple[Period, InvoiceLine]]] = {}
+    for line in lines:
+        period = Period(line.period_start, line.period_end, line.invoice.zone)
+        spans.setdefault((line.invoice.customer_id, line.meter_id), []).append((period, line))
     found = {}
     for each in outcomes:
         assert each.event.customer_id is not None  # what waits for its customer is no outcome yet
-        for period, number in spans.get((each.event.customer_id, each.event.meter_id), []):
+        for period, line in spans.get((each.event.customer_id, each.event.meter_id), []):
             if each.state in BILLED_STATES and period.start <= each.settlement.settles_at < period.end:
-                found[each.event.pk] = number
+                found[each.event.pk] = line
     return found
 
 

@@ -28,6 +28,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 ),
                 _item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
+                _item("Disputes", "gavel", "billing_dispute_changelist", "billing.view_dispute")
+                | _disputed(request),
                 _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
                 | {"active": _is_costs},
@@ -149,6 +151,15 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
         return {}
     badge = f"{waiting}+" if waiting == WAITING_AT_MOST else waiting
     return {"badge": badge, "badge_variant": "warning"}
+
+
+def _disputed(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm("billing.view_dispute"):
+        return {}
+    from billing.models import Dispute
+
+    waiting = Dispute.objects.filter(state="open").count()
+    return {"badge": waiting, "badge_variant": "warning"} if waiting else {}
 
 
 def _held(request: HttpRequest) -> dict[str, Any]:

@@ -14,16 +14,21 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing.disputing import MOST_OUTCOMES, disputable_until, is_disputable
 from billing.line_events import events_of_line
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, LineKind
+from billing.outcomes import told_outcomes
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_invoice
 from customers.models import Customer
 from metering.correcting import HistoryEntry, event_history
 from metering.incoming import event_id
 from metering.models import Event
+from metering.outcomes import OutcomeState
+from metering.settling import StoredOutcome
 
 PER_PAGE = 50
 CHUNK = 2_000
@@ -46,6 +51,9 @@ class EventRow:
     prices: Mapping[str, str]
     value: Decimal
     taken_back: bool
+    state: str = ""
+    reason: str = ""
+    may_dispute: bool = False
 
 
 @require_safe
@@ -55,6 +63,11 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
     invoice, line = _line(customer, number, n)
     names = _priced_dimensions(line)
     found, has_earlier, has_later = _page_of(events_of_line(line), request)
+    now = timezone.now()
+    is_outcome = line.kind == LineKind.USAGE and line.meter is not None and line.meter.is_outcome
+    states = _states(found, now=now) if is_outcome else {}
+    offered = is_disputable(line, now=now)
+    rows = [_row(event, names, states.get(event.pk), offered=offered) for event in found]
     return page(
         request,
         "portal/events.html",
@@ -62,7 +75,11 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
         invoice=invoice,
         line=line,
         names=names,
-        rows=[_row(event, names) for event in found],
+        rows=rows,
+        is_outcome=is_outcome,
+        may_dispute=any(row.may_dispute for row in rows),
+        until=disputable_until(invoice) if offered else None,
+        most=MOST_OUTCOMES,
         earlier=_cursor(found[0]) if found and has_earlier else "",
         later=_cursor(found[-1]) if found and has_later else "",
     )
@@ -105,7 +122,9 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
 
 def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
     invoice = visible_invoice(customer, number)
-    lines = invoice.lines.select_related("invoice", "adjusts__invoice").exclude(meter=None)
+    lines = invoice.lines.select_related("invoice__subscription__plan", "meter", "adjusts__invoice").exclude(
+        meter=None
+    )
     return invoice, get_object_or_404(lines, n=n)
 
 
@@ -147,7 +166,15 @@ def _read_cursor(text: str) -> tuple[datetime, uuid.UUID]:
     return cursor
 
 
-def _row(event: Any, names: Sequence[str]) -> EventRow:
+def _states(events: Sequence[Event], *, now: datetime) -> dict[uuid.UUID, StoredOutcome]:
+    """Give what became of outcomes, by event; what was voided since has no state."""
+    loaded = Event.objects.filter(pk__in=[each.pk for each in events], voided_batch_id=None)
+    return {each.event.pk: each for each in told_outcomes(list(loaded.select_related("meter")), now=now)}
+
+
+def _row(
+    event: Any, names: Sequence[str], outcome: StoredOutcome | None = None, *, offered: bool = False
+) -> EventRow:
     dimensions = event.dimensions or {}
     return EventRow(
         id=event.pk,
@@ -157,6 +184,12 @@ def _row(event: Any, names: Sequence[str]) -> EventRow:
         prices={name: str(dimensions.get(name, "")) for name in names},
         value=event.counted_value,
         taken_back=event.taken_back,
+        state=outcome.state.value if outcome else "",
+        reason=outcome.reason if outcome else "",
+        may_dispute=offered
+        and outcome is not None
+        and outcome.state == OutcomeState.SETTLED
+        and "Disputed and declined" not in outcome.reason,
     )
 
 

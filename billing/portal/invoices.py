@@ -71,6 +71,7 @@ def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         chooser=chooser,
         invoices=shown,
         is_filtered=bool(chooser.chosen()),
+        any_dispute=customer.disputes.exists(),
         any_invoice=bool(years),
         query=chosen.urlencode(),
     )
@@ -89,6 +90,7 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         document=invoice_document(found),
         payments=found.payments.order_by("received_on", "pk"),
         notes=found.credit_notes.order_by("issued_at"),
+        disputes=found.disputes.prefetch_related("outcomes"),
     )
 
 

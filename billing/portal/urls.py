@@ -8,12 +8,14 @@ from billing.portal import (
     account,
     balance,
     credit_notes,
+    disputes,
     events,
     home,
     invoices,
     limits,
     signing_in,
     statement,
+    subjects,
 )
 
 app_name = "portal"
@@ -26,6 +28,10 @@ urlpatterns = [
     path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
     path("invoices/<slug:number>/lines/<int:n>/events/<uuid:pk>/", events.event, name="event"),
     path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),
+    path("invoices/<slug:number>/lines/<int:n>/dispute/", disputes.dispute_line, name="dispute_line"),
+    path("disputes/", disputes.disputes, name="disputes"),
+    path("disputes/<int:pk>/", disputes.dispute, name="dispute"),
+    path("subjects/", subjects.subject, name="subject"),
     path("credit-notes/<slug:number>/", credit_notes.credit_note, name="credit_note"),
     path("credit-notes/<slug:number>/pdf/", credit_notes.credit_note_file, name="credit_note_file"),
     path("statement/", statement.statement, name="statement"),

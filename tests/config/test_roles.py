@@ -30,6 +30,7 @@ from billing.models import (
     Coupon,
     CreditEntry,
     CustomerCoupon,
+    Dispute,
     Invoice,
     MailText,
     NoticeMail,
@@ -103,6 +104,9 @@ def pages() -> dict[str, str]:
     )
     check = CheckRun.objects.create(kind="audit", asked_by="night", asked_at=NOW)
     counted = Event.objects.all()[0]
+    disputed = Dispute.objects.create(
+        customer=customer, invoice=invoice, line=invoice.lines.get(), opened_at=NOW, opened_by="anna"
+    )
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
     paused = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
     bounds: dict[str, Any] = {"measure": "cost", "currency": "USD", "amount": Decimal(50), "thresholds": [80]}
@@ -146,6 +150,7 @@ def pages() -> dict[str, str]:
         "billing_plan_moves": (plan.pk,), "billing_plan_what_if": (plan.pk,),
         "billing_plan_playbooks": (), "billing_plan_playbook": ("support-tickets",),
         "billing_outcome_changelist": (), "billing_outcome_quality": (),
+        "billing_dispute_changelist": (), "billing_dispute_change": (disputed.pk,),
         "billing_usagelimit_changelist": (), "billing_usagelimit_add": (), "billing_usagelimit_change": (limit.pk,),
         "billing_coupon_changelist": (), "billing_coupon_add": (), "billing_coupon_change": (held.coupon_id,),
         "billing_coupon_archive": (held.coupon_id,), "billing_taxrate_changelist": (), "billing_taxrate_add": (),
@@ -223,6 +228,7 @@ ONLY_SHOWS = {
     "billing_invoice_export", "billing_invoice_pdf", "billing_plan_changelist", "billing_plan_price",
     "billing_plan_playbooks", "billing_outcome_quality",
     "billing_outcome_changelist", "billing_plan_what_if", "billing_reconciliationrun_changelist",
+    "billing_dispute_changelist",
     "customers_apikey_changelist", "customers_apikey_change", "customers_customer_changelist",
     "customers_customer_plan", "customers_customer_preview", "customers_customer_prices",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
@@ -243,7 +249,7 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "billing_checkrun_add", "billing_checkrun_run",
         "auth_user_change", "auth_user_password_change",
         "billing_closerun_add", "billing_invoice_add",
-        "billing_creditnote_add", "billing_mailtext_add",
+        "billing_creditnote_add", "billing_dispute_add", "billing_mailtext_add",
         "billing_payment_add", "billing_payment_change",
         "billing_invoice_events_csv", "billing_outcome_subject", "billing_parkedcustomer_add",
         "billing_plan_rate_preview", "billing_plan_break_even", "billing_costrate_preview",
@@ -326,7 +332,8 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         item for group in reader.get(pages["index"]).context["sidebar_navigation"] for item in group["items"]
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
-        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes", "Limits",
+        "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes",
+        "Disputes", "Limits",
         "Workloads", "Budgets",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",

@@ -32,6 +32,7 @@ def secret_costs(october: Invoice) -> None:
 def test_no_page_file_or_document_of_the_portal_shows_a_cost(anna: Client, october: Invoice) -> None:
     invoice = f"/portal/invoices/{october.number}/"
     pages = ["/portal/", "/portal/invoices/", "/portal/account/", invoice, f"{invoice}lines/1/events/"]
+    pages += ["/portal/disputes/", "/portal/subjects/?subject=ticket-4711"]
     texts = [anna.get(page).content.decode() for page in pages]
     texts.append(b"".join(anna.get(f"{invoice}lines/1/events/csv/")).decode())
     texts.append(invoice_html(october))

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.correcting import issue_credit_note
-from billing.models import CreditNote, Invoice
+from billing.models import CreditNote, Dispute, Invoice
 from billing.one_off import Item, create_one_off
 from billing.portal.urls import urlpatterns
 from customers.models import Customer
@@ -21,8 +21,10 @@ from tests.billing.money import credit, give
 from tests.factories import NOW, event, send, send_tickets
 
 OPEN_TO_ALL = {"sign_in", "link", "sign_out"}
+# Takes forms only; tests/billing/portal/test_disputes.py tries it as somebody else.
+TAKES_FORMS = {"dispute_line"}
 NAMES = sorted(pattern.name for pattern in urlpatterns)
-BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL]
+BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL | TAKES_FORMS]
 OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
 OF_AN_EVENT = ["event"]
 OF_AN_INVOICE = ["events", "events_file", "invoice", "invoice_file"]
@@ -41,7 +43,21 @@ def address(name: str, invoice: Invoice) -> str:
         kwargs["kind"] = "csv"
     if name in ("events", "events_file"):
         kwargs["n"] = 1
-    return reverse(f"portal:{name}", kwargs=kwargs)
+    if name == "dispute":
+        kwargs["pk"] = dispute_of(invoice).pk
+    path = reverse(f"portal:{name}", kwargs=kwargs)
+    if name == "subject":
+        subject = Event.objects.filter(customer=invoice.customer).exclude(subject=None)[0].subject
+        path += f"?subject={subject}"
+    return path
+
+
+def dispute_of(invoice: Invoice) -> Dispute:
+    """A dispute of an invoice's customer, opened when there is none."""
+    found = Dispute.objects.filter(customer=invoice.customer).first()
+    return found or Dispute.objects.create(
+        customer=invoice.customer, invoice=invoice, line=invoice.lines.all()[0], opened_at=NOW, opened_by="x"
+    )
 
 
 def credit_note_of(invoice: Invoice) -> CreditNote:
@@ -70,12 +86,12 @@ def theirs(globex: Customer, october: Invoice) -> Invoice:
 
 def test_these_are_all_addresses_of_the_portal() -> None:
     assert set(NAMES) == {
-        "account", "credits", "home", "invoices", "limits", "statement", "statement_file",
-        *OF_A_CREDIT_NOTE, *OF_AN_EVENT, *OF_AN_INVOICE, *OPEN_TO_ALL,
+        "account", "credits", "dispute", "disputes", "subject", "home", "invoices", "limits", "statement",
+        "statement_file", *OF_A_CREDIT_NOTE, *OF_AN_EVENT, *OF_AN_INVOICE, *OPEN_TO_ALL, *TAKES_FORMS,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*OF_A_CREDIT_NOTE, *OF_AN_INVOICE])
+@pytest.mark.parametrize("name", [*OF_A_CREDIT_NOTE, *OF_AN_INVOICE, "dispute", "subject"])
 def test_an_invoice_of_another_customer_is_not_found(name: str, anna: Client, theirs: Invoice) -> None:
     assert anna.get(address(name, theirs)).status_code == 404
 

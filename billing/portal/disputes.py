@@ -1,0 +1,118 @@
+"""Disputes in the portal: choosing outcomes of a line, saying why, and reading what was answered."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.paginator import InvalidPage, Paginator
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from billing.disputing import MAX_TEXT, MOST_OUTCOMES, disputable_until, is_disputable, open_dispute
+from billing.errors import BillingError
+from billing.line_events import events_of_line
+from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind
+from billing.portal.access import for_customer, page
+from billing.portal.invoices import visible_invoice
+from customers.models import Customer
+
+PER_PAGE = 20
+PER_TABLE = 50
+
+
+@require_safe
+@for_customer
+def disputes(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
+    """List a customer's disputes, the newest first."""
+    rows = customer.disputes.select_related("invoice", "line").prefetch_related("outcomes")
+    try:
+        shown = Paginator(rows, PER_PAGE).page(request.GET.get("page", 1))
+    except InvalidPage as missing:
+        raise Http404 from missing
+    return page(request, "portal/disputes.html", section="invoices", disputes=shown)
+
+
+@require_safe
+@for_customer
+def dispute(request: HttpRequest, *, customer: Customer, pk: int) -> HttpResponseBase:
+    """Show one dispute: its outcomes, what became of each, and all that was said."""
+    found = get_object_or_404(
+        Dispute.objects.filter(customer=customer).select_related("invoice", "line__meter"), pk=pk
+    )
+    return page(
+        request,
+        "portal/dispute.html",
+        section="invoices",
+        dispute=found,
+        invoice=found.invoice,
+        steps=found.steps.select_related("credit_note"),
+        outcomes=found.outcomes.select_related("decided_by"),
+    )
+
+
+@require_POST
+@for_customer
+def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
+    """Ask why the chosen outcomes are disputed, and open the dispute once that is said.
+
+    `take` is `chosen`, `page` or `all`: the outcomes ticked, those shown, or all of the line up to the bound.
+    """
+    invoice = visible_invoice(customer, number)
+    lines = invoice.lines.select_related("meter", "invoice__subscription__plan")
+    line = get_object_or_404(lines.filter(kind=LineKind.USAGE), n=n)
+    now = timezone.now()
+    chosen, more = _chosen(request, line)
+    problems: dict[str, str] = {}
+    if "send" in request.POST:
+        access: Any = request.portal_access  # type: ignore[attr-defined]
+        try:
+            opened = open_dispute(
+                line, chosen, reason=request.POST.get("reason", ""), by=access.email, now=now
+            )
+        except BillingError as refused:
+            problems = refused.fields or {"line": refused.message}
+        else:
+            return redirect("portal:dispute", opened.pk)
+    elif not chosen:
+        problems = {"outcomes": "Choose at least one outcome: tick it in the list."}
+    elif not is_disputable(line, now=now):
+        problems = {"line": "The time to dispute outcomes of this invoice is over."}
+    rows = list(events_of_line(line).filter(pk__in=chosen)[: MOST_OUTCOMES + 1]) if chosen else []
+    plan = invoice.subscription.plan if invoice.subscription else None
+    return page(
+        request,
+        "portal/dispute_new.html",
+        section="invoices",
+        status=400 if problems else 200,
+        invoice=invoice,
+        line=line,
+        rows=rows,
+        shown=rows[:PER_TABLE],
+        hidden=max(len(rows) - PER_TABLE, 0),
+        more=more,
+        most=MOST_OUTCOMES,
+        max_text=MAX_TEXT,
+        needs_reason=plan is None or plan.dispute_reason_required,
+        until=disputable_until(invoice),
+        reason=request.POST.get("reason", ""),
+        reason_problem=problems.pop("reason", ""),
+        problems=list(problems.values()),
+    )
+
+
+def _chosen(request: HttpRequest, line: InvoiceLine) -> tuple[list[uuid.UUID], int]:
+    """Give the outcomes asked for, and how many of the line there are beyond the bound."""
+    take = request.POST.get("take", "chosen")
+    if take == "all":
+        disputed = DisputedOutcome.objects.filter(dispute__invoice=line.invoice_id).values("event_id")
+        rows = events_of_line(line).exclude(pk__in=disputed)
+        found = list(rows.values_list("pk", flat=True)[:MOST_OUTCOMES])
+        return found, max(rows.count() - MOST_OUTCOMES, 0)
+    names = request.POST.getlist("shown" if take == "page" else "outcome")[: MOST_OUTCOMES + 1]
+    try:
+        return list(dict.fromkeys(uuid.UUID(name) for name in names)), 0
+    except ValueError as broken:
+        raise Http404 from broken

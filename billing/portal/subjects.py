@@ -1,0 +1,86 @@
+"""The story behind one subject in the portal: what was done, what it led to, what it was charged. Never its cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing.disputing import is_disputable
+from billing.portal.access import for_customer, page
+from billing.rating import round_amount
+from billing.rating.money import currency_digits
+from billing.subject_story import StoryOutcome, StoryStep, subject_story
+from customers.models import Customer
+from metering.meter_types import MeterType
+from metering.outcomes import OutcomeState
+
+
+@require_safe
+@for_customer
+def subject(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
+    """Show the whole timeline of `?subject=`; 404 where nothing happened for it."""
+    name = request.GET.get("subject", "").replace("\x00", "")
+    now = timezone.now()
+    story = subject_story(customer, name, now=now) if name else None
+    if story is None:
+        raise Http404
+    return page(
+        request,
+        "portal/subject.html",
+        section="invoices",
+        subject=name,
+        zone=customer.timezone,
+        outcomes=[_outcome(each, now=now) for each in story.outcomes],
+        steps=[_step(each) for each in story.steps],
+        more=story.more,
+    )
+
+
+def _outcome(each: StoryOutcome, *, now: Any) -> dict[str, Any]:
+    event, line = each.outcome.event, each.line
+    assert event.meter is not None  # held by outcome_events
+    # The invoice may still be a draft, which the customer does not see.
+    price = None
+    if line is not None and line.unit_amount is not None:
+        digits = currency_digits(line.invoice.currency)
+        price = round_amount(Decimal(line.unit_amount * event.counted_value), digits)
+    may = (
+        line is not None
+        and each.disputed is None
+        and each.outcome.state == OutcomeState.SETTLED
+        and is_disputable(line, now=now)
+    )
+    return {
+        "event": event,
+        "state": each.outcome.state.value,
+        "reason": each.outcome.reason,
+        "settles_at": each.outcome.settlement.settles_at,
+        "line": line,
+        "price": price,
+        "dispute": each.disputed.dispute if each.disputed else None,
+        "may_dispute": may,
+    }
+
+
+def _step(step: StoryStep) -> dict[str, Any]:
+    """Give what a customer sees of a step: no source, workload or key of ours."""
+    event = step.event
+    measured = event is not None and event.signal is None and event.meter is not None
+    shows_value = (
+        measured
+        and event is not None
+        and event.meter is not None
+        and (event.value is not None or event.meter.type == MeterType.COUNT)
+    )
+    return {
+        "at": step.at,
+        "what": step.what,
+        "text": step.text,
+        "value": event.counted_value if shows_value and event else None,
+        "unit": event.meter.unit if event and event.meter else "",
+        "state": step.outcome.state.value if step.outcome else "",
+    }

@@ -1,0 +1,158 @@
+"""Disputing in the portal: ticking outcomes, saying why, reading the answer; and the story behind a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from billing.closing import Month, close_period
+from billing.cost_rates import Validity, add_cost_rate
+from billing.disputing import decide_dispute
+from billing.models import CreditNote, Dispute, Invoice
+from billing.subscribing import subscribe
+from customers.models import Customer
+from metering.models import Event
+from tests.factories import NOW, event, make_customer, make_meter, make_plan, send
+from tests.staff import text_of
+
+pytestmark = pytest.mark.django_db
+EVENTS = "/portal/invoices/INV-2026-000001/lines/1/events/"
+DISPUTE = "/portal/invoices/INV-2026-000001/lines/1/dispute/"
+
+
+@pytest.fixture
+def acme() -> Customer:
+    make_meter(once_per_subject="ever")
+    make_meter("api_calls", label="API calls", unit="call")
+    make_plan()
+    customer = make_customer("acme", name="Acme Robotics", timezone="Europe/Berlin")
+    subscribe(customer, plan=plan(), start_on=date(2026, 10, 1))
+    return customer
+
+
+def plan() -> Any:
+    from billing.models import Plan
+
+    return Plan.objects.get()
+
+
+@pytest.fixture
+def invoice(acme: Customer) -> Invoice:
+    """Four tickets at $2.00 on 3 October."""
+    send(*(event(f"evt-{n}", subject=f"ticket-{n}") for n in range(4)))
+    send(
+        event(
+            "call-1",
+            meter="api_calls",
+            subject="ticket-1",
+            workload="internal_bot",
+            occurred_at="2026-10-03T09:00:00Z",
+        )
+    )
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    return Invoice.objects.get()
+
+
+def ids(*numbers: int) -> list[str]:
+    return [str(Event.objects.get(key=f"evt-{n}").pk) for n in numbers]
+
+
+def test_ticked_outcomes_are_disputed_with_a_reason_and_the_answer_is_read(
+    anna: Client, invoice: Invoice
+) -> None:
+    listed = text_of(anna.get(EVENTS))
+    assert listed.count('type="checkbox"') == 4
+    asked = anna.post(DISPUTE, {"outcome": ids(1, 2), "take": "chosen"})
+    assert "Dispute 2 outcomes" in text_of(asked)
+    assert not Dispute.objects.exists()
+    missing = anna.post(DISPUTE, {"outcome": ids(1, 2), "send": "1", "reason": " "})
+    assert missing.status_code == 400
+    assert "Say why you dispute it." in text_of(missing)
+    opened = anna.post(DISPUTE, {"outcome": ids(1, 2), "send": "1", "reason": "It came back <b>twice</b>."})
+    found = Dispute.objects.get()
+    assert opened["Location"] == f"/portal/disputes/{found.pk}/"
+    assert found.opened_by == "reader@acme.example"
+    shown = text_of(anna.get(opened["Location"]))
+    assert "It came back &lt;b&gt;twice&lt;/b&gt;." in shown
+    listed = text_of(anna.get(EVENTS))
+    assert (listed.count('type="checkbox"'), listed.count("Disputed</span>")) == (2, 2)
+    accepted = [each.pk for each in found.outcomes.all() if each.key == "evt-1"]
+    decide_dispute(
+        found, accepted=accepted, answer="One came back.", remedy="credit_note", by="Clara Clerk", now=NOW
+    )
+    shown = text_of(anna.get(opened["Location"]))
+    note = CreditNote.objects.get()
+    for words in ("One came back.", "1 accepted, 1 declined", f"Credit note {note.number}", "$2.00"):
+        assert words in shown
+    assert "Clara" not in shown  # who decided is the seller's own matter
+    assert "Credited</span>" in text_of(anna.get(EVENTS))
+    assert found.number in text_of(anna.get(f"/portal/invoices/{invoice.number}/"))
+    assert found.number in text_of(anna.get("/portal/disputes/"))
+
+
+def test_the_page_and_the_whole_line_can_be_disputed_without_what_was_disputed(
+    anna: Client, invoice: Invoice
+) -> None:
+    anna.post(DISPUTE, {"outcome": ids(1), "send": "1", "reason": "Back."})
+    assert "Dispute 2 outcomes" in text_of(anna.post(DISPUTE, {"shown": ids(0, 2), "take": "page"}))
+    assert "Dispute 3 outcomes" in text_of(anna.post(DISPUTE, {"take": "all"}))
+    assert "Choose at least one outcome" in text_of(anna.post(DISPUTE, {"take": "chosen"}))
+
+
+def test_nobody_disputes_for_another_customer(
+    invoice: Invoice, sign_in: Callable[[Customer], Client]
+) -> None:
+    other = sign_in(make_customer("globex"))
+    for sent in ({"take": "all"}, {"outcome": ids(1), "send": "1", "reason": "Mine."}):
+        assert other.post(DISPUTE, sent).status_code == 404
+    assert not Dispute.objects.exists()
+
+
+def test_outcomes_of_another_customer_cannot_be_slipped_in(anna: Client, invoice: Invoice) -> None:
+    globex = make_customer("globex")
+    subscribe(globex, plan=plan(), start_on=date(2026, 10, 1))
+    send(event("theirs", customer="globex", subject="ticket-secret"))
+    theirs = str(Event.objects.get(key="theirs").pk)
+    answer = anna.post(DISPUTE, {"outcome": [theirs], "send": "1", "reason": "x"})
+    assert answer.status_code == 400
+    assert "ticket-secret" not in text_of(answer)
+    assert anna.post(DISPUTE, {"outcome": ["x"]}).status_code == 404
+    assert not Dispute.objects.exists()
+
+
+def test_no_box_is_offered_once_the_time_is_over(anna: Client, acme: Customer) -> None:
+    import time_machine
+
+    send(event("evt-1", subject="ticket-1"))
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    with time_machine.travel("2027-01-15T12:00:00Z", tick=False):
+        client = anna
+        listed = client.get(EVENTS)
+        if listed.status_code == 200:  # the session may be over by then
+            assert 'type="checkbox"' not in text_of(listed)
+        assert client.post(DISPUTE, {"outcome": ids(1), "send": "1", "reason": "Late."}).status_code in (
+            302,
+            400,
+        )
+    assert not Dispute.objects.exists()
+
+
+def test_the_story_of_a_subject_has_activity_outcome_and_price_and_no_cost(
+    anna: Client, invoice: Invoice
+) -> None:
+    add_cost_rate({"meter": "api_calls", "model": "per_unit", "unit_amount": "0.0987"}, Validity())
+    send(event("back", occurred_at="2026-11-10T09:00:00Z", reverses={"key": "evt-2"}))
+    page = text_of(anna.get("/portal/subjects/?subject=ticket-1"))
+    for words in ("API calls", "Tickets Resolved", "$2.00", "1 call", invoice.number, "Dispute this outcome"):
+        assert words in page
+    for secret in ("0987", "internal", "workload", "margin"):
+        assert secret not in page.replace("csrfmiddlewaretoken", "")
+    assert "Reverses Tickets Resolved" in text_of(anna.get("/portal/subjects/?subject=ticket-2"))
+    assert anna.get("/portal/subjects/?subject=nobody").status_code == 404
+    assert anna.get("/portal/subjects/").status_code == 404
+    assert Decimal(2) == invoice.lines.get().unit_amount
