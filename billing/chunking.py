@@ -21,7 +21,7 @@ from billing.holding import Review, review_drafts, save_reviews
 from billing.invoicing import draw_up, periods_ending_in, starts_due
 from billing.issuing import issue, issue_after, store_drafts
 from billing.line_settling import Settlement, settle_changes
-from billing.models import Invoice, InvoiceKind, InvoiceStatus, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription
 from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
@@ -108,10 +108,11 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
     month, now = terms.month, terms.now
     for _ in range(TRIES):
         subscriptions = list(
-            Subscription.objects.filter(id__in=ids)
-            .select_related("customer", "plan")
-            .order_by("customer_id", "id")
+            Subscription.objects.filter(id__in=ids).select_related("customer").order_by("customer_id", "id")
         )
+        plans = Plan.objects.in_bulk({subscription.plan_id for subscription in subscriptions})
+        for subscription in subscriptions:  # one object for all that have it
+            subscription.plan = plans[subscription.plan_id]
         ending = [
             due
             for subscription in subscriptions
@@ -202,8 +203,8 @@ def store_together(
     ids = [subscription.pk for subscription in subscriptions]
     try:
         with transaction.atomic():
-            locked = Subscription.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id")
-            agreed = {subscription.pk: _agreement(subscription) for subscription in locked}
+            locked = Subscription.objects.select_for_update().filter(id__in=ids).order_by("id")
+            agreed = {row[0]: row for row in locked.values_list(*AGREED)}
             if drafts and scanned_up_to() > min(draft.watermark for draft in drafts):
                 return None
             live = live_invoices([draft.due for draft in drafts], lock=True)
@@ -248,9 +249,12 @@ def _counted(
     waiting = sum(1 for draft in ripe if draft.due.subscription.customer_id in held)
     issued = len(ripe) - waiting
     assert terms.dry_run or issued == sum(1 for each in stored if each.status != InvoiceStatus.DRAFT)
-    return ChunkResult(
+    result = ChunkResult(
         drafts=drafts, reviews=reviews, issued=issued, drafted=len(drafts) - len(ripe), held=waiting
     )
+    for draft in drafts:
+        result.count_total(draft.total, draft.currency)
+    return result
 
 
 def live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
@@ -272,14 +276,11 @@ def _state(invoice: Invoice | None) -> object:
     return None if invoice is None else (invoice.pk, invoice.status, invoice.drawn_up_at)
 
 
+# What an invoice follows from, beside events: with its key first.
+AGREED = (
+    "pk", "plan_id", "start_on", "end_on", "anchor", "anchored_on", "quantity", "overrides", "revision",
+)  # fmt: skip
+
+
 def _agreement(subscription: Subscription) -> object:
-    return (
-        subscription.plan_id,
-        subscription.start_on,
-        subscription.end_on,
-        subscription.anchor,
-        subscription.anchored_on,
-        subscription.quantity,
-        subscription.overrides,
-        subscription.revision,
-    )
+    return tuple(getattr(subscription, name) for name in AGREED)

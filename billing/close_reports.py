@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from billing.drafts import InvoiceDraft
@@ -32,6 +32,14 @@ class ChunkResult:
     held: int = 0
     unchanged: int = 0
     not_over: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+
+    def without_drafts(self) -> ChunkResult:
+        """Give the counts and totals, and the reviews that hold something: what is cheap to hand on."""
+        return replace(self, drafts=[], reviews=[review for review in self.reviews if review.held])
+
+    def count_total(self, amount: Decimal, currency: str) -> None:
+        self.totals[currency] = self.totals.get(currency, Decimal(0)) + amount
 
     def add(self, other: ChunkResult) -> None:
         self.drafts += other.drafts
@@ -42,6 +50,8 @@ class ChunkResult:
         self.drafted += other.drafted
         self.unchanged += other.unchanged
         self.not_over += other.not_over
+        for currency, amount in other.totals.items():
+            self.count_total(amount, currency)
 
 
 @dataclass(slots=True)
@@ -78,5 +88,5 @@ class CloseReport:
         self.unchanged += chunk.unchanged
         self.not_over += chunk.not_over
         self.failures += chunk.failures
-        for draft in chunk.drafts:
-            self.totals[draft.currency] = self.totals.get(draft.currency, Decimal(0)) + draft.total
+        for currency, amount in chunk.totals.items():
+            self.totals[currency] = self.totals.get(currency, Decimal(0)) + amount

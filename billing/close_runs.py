@@ -44,8 +44,12 @@ def ask_for_close(
     )
 
 
-def run_close(run: CloseRun, *, on_chunk: OnChunk | None = None) -> CloseReport | None:
+def run_close(
+    run: CloseRun, *, closers: int | None = None, on_chunk: OnChunk | None = None
+) -> CloseReport | None:
     """Close the month of a run and record its progress; None when it was refused, with the reason on the run.
+
+    The work is shared by `closers` processes; where nobody says, by one for each processor once that is worth it.
 
     Running it again goes on where it stopped. Whatever else stops it is recorded and raised.
     """
@@ -67,6 +71,7 @@ def run_close(run: CloseRun, *, on_chunk: OnChunk | None = None) -> CloseReport 
             grace_days=run.grace_days,
             customer_codes=run.customer_codes,
             dry_run=run.dry_run,
+            closers=closers,
             on_chunk=record,
         )
     except BillingError as refused:

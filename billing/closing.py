@@ -6,7 +6,7 @@ what happens to one chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -19,10 +19,13 @@ from billing.errors import PeriodNotOver
 from billing.invoicing import periods_ending_in
 from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
+from billing.processes import default_processes, map_in_processes
 from billing.scanning import scan_changes
 from metering.releasing import release_unmatched
 
 CHUNK = 500
+# Below so many subscriptions, starting processes takes longer than it saves.
+WORTH_PROCESSES = 2_000
 # The first time zone to reach a new month is UTC+14.
 EARLIEST_ZONE = timedelta(hours=14)
 
@@ -36,13 +39,16 @@ def close_period(
     grace_days: int,
     customer_codes: Sequence[str] = (),
     dry_run: bool = False,
+    closers: int | None = 1,
     on_chunk: OnChunk | None = None,
 ) -> CloseReport:
     """Invoice every billing period that ends in a month. `grace_days` 0 issues at once; else drafts wait that long.
 
     Raises PeriodNotOver when the month is not over for anybody. Rerunning changes nothing that is issued; drafts are
     drawn up again and issued once their grace days are over. A customer that cannot be billed is parked and in the
-    report; it costs no other. `on_chunk` gets each chunk and the report so far. `dry_run` writes nothing.
+    report; it costs no other. `on_chunk` gets each chunk and the report so far; `closers` above 1 share the chunks in
+    processes of their own, which give no drafts; None: as many as there are processors, where it is worth it. `dry_run`
+    writes nothing and shares nothing.
     """
     if now + EARLIEST_ZONE < datetime(month.following.year, month.following.month, 1, tzinfo=UTC):
         raise PeriodNotOver(
@@ -56,17 +62,17 @@ def close_period(
     chunks = _chunks(month, customer_codes)
     report = CloseReport(month, dry_run, total=sum(map(len, chunks)))
 
-    def close(chunk: Sequence[int]) -> None:
-        result = close_chunk(chunk, terms)
+    if closers is None:
+        closers = default_processes() if report.total >= WORTH_PROCESSES else 1
+    results = (
+        ((chunk, close_chunk(chunk, terms)) for chunk in chunks)
+        if dry_run
+        else _share(chunks, terms, closers)
+    )
+    for chunk, result in results:
         report.add(result, subscriptions=len(chunk))
         if on_chunk is not None:
             on_chunk(result, report)
-
-    if dry_run:
-        for chunk in chunks:
-            close(chunk)
-    else:
-        _share(chunks, month, close)
     if report.found_nothing_over:
         raise PeriodNotOver(
             f"{month.name} is not over yet in the time zone of any customer with a plan.",
@@ -101,18 +107,39 @@ def uninvoiced_before(month: Month, *, customer_codes: Sequence[str] = ()) -> li
     return sorted(missing, key=lambda due: (due.period.end_on, due.subscription.pk))
 
 
-def _share(chunks: Sequence[Sequence[int]], month: Month, close: Callable[[Sequence[int]], None]) -> None:
+def _share(
+    chunks: Sequence[Sequence[int]], terms: Terms, closers: int
+) -> Iterator[tuple[Sequence[int], ChunkResult]]:
     """Close the chunks that no other closer has claimed, then those of the others: done, unless they were killed."""
+    closers = min(closers, len(chunks))
+    items = ((chunk, terms) for chunk in chunks)
+    results: Iterator[ChunkResult | None]
+    if closers > 1:
+        results = map_in_processes(close_apart, items, processes=closers)
+    else:
+        results = (close_claimed(chunk, terms, wait=False) for chunk, terms in items)
     later = []
-    for chunk in chunks:
-        with claim(f"close {month} {chunk[0]}", wait=False) as mine:
-            if mine:
-                close(chunk)
-            else:
-                later.append(chunk)
+    for chunk, result in zip(chunks, results, strict=True):
+        if result is None:
+            later.append(chunk)
+        else:
+            yield chunk, result
     for chunk in later:
-        with claim(f"close {month} {chunk[0]}", wait=True):
-            close(chunk)
+        result = close_claimed(chunk, terms, wait=True)
+        assert result is not None  # it waited for the claim
+        yield chunk, result
+
+
+def close_claimed(chunk: Sequence[int], terms: Terms, *, wait: bool) -> ChunkResult | None:
+    """Close a chunk once it is claimed; None when another closer has it and it is not to wait."""
+    with claim(f"close {terms.month} {chunk[0]}", wait=wait) as mine:
+        return close_chunk(chunk, terms) if mine else None
+
+
+def close_apart(item: tuple[Sequence[int], Terms]) -> ChunkResult | None:
+    """Close a chunk in a process of its own; what it drew up stays there, the counts come back."""
+    result = close_claimed(*item, wait=False)
+    return None if result is None else result.without_drafts()
 
 
 def _chunks(month: Month, customer_codes: Sequence[str]) -> list[list[int]]:

@@ -6,7 +6,8 @@ until the commit, so they have no gaps; the constraint on (subscription, period,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F, Field, JSONField, Model
 from msgspec.json import encode as encode_json
-from psycopg import sql
+from psycopg import Copy, sql
 
 from billing.drafts import DraftDiscount, DraftLine, InvoiceDraft, InvoiceKey
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, InvoiceSeries, InvoiceStatus
@@ -56,10 +57,7 @@ def store_drafts(
         InvoiceDiscount.objects.filter(invoice__in=refreshed).delete()
         Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
     _copy(Invoice, [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None])
-    _add(
-        InvoiceLine,
-        [invoice_line(row, line) for row, draft in zip(rows, drafts, strict=True) for line in draft.lines],
-    )
+    _copy_lines(rows, drafts)
     _add(
         InvoiceDiscount,
         [_discount(row, each) for row, draft in zip(rows, drafts, strict=True) for each in draft.discounts],
@@ -88,15 +86,26 @@ def _copy(model: type[Model], rows: Sequence[Model]) -> None:
     """Write rows that have their keys, in one COPY; values go through their fields as in any insert."""
     if not rows:
         return
-    fields = model._meta.concrete_fields
-    table = sql.Identifier(model._meta.db_table)
-    columns = sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in fields])
-    prepare = [(field.attname, _preparer(field)) for field in fields]
-    with connection.cursor() as cursor:
-        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)
-        with connection.wrap_database_errors, cursor.cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row([change(getattr(row, name)) for name, change in prepare])
+    prepare = [(field.attname, _preparer(field)) for field in model._meta.concrete_fields]
+    with _copying(model, [name for name, _ in prepare]) as copy:
+        for row in rows:
+            copy.write_row([change(getattr(row, name)) for name, change in prepare])
+
+
+@contextmanager
+def _copying(model: type[Model], names: Sequence[str]) -> Iterator[Copy]:
+    """Open a COPY into the columns of a model, given by the names of its fields' values."""
+    columns = {field.attname: str(field.column) for field in model._meta.concrete_fields}
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(model._meta.db_table),
+        sql.SQL(", ").join([sql.Identifier(columns[name]) for name in names]),
+    )
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.cursor.copy(statement) as copy,
+    ):
+        yield copy
 
 
 def _preparer(field: Field[Any, Any]) -> Callable[[Any], Any]:
@@ -217,32 +226,67 @@ def _invoice(draft: InvoiceDraft, pk: int, *, grace_days: int) -> Invoice:
 
 def invoice_line(invoice: Invoice, line: DraftLine) -> InvoiceLine:
     """Give a line as it is stored with its invoice."""
-    return InvoiceLine(
-        invoice=invoice,
-        n=line.n,
-        kind=line.kind,
-        description=line.description,
-        rate_id=line.rate_id,
-        meter=line.meter,
-        meter_definition=None if line.meter is None else line.meter.definition(),
-        unit=line.unit,
-        quantity=line.quantity,
-        unit_amount=line.unit_amount,
-        amount=line.amount,
-        discount=line.discount,
-        tax_category=line.tax_category,
-        taxed_by=list(line.taxed_by),
-        terms=dict(line.terms),
-        working=[step.as_json() for step in line.working],
-        period_start=line.period.start_on,
-        period_end=line.period.end_on,
-        adjusts_id=line.adjusts_id,
-        adjustment_n=line.adjustment_n,
-        adjusts_plan=line.adjusts_plan,
-        subscription_id=line.subscription_id,
-        fee_start=line.fee_start,
-        fee_n=line.fee_n,
-    )
+    values = line_values(invoice.pk, line)
+    values |= {
+        "meter_definition": None if line.meter is None else line.meter.definition(),
+        "terms": dict(line.terms),
+        "working": [step.as_json() for step in line.working],
+    }
+    return InvoiceLine(**values)
+
+
+def line_values(invoice_id: int, line: DraftLine) -> dict[str, Any]:
+    """Give what a line is stored with, by the names of its columns, all but its key; JSON as it is."""
+    return {
+        "invoice_id": invoice_id,
+        "n": line.n,
+        "kind": line.kind,
+        "description": line.description,
+        "rate_id": line.rate_id,
+        "meter_id": None if line.meter is None else line.meter.pk,
+        "meter_definition": line.meter,
+        "unit": line.unit,
+        "quantity": line.quantity,
+        "unit_amount": line.unit_amount,
+        "amount": line.amount,
+        "discount": line.discount,
+        "tax_category": line.tax_category,
+        "taxed_by": list(line.taxed_by),
+        "terms": line.terms,
+        "working": line.working,
+        "period_start": line.period.start_on,
+        "period_end": line.period.end_on,
+        "adjusts_id": line.adjusts_id,
+        "adjustment_n": line.adjustment_n,
+        "adjusts_plan": line.adjusts_plan,
+        "subscription_id": line.subscription_id,
+        "fee_start": line.fee_start,
+        "fee_n": line.fee_n,
+    }
+
+
+def _copy_lines(invoices: Sequence[Invoice], drafts: Sequence[InvoiceDraft]) -> None:
+    """Write the lines of drafts in one COPY, without a model's object for each; what many share is written once."""
+    count = sum(len(draft.lines) for draft in drafts)
+    if not count:
+        return
+    ids = iter(_next_ids(InvoiceLine, count))
+    names = [field.attname for field in InvoiceLine._meta.concrete_fields if field.attname != "id"]
+    definitions: dict[int | None, str | None] = {None: None}
+    terms: dict[int, str] = {}  # by identity: the drafts keep them alive until all are written
+    with _copying(InvoiceLine, ["id", *names]) as copy:
+        for invoice, draft in zip(invoices, drafts, strict=True):
+            for line in draft.lines:
+                values = line_values(invoice.pk, line)
+                meter = line.meter
+                if values["meter_id"] not in definitions and meter is not None:
+                    definitions[meter.pk] = encode_json(meter.definition()).decode()
+                if id(line.terms) not in terms:
+                    terms[id(line.terms)] = encode_json(dict(line.terms)).decode()
+                values["meter_definition"] = definitions[values["meter_id"]]
+                values["terms"] = terms[id(line.terms)]
+                values["working"] = encode_json([step.as_json() for step in line.working]).decode()
+                copy.write_row([next(ids), *(values[name] for name in names)])
 
 
 def _discount(invoice: Invoice, discount: DraftDiscount) -> InvoiceDiscount:

@@ -81,7 +81,8 @@ def draft_lines(
                 if charged is not None:
                     assert each.key is not None
                     measured = measures[each.key].get(slot, NOTHING)
-                    lines.append(_usage_line(due, each, terms, measured, charged, digits=digits))
+                    line = _usage_line(due, each, terms, measured, charged, n=len(lines) + 1, digits=digits)
+                    lines.append(line)
             case SubscriptionRate() as terms:
                 lines += fee_lines(due, Fee(each.row, terms, each.written), book)
             case OneTimeRate() as terms if _is_first(due, book):
@@ -90,7 +91,7 @@ def draft_lines(
     basis = plan_basis(due, plan_fees(rates), lines, book)
     if basis is not None:
         lines += plan_lines(due, basis, lines)
-    return [replace(line, n=n) for n, line in enumerate(lines, start=1)]
+    return [line if line.n == n else replace(line, n=n) for n, line in enumerate(lines, start=1)]
 
 
 def usage_period(due: DuePeriod, book: FeeBook) -> Period | None:
@@ -137,13 +138,20 @@ def rate_measure(terms: UsageRate, measured: Measure) -> Rating:
 
 
 def _usage_line(
-    due: DuePeriod, priced: PlanRate, terms: UsageRate, measured: Measure, charged: Period, *, digits: int
+    due: DuePeriod,
+    priced: PlanRate,
+    terms: UsageRate,
+    measured: Measure,
+    charged: Period,
+    *,
+    n: int,
+    digits: int,
 ) -> DraftLine:
     row = priced.row
     assert row.meter is not None  # held by rate_meter_exactly_on_usage
     rated = rate_measure(terms, measured)
     return DraftLine(
-        n=0,
+        n=n,
         kind=LineKind.USAGE,
         description=_usage_description(row, due.subscription.plan),
         rate_id=row.pk,

@@ -6,9 +6,11 @@ A new process reads this module before Django is set up in it, so nothing here i
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import django
@@ -38,9 +40,23 @@ def map_in_processes(
 
 
 def _start(settings: dict[str, Any]) -> None:
-    """Set up a process of its own, on the same database as the one that started it."""
+    """Set up a process of its own, on the same database as the one that started it, and ending with that one."""
+    Thread(target=_end_with_parent, daemon=True).start()
     django.setup()
     connections.databases["default"].update(settings)
+
+
+def _end_with_parent() -> None:
+    """End at once when the process that started this one is gone: nobody would ever give it work again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def default_processes() -> int:
+    """Give one process for each processor this one may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _call(module: str, name: str, item: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -90,11 +89,6 @@ def verify_chunk(ids: Sequence[int]) -> Verified:
         found.not_computable += bool(verdict.archived)
         found.differences += [str(each) for each in _in_order(verdict.differences)]
     return found
-
-
-def default_processes() -> int:
-    """Give one process for each processor this one may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_order(differences: Iterable[Difference]) -> list[Difference]:

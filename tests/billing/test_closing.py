@@ -7,10 +7,11 @@ import time_machine
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
+from billing import closing
 from billing.closing import Month, close_period, uninvoiced_before
 from billing.errors import PeriodNotOver
 from billing.invoicing import preview_invoice
-from billing.models import Invoice, InvoiceLine, InvoiceSeries
+from billing.models import Invoice, InvoiceLine, InvoiceSeries, Subscription
 from billing.subscribing import end_subscription
 from metering.models import EventBatch
 from metering.periods import month_period
@@ -255,3 +256,32 @@ def test_the_command_refuses_what_it_cannot_close(options: list[str]) -> None:
 def test_a_month_is_written_with_four_digits_and_two(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Month.parse(text)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_closers_in_processes_share_the_chunks_and_their_sums_are_those_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six customers with 1 to 6 tickets in three chunks; one cannot be billed. The sums are 2 x (21 - 3) = 36.00."""
+    monkeypatch.setattr(closing, "CHUNK", 2)
+    make_meter(type="sum")
+    plan = make_plan()
+    for n in range(1, 7):
+        make_subscription(make_customer(f"c{n}"), plan)
+        send(event(f"e{n}", customer=f"c{n}", value=str(n)))
+    broken = Subscription.objects.get(customer__code="c3")
+    Subscription.objects.filter(pk=broken.pk).update(overrides={str(plan.rates.get().pk): {"kind": "?"}})
+    seen: list[int] = []
+    report = close_period(
+        Month(2026, 10),
+        now=NOW,
+        grace_days=0,
+        closers=2,
+        on_chunk=lambda chunk, so_far: seen.append(so_far.done),
+    )
+    assert seen == [2, 4, 6]
+    assert (report.total, report.issued, report.totals) == (6, 5, {"USD": Decimal(36)})
+    assert [failure.customer.code for failure in report.failures] == ["c3"]
+    assert list(Invoice.objects.order_by("sequence").values_list("sequence", flat=True)) == [1, 2, 3, 4, 5]
+    again = close_period(Month(2026, 10), now=NOW, grace_days=0, closers=2)
+    assert (again.issued, again.unchanged, len(again.failures)) == (0, 5, 1)

@@ -28,6 +28,7 @@ from customers.models import Customer
 # Where there is no terminal, a line of progress as often as this.
 LINE_SECONDS = 10
 HELD = 3
+MOST_CLOSERS = 64
 
 
 def month(text: str) -> Month:
@@ -35,6 +36,12 @@ def month(text: str) -> Month:
         return Month.parse(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"“{text}” is not a month; write it as 2026-10.") from None
+
+
+def closers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_CLOSERS):
+        raise argparse.ArgumentTypeError(f"“{text}” is not a number of processes from 1 to {MOST_CLOSERS}.")
+    return int(text)
 
 
 class Command(BaseCommand):
@@ -59,6 +66,12 @@ class Command(BaseCommand):
             help="Only this customer; may be repeated.",
         )
         parser.add_argument("--dry-run", action="store_true", help="Show the figures and write nothing.")
+        parser.add_argument(
+            "--closers",
+            type=closers,
+            metavar="N",
+            help="Share the work among N processes. Left out: one for each processor, from 2,000 subscriptions on.",
+        )
         parser.add_argument(
             "--issue-now",
             action="store_true",
@@ -110,7 +123,7 @@ class Command(BaseCommand):
             run = ask_for_close(
                 closed, grace_days=grace_days, entrance=entrance, now=now, customer_codes=codes
             )
-            report = run_close(run, on_chunk=on_chunk)
+            report = run_close(run, closers=options["closers"], on_chunk=on_chunk)
             if report is None:
                 raise CommandError(run.refusal)
             return report

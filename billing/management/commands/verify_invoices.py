@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from billing.checking import ask_for_check, run_verification
 from billing.management.commands.close_invoices import month
 from billing.models import CheckKind
-from billing.verification import default_processes
+from billing.processes import default_processes
 from customers.models import Customer
 
 
