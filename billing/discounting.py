@@ -17,6 +17,7 @@ from billing.models import CustomerCoupon, InvoiceDiscount, InvoiceStatus, LineK
 from billing.rating.discounts import Coupon, CouponKind, discount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.splitting import split_by_largest_remainder
+from metering.periods import Period
 
 # An adjustment carries the discount of the line it adjusts; included spend is taken off before coupons.
 NEVER_DISCOUNTED = frozenset({LineKind.ADJUSTMENT, LineKind.INCLUDED_SPEND})
@@ -44,8 +45,26 @@ class HeldCoupons:
         held = [
             each
             for each in self.by_customer.get(due.subscription.customer_id, ())
-            if self._is_open(each) and _is_for(each, due, currency)
+            if _is_for(each, due.period, currency)
+            and (not each.coupon.plan_codes or due.subscription.plan.code in each.coupon.plan_codes)
         ]
+        return self._take(held, lines, digits=digits)
+
+    def take_without_plan(
+        self, customer_id: int, period: Period, lines: Sequence[DraftLine], *, currency: str, digits: int
+    ) -> tuple[list[DraftLine], tuple[DraftDiscount, ...]]:
+        """Discount the lines of an invoice that belongs to no plan: with coupons that are for no plan or rate."""
+        held = [
+            each
+            for each in self.by_customer.get(customer_id, ())
+            if _is_for(each, period, currency) and not (each.coupon.plan_codes or each.coupon.rates)
+        ]
+        return self._take(held, lines, digits=digits)
+
+    def _take(
+        self, found: Iterable[CustomerCoupon], lines: Sequence[DraftLine], *, digits: int
+    ) -> tuple[list[DraftLine], tuple[DraftDiscount, ...]]:
+        held = [each for each in found if self._is_open(each)]
         if not held:
             return list(lines), ()
         bases = discountable(lines, digits=digits)
@@ -114,13 +133,8 @@ def discountable(lines: Sequence[DraftLine], *, digits: int) -> list[Decimal]:
     return [base - part for base, part in zip(bases, parts, strict=True)]
 
 
-def _is_for(held: CustomerCoupon, due: DuePeriod, currency: str) -> bool:
-    coupon = held.coupon
-    return (
-        coupon.currency in ("", currency)
-        and (not coupon.plan_codes or due.subscription.plan.code in coupon.plan_codes)
-        and due.period.end_on > held.start_on
-    )
+def _is_for(held: CustomerCoupon, period: Period, currency: str) -> bool:
+    return held.coupon.currency in ("", currency) and period.end_on > held.start_on
 
 
 def _places(held: CustomerCoupon, lines: Sequence[DraftLine]) -> frozenset[int] | None:

@@ -60,7 +60,11 @@ def store_drafts(
     _copy_lines(rows, drafts)
     _add(
         InvoiceDiscount,
-        [_discount(row, each) for row, draft in zip(rows, drafts, strict=True) for each in draft.discounts],
+        [
+            invoice_discount(row, each)
+            for row, draft in zip(rows, drafts, strict=True)
+            for each in draft.discounts
+        ],
     )
     return rows
 
@@ -289,7 +293,8 @@ def _copy_lines(invoices: Sequence[Invoice], drafts: Sequence[InvoiceDraft]) -> 
                 copy.write_row([next(ids), *(values[name] for name in names)])
 
 
-def _discount(invoice: Invoice, discount: DraftDiscount) -> InvoiceDiscount:
+def invoice_discount(invoice: Invoice, discount: DraftDiscount) -> InvoiceDiscount:
+    """Give what a coupon took off as it is stored with its invoice."""
     return InvoiceDiscount(
         invoice=invoice,
         n=discount.n,

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from billing.collecting import key_taken_is_refused
-from billing.drafts import DraftLine
-from billing.errors import InvalidAmount, KeyTaken
+from billing.discounting import held_coupons
+from billing.drafts import DraftCredit, DraftDiscount, DraftLine, DraftTax
+from billing.errors import FiguresChanged, InvalidAmount, KeptChanging, KeyTaken
 from billing.formatting import WIDE
 from billing.invoicing import recipient_of
-from billing.issuing import invoice_line, issue
-from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, TaxCategory
+from billing.issuing import invoice_discount, invoice_line, issue
+from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, LineKind, TaxCategory
 from billing.rating import Step, currency_digits, round_amount
+from billing.spending import Owed, planned_credits
 from billing.taxing import tax_lines, tax_table
 from customers.models import Customer
 from metering.periods import Period, local_day
@@ -26,6 +28,7 @@ MOST_LINES = 500
 MOST = Decimal(10) ** 18
 DECIMALS = 18
 LONGEST_DESCRIPTION, LONGEST_UNIT = 400, 40
+TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +42,121 @@ class Item:
     tax_category: str = TaxCategory.STANDARD.value
 
 
-@transaction.atomic
-def create_one_off(
-    customer: Customer,
-    items: Sequence[Item],
-    *,
-    currency: str = "",
-    key: str | None = None,
-    at_once: bool = True,
-    now: datetime,
-) -> Invoice:
-    """Draw up an invoice over some items in a currency, the customer's by default, and issue it unless told otherwise.
+@dataclass(frozen=True, slots=True)
+class OneOff:
+    """A one-off invoice drawn up and not stored. Amounts are in major units.
 
-    A `key` sent again gives the invoice of the first time. Raises InvalidAmount naming the line, KeyTaken.
+    `total` is `subtotal - discount + tax`. Credits are known in previews only: they are taken when it is issued.
+    """
+
+    customer: Customer
+    currency: str
+    period: Period
+    lines: tuple[DraftLine, ...]
+    discounts: tuple[DraftDiscount, ...]
+    taxes: tuple[DraftTax, ...]
+    subtotal: Decimal
+    tax: Decimal
+    tax_included: Decimal
+    credits_applied: Decimal = Decimal(0)
+    credits: tuple[DraftCredit, ...] = ()
+
+    @property
+    def discount(self) -> Decimal:
+        return sum((each.amount for each in self.discounts), Decimal(0))
+
+    @property
+    def total(self) -> Decimal:
+        return self.subtotal - self.discount + self.tax
+
+
+def draw_up_one_off(
+    customer: Customer, items: Sequence[Item], *, currency: str = "", use_coupons: bool = False, now: datetime
+) -> OneOff:
+    """Compute an invoice over some items in a currency, the customer's by default; nothing is stored.
+
+    `use_coupons` takes off what the customer's coupons do that are for no plan or rate. Raises InvalidAmount naming
+    the line.
     """
     currency = currency or customer.currency
     digits = currency_digits(currency)
     amounts = _amounts(items, digits=digits)
     today = local_day(now, customer.timezone)
     period = Period(today, today + timedelta(days=1), customer.timezone)
-    drawn = [
+    lines = [
         _line(n, item, amount, period)
         for n, (item, amount) in enumerate(zip(items, amounts, strict=True), start=1)
     ]
-    subtotal = sum(amounts, Decimal(0))
+    discounts: tuple[DraftDiscount, ...] = ()
+    if use_coupons:
+        lines, discounts = held_coupons([customer.pk]).take_without_plan(
+            customer.pk, period, lines, currency=currency, digits=digits
+        )
+    taxed = tax_lines(lines, customer, tax_table(), period=period, digits=digits)
+    return OneOff(
+        customer=customer,
+        currency=currency,
+        period=period,
+        lines=tuple(taxed.lines),
+        discounts=discounts,
+        taxes=tuple(taxed.taxes),
+        subtotal=sum(amounts, Decimal(0)),
+        tax=taxed.added,
+        tax_included=taxed.included,
+    )
+
+
+def preview_one_off(
+    customer: Customer, items: Sequence[Item], *, currency: str = "", use_coupons: bool = False, now: datetime
+) -> OneOff:
+    """Compute an invoice over some items, and what credits would pay of it now; nothing is stored.
+
+    Raises InvalidAmount naming the line.
+    """
+    drawn = draw_up_one_off(customer, items, currency=currency, use_coupons=use_coupons, now=now)
+    (planned,) = planned_credits([Owed(customer.pk, drawn.currency, drawn.total)], now=now)
+    return replace(drawn, credits_applied=planned.applied, credits=planned.credits)
+
+
+def create_one_off(
+    customer: Customer,
+    items: Sequence[Item],
+    *,
+    currency: str = "",
+    key: str | None = None,
+    use_coupons: bool = False,
+    at_once: bool = True,
+    expected: Decimal | None = None,
+    now: datetime,
+) -> Invoice:
+    """Draw up an invoice over some items, and issue it unless told otherwise, in one transaction.
+
+    A `key` sent again gives the invoice of the first time. Raises InvalidAmount naming the line, KeyTaken;
+    FiguresChanged when `expected`, the total that was shown, is no longer what it comes to; KeptChanging when others
+    use up the same coupons all the time.
+    """
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                drawn = draw_up_one_off(customer, items, currency=currency, use_coupons=use_coupons, now=now)
+                return _store(drawn, key=key, at_once=at_once, expected=expected, now=now)
+        except IntegrityError as refused:
+            if "invoicediscount_used_once" not in str(refused):
+                raise
+    raise KeptChanging("The customer's coupons kept being used while the invoice was made. Try again.")
+
+
+def _store(
+    drawn: OneOff, *, key: str | None, at_once: bool, expected: Decimal | None, now: datetime
+) -> Invoice:
+    customer, period = drawn.customer, drawn.period
     if key is not None and (made := Invoice.objects.filter(key=key).first()) is not None:
-        if (made.customer_id, made.currency, made.subtotal) != (customer.pk, currency, subtotal):
+        if (made.customer_id, made.currency, made.subtotal) != (customer.pk, drawn.currency, drawn.subtotal):
             message = "This key stands for another invoice. Use a new key for a new invoice."
             raise KeyTaken(message, fields={"key": message})
         return made
-    taxed = tax_lines(drawn, customer, tax_table(), period=period, digits=digits)
+    if expected is not None and expected != drawn.total:
+        raise FiguresChanged("It comes to another total by now. Look at it again.")
     invoice = Invoice(
         customer=customer,
         subscription=None,
@@ -78,12 +166,13 @@ def create_one_off(
         period_start=period.start_on,
         period_end=period.end_on,
         zone=period.zone,
-        currency=currency,
-        subtotal=subtotal,
-        tax=taxed.added,
-        tax_included=taxed.included,
-        taxes=[tax.as_json() for tax in taxed.taxes],
-        total=subtotal + taxed.added,
+        currency=drawn.currency,
+        subtotal=drawn.subtotal,
+        discount=drawn.discount,
+        tax=drawn.tax,
+        tax_included=drawn.tax_included,
+        taxes=[tax.as_json() for tax in drawn.taxes],
+        total=drawn.total,
         issuer=dict(settings.ISSUER),
         recipient=recipient_of(customer),
         plan_name="",
@@ -96,7 +185,8 @@ def create_one_off(
     )
     with key_taken_is_refused("invoice"):
         invoice.save(force_insert=True)
-    InvoiceLine.objects.bulk_create(invoice_line(invoice, line) for line in taxed.lines)
+    InvoiceLine.objects.bulk_create(invoice_line(invoice, line) for line in drawn.lines)
+    InvoiceDiscount.objects.bulk_create(invoice_discount(invoice, each) for each in drawn.discounts)
     if at_once:
         issue([invoice], now=now)
     return Invoice.objects.get(pk=invoice.pk)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from billing.drafts import InvoiceDraft
+from billing.drafts import DraftCredit, DraftDiscount, DraftTax
 from billing.formatting import money
 from billing.models import CouponType, CreditEntryKind, Invoice
 
@@ -22,7 +22,26 @@ class TotalRow:
     note: str = ""
 
 
-def total_rows(invoice: Invoice | InvoiceDraft) -> list[TotalRow]:
+class Drawn(Protocol):
+    """What is drawn up and not stored: an invoice of a period, or a one-off one."""
+
+    @property
+    def currency(self) -> str: ...
+    @property
+    def subtotal(self) -> Decimal: ...
+    @property
+    def total(self) -> Decimal: ...
+    @property
+    def credits_applied(self) -> Decimal: ...
+    @property
+    def discounts(self) -> Sequence[DraftDiscount]: ...
+    @property
+    def taxes(self) -> Sequence[DraftTax]: ...
+    @property
+    def credits(self) -> Sequence[DraftCredit]: ...
+
+
+def total_rows(invoice: Invoice | Drawn) -> list[TotalRow]:
     """Give the rows of an invoice, stored or only drawn up; those of a preview say what would be paid."""
     currency = invoice.currency
     discounts, taxes, credits_used = _parts(invoice)
@@ -46,9 +65,9 @@ def total_rows(invoice: Invoice | InvoiceDraft) -> list[TotalRow]:
 
 
 def _parts(
-    invoice: Invoice | InvoiceDraft,
+    invoice: Invoice | Drawn,
 ) -> tuple[list[Any], list[Mapping[str, Any]], list[tuple[str, Decimal]]]:
-    if isinstance(invoice, InvoiceDraft):
+    if not isinstance(invoice, Invoice):
         taxes: list[Mapping[str, Any]] = [tax.as_json() for tax in invoice.taxes]
         return list(invoice.discounts), taxes, [(each.name, each.amount) for each in invoice.credits]
     entries = (

@@ -51,6 +51,7 @@ CONFLICTS = frozenset(
         "subscription_overlap",
         "figures_changed",
         "invoice_issued",
+        "kept_changing",
         "key_taken",
         "not_in_this_state",
         "limit_reached",

@@ -13,14 +13,16 @@ from django.utils import timezone
 
 from billing.admin.invoice_overview import PERMISSIONS
 from billing.admin.settling_forms import ItemFormSet, OneOffForm, media_of, who_of
+from billing.admin.statement import worked_rows
 from billing.approving import issue_draft, refreshed_many
 from billing.drafts import InvoiceDraft
 from billing.errors import BillingError, FiguresChanged
 from billing.formatting import money
 from billing.lifecycle import Action
 from billing.models import Invoice, InvoiceStatus
-from billing.one_off import Item, create_one_off
+from billing.one_off import Item, create_one_off, preview_one_off
 from billing.rating.decimals import exact_decimal
+from billing.totals import total_rows
 from customers.staff_pages import ReadOnlyAdmin, put_errors, require
 
 DRAFTS_SHOWN = 100
@@ -30,10 +32,11 @@ class IssuingPages(ReadOnlyAdmin):
     """Views that InvoiceAdmin serves."""
 
     def one_off_view(self, request: HttpRequest) -> HttpResponse:
-        """Bill a customer once, without a plan."""
+        """Bill a customer once, without a plan: the first answer shows the invoice, the second makes it."""
         require(request, "billing.view_invoice", "billing.issue_invoice")
         form = OneOffForm(request.POST or None, customer=request.GET.get("customer", ""))
         items = ItemFormSet(request.POST or None, prefix="items")
+        drawn = None
         if request.method == "POST" and form.is_valid() and items.is_valid():
             rows = [row for row in items.cleaned_data if row.get("description")]
             lines = [
@@ -44,23 +47,29 @@ class IssuingPages(ReadOnlyAdmin):
                 )
                 for row in rows
             ]
+            sent, now = form.cleaned_data, timezone.now()
             try:
-                invoice = create_one_off(
-                    form.cleaned_data["customer"],
-                    lines,
-                    key=form.cleaned_data["key"] or None,
-                    at_once=not form.cleaned_data["draft"],
-                    now=timezone.now(),
-                )
+                if "_confirm" in request.POST:
+                    invoice = create_one_off(
+                        sent["customer"],
+                        lines,
+                        key=sent["key"] or None,
+                        use_coupons=sent["use_coupons"],
+                        at_once=not sent["draft"],
+                        expected=sent["expected"],
+                        now=now,
+                    )
+                    messages.success(
+                        request, f"{invoice} is {'issued' if invoice.number else 'saved as a draft'}."
+                    )
+                    return redirect("admin:billing_invoice_change", invoice.pk)
+                drawn = preview_one_off(sent["customer"], lines, use_coupons=sent["use_coupons"], now=now)
             except BillingError as refused:
                 put_errors(form, {}, message=refused.message)
-            else:
-                messages.success(
-                    request, f"{invoice} is {'issued' if invoice.number else 'saved as a draft'}."
-                )
-                return redirect("admin:billing_invoice_change", invoice.pk)
         return self.page(
             request, "admin/billing/invoice/one_off.html", title="Bill something once", form=form, items=items,
+            drawn=drawn, lines=worked_rows(drawn.lines, drawn.currency) if drawn else None,
+            totals=total_rows(drawn) if drawn else None, draft=bool(form.is_bound and form.data.get("draft")),
             media=media_of(self, form), status=400 if form.errors or not all(map(_fine, items)) else 200,
             purpose="A set-up, a day of consulting, goods: lines with quantity and unit price.",
         )  # fmt: skip

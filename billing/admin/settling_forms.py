@@ -191,6 +191,13 @@ class OneOffForm(KeyedForm):
     customer: Any = forms.ModelChoiceField(
         queryset=Customer.objects.filter(archived_at=None), widget=UnfoldAdminSelectWidget
     )
+    use_coupons = forms.BooleanField(
+        label="Use the customer's coupons",
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Those that are for no plan or rate. A coupon for the next invoice is used up by it.",
+    )
+    expected = forms.DecimalField(widget=forms.HiddenInput, required=False)
     draft = forms.BooleanField(
         label="Leave it a draft",
         required=False,

@@ -120,6 +120,7 @@ class InvoiceActions:
             items,
             currency=sent.get("currency", ""),
             key=_key(sent, request),
+            use_coupons=sent["use_coupons"],
             at_once=not sent["draft"],
             now=timezone.now(),
         )

@@ -100,6 +100,9 @@ class OneOffSerializer(StrictSerializer):
     customer = serializers.SlugRelatedField[Customer](slug_field="code", queryset=Customer.objects.all())
     currency = serializers.CharField(required=False, help_text="The customer's when left out.")
     lines = ItemSerializer(many=True, allow_empty=False)
+    use_coupons = serializers.BooleanField(
+        default=False, help_text="Take off what the customer's coupons do that are for no plan or rate."
+    )
     draft = serializers.BooleanField(default=False, help_text="Leave it a draft, to be issued later.")
     key = KeyField()
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from billing.approving import discard_draft
 from billing.closing import Month, close_period
 from billing.couponing import CouponTerms, archive_coupon, give_coupon, remove_coupon, save_coupon
+from billing.discounting import uses_of
 from billing.errors import CouponNotAvailable, InvalidCoupon
 from billing.invoicing import preview_invoice
 from billing.models import Coupon, CustomerCoupon, Invoice, InvoiceDiscount, InvoiceLine, Subscription
+from billing.one_off import Item, create_one_off
+from billing.voiding import void_invoice
 from metering.correcting import void_event
 from metering.models import Event
-from tests.billing.money import cents, give
+from tests.billing.money import cents, give, sums, tax
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 
 pytestmark = pytest.mark.django_db
@@ -238,3 +243,50 @@ def test_the_last_redemption_goes_to_one_of_two_at_once() -> None:
     for thread in threads:
         thread.join()
     assert (CustomerCoupon.objects.count(), len(refused)) == (1, 7)
+
+
+def test_a_one_off_invoice_uses_coupons_only_when_asked_and_only_those_for_no_plan_or_rate() -> None:
+    make_meter()
+    customer = make_customer()
+    tax("DE", "19")
+    customer.country = "DE"
+    customer.save()
+    once = give(customer, "10%", duration="once")
+    give(customer, "20.00")
+    give(customer, "50%", code="of-plan", plan_codes=(make_plan().code,))
+    give(customer, "5.00", code="euros", currency="EUR")
+    items = [Item("Consulting", Decimal(1), Decimal("100.00")), Item("Back", Decimal(1), Decimal("-10.00"))]
+    assert create_one_off(customer, items, now=NOW).discount == 0
+    # 10 % of 100.00, then 20.00 off the 90.00 that is left; nothing off the line below zero.
+    draft = create_one_off(customer, items, use_coupons=True, at_once=False, now=NOW)
+    assert sums(draft) == {
+        "subtotal": "90.00",
+        "discount": "30.00",
+        "tax": "11.40",
+        "total": "71.40",
+        "amount_due": "71.40",
+    }
+    assert [line.discount for line in draft.lines.all()] == [Decimal(30), Decimal(0)]
+    # The draft holds the single use; discarded, it gives it back.
+    assert create_one_off(customer, items, use_coupons=True, now=NOW).discount == 20
+    discard_draft(draft)
+    again = create_one_off(customer, items, use_coupons=True, now=NOW)
+    assert (again.discount, uses_of([once])[once.pk].live) == (30, 1)
+    void_invoice(again, reason="Wrong", by="clerk", now=NOW)
+    assert uses_of([once])[once.pk].live == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_one_off_invoices_at_once_share_one_use() -> None:
+    customer = make_customer()
+    give(customer, "10%", duration="once")
+
+    def bill(n: int) -> Decimal:
+        try:
+            item = Item("Consulting", Decimal(1), Decimal("100.00"))
+            return create_one_off(customer, [item], use_coupons=True, key=f"k{n}", now=NOW).total
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(bill, range(8))) == [Decimal(90), *[Decimal(100)] * 7]

@@ -19,7 +19,7 @@ from billing.closing import Month, close_period
 from billing.collecting import record_payment, record_refund
 from billing.correcting import issue_credit_note
 from billing.models import CreditGrant, CreditNote, Invoice, Payment
-from tests.billing.money import credit
+from tests.billing.money import credit, give
 from tests.billing.test_collecting import TODAY, WHO, bill, everything, now_of, pay
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.staff import messages_of, sign_in, text_of
@@ -208,10 +208,20 @@ def test_a_one_off_invoice_is_made_on_a_page(staff: Client) -> None:
         "customer": customer.pk, "key": "k", "items-TOTAL_FORMS": "2", "items-INITIAL_FORMS": "0",
         "items-0-description": "Consulting", "items-0-quantity": "2", "items-0-unit_amount": "950",
     }  # fmt: skip
-    staff.post(url("one_off"), sent)
-    staff.post(url("one_off"), sent)
+    give(customer, "10%", duration="once")
+    credit(customer, "100.00")
+    shown = staff.post(url("one_off"), sent | {"use_coupons": "on"})
+    assert [row.amount for row in shown.context["totals"]] == [
+        "$1,900.00", "-$190.00", "$1,710.00", "-$100.00", "$1,610.00",
+    ]  # fmt: skip
+    assert not Invoice.objects.exists()
+    confirmed = sent | {"use_coupons": "on", "_confirm": "1", "expected": "1710"}
+    staff.post(url("one_off"), confirmed)
+    staff.post(url("one_off"), confirmed)
     invoice = Invoice.objects.get()
-    assert (invoice.total, invoice.kind, invoice.status) == (1900, "one_off", "issued")
+    assert (invoice.total, invoice.kind, invoice.status) == (1710, "one_off", "issued")
+    late = staff.post(url("one_off"), confirmed | {"key": "k1"})
+    assert "another total by now" in late.content.decode()  # the coupon is used up
     wrong = staff.post(url("one_off"), sent | {"key": "k2", "items-0-unit_amount": ""})
     assert wrong.status_code == 400
     empty = staff.post(
