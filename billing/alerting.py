@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import DecimalField, F, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
@@ -17,6 +18,7 @@ from billing.models import CreditAlert
 from billing.models.plans import MAX_AMOUNT
 from billing.notifying import WebhookType, announce, queue_mails
 from billing.rating.money import currency_digits, round_amount
+from customers.errors import AlreadyExists
 from customers.models import Customer
 
 
@@ -25,14 +27,41 @@ def set_alert(customer: Customer, *, currency: str, threshold: Decimal | None) -
     if threshold is None:
         CreditAlert.objects.filter(customer=customer, currency=currency).delete()
         return None
-    digits = currency_digits(currency)
-    if not 0 < threshold < MAX_AMOUNT or round_amount(threshold, digits) != threshold:
-        message = f"Give an amount above 0 with at most {digits} decimals."
-        raise InvalidCredit(message, fields={"threshold": message})
+    _check(threshold, currency)
     alert, _ = CreditAlert.objects.update_or_create(
         customer=customer, currency=currency, defaults={"threshold": threshold, "notified_at": None}
     )
     return alert
+
+
+def add_alert(customer: Customer, *, currency: str, threshold: Decimal) -> CreditAlert:
+    """Tell the customer below a balance. Raises InvalidCredit, AlreadyExists where one of the currency is there."""
+    _check(threshold, currency)
+    try:
+        with transaction.atomic():
+            return CreditAlert.objects.create(customer=customer, currency=currency, threshold=threshold)
+    except IntegrityError as refused:
+        if "creditalert_one_per_currency" not in str(refused):
+            raise
+        message = f"{customer.name} has a balance alert in {currency} already. Change its threshold."
+        raise AlreadyExists(message, field="currency") from refused
+
+
+def alerts_with_balance(*, now: datetime) -> Any:
+    """Give the query of all alerts, each with what its customer can use now as `left`."""
+    balance = (
+        usable_grants(now=now).filter(customer=OuterRef("customer"), currency=OuterRef("currency")).order_by()
+    )
+    summed = balance.values("customer").annotate(sum=Sum("balance")).values("sum")
+    amounts = DecimalField(max_digits=24, decimal_places=4)
+    return CreditAlert.objects.annotate(left=Coalesce(Subquery(summed), Decimal(0), output_field=amounts))
+
+
+def _check(threshold: Decimal, currency: str) -> None:
+    digits = currency_digits(currency)
+    if not 0 < threshold < MAX_AMOUNT or round_amount(threshold, digits) != threshold:
+        message = f"Give an amount above 0 with at most {digits} decimals."
+        raise InvalidCredit(message, fields={"threshold": message})
 
 
 def send_alerts(*, now: datetime) -> int:
@@ -41,12 +70,7 @@ def send_alerts(*, now: datetime) -> int:
 
     A customer without an address is shown to staff and told by webhooks.
     """
-    balance = (
-        usable_grants(now=now).filter(customer=OuterRef("customer"), currency=OuterRef("currency")).order_by()
-    )
-    summed = balance.values("customer").annotate(sum=Sum("balance")).values("sum")
-    amounts = DecimalField(max_digits=24, decimal_places=4)
-    alerts = CreditAlert.objects.annotate(left=Coalesce(Subquery(summed), Decimal(0), output_field=amounts))
+    alerts = alerts_with_balance(now=now)
     alerts.filter(left__gte=F("threshold"), notified_at__isnull=False).update(notified_at=None)
     sent = 0
     low = alerts.filter(left__lt=F("threshold"), notified_at=None)

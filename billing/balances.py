@@ -20,6 +20,7 @@ from billing.models import (
     CustomerCoupon,
     Invoice,
     InvoiceStatus,
+    RecurringGrant,
 )
 from billing.models.invoices import SETTLED
 from billing.rating.exact import ZERO
@@ -66,6 +67,16 @@ class FavourRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RecurringRow:
+    """A recurring grant in words; `runs` until it is stopped or has ended."""
+
+    row: RecurringGrant
+    amount: str
+    rest: str
+    runs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CouponRow:
     """A coupon a customer holds: what it takes off, how often it was used, of how many (None: no limit)."""
 
@@ -97,6 +108,17 @@ def coupon_rows(customer: Customer) -> list[CouponRow]:
         for each in held
     ]
     return sorted(rows, key=lambda row: row.is_over)
+
+
+def recurring_rows(customer: Customer) -> list[RecurringRow]:
+    """Give what is granted to a customer regularly, what still runs first."""
+    rows = []
+    for row in RecurringGrant.objects.filter(customer=customer):
+        rest = "expires with its period" if row.expires else "adds up"
+        if row.rollover_limit is not None:
+            rest = f"up to {money(row.rollover_limit, row.currency)} roll over"
+        rows.append(RecurringRow(row, money(row.amount, row.currency), rest, row.stopped_at is None))
+    return sorted(rows, key=lambda each: not each.runs)
 
 
 def favour_rows(customer: Customer) -> list[FavourRow]:

@@ -46,7 +46,7 @@ class CreditTerms:
 
 def grant_credit(customer: Customer, terms: CreditTerms, *, by: str, now: datetime) -> CreditGrant:
     """Give a credit and write its first ledger entry. Raises InvalidCredit naming every wrong field."""
-    _check(terms, now=now)
+    check_terms(terms, now=now)
     grant = CreditGrant(
         customer=customer,
         amount=terms.amount,
@@ -165,6 +165,8 @@ def rolls_over(grant: CreditGrant) -> Decimal:
 
 def rolled_expiry(grant: CreditGrant) -> datetime | None:
     """Give when the grant expires that takes over from an expired one; None: never."""
+    if grant.rollover_until is not None:
+        return grant.rollover_until
     if grant.expires_at is None or grant.rollover_days is None:
         return None
     return grant.expires_at + timedelta(days=grant.rollover_days)
@@ -218,7 +220,8 @@ def usable_grants(*, now: datetime) -> QuerySet[CreditGrant]:
     return CreditGrant.objects.filter(not_expired, balance__gt=0, effective_at__lte=now)
 
 
-def _check(terms: CreditTerms, *, now: datetime) -> None:
+def check_terms(terms: CreditTerms, *, now: datetime) -> None:
+    """Raise InvalidCredit naming every field that makes no sense."""
     problems: dict[str, str] = {}
     try:
         digits: int | None = currency_digits(terms.currency)

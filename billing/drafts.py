@@ -122,9 +122,9 @@ class DraftTax:
 
 @dataclass(frozen=True, slots=True)
 class DraftCredit:
-    """What would be taken from one credit grant if the invoice were issued now."""
+    """What would be taken from one credit grant if the invoice were issued now; None: one that is granted by then."""
 
-    grant_id: int
+    grant_id: int | None
     name: str
     amount: Decimal
 

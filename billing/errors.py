@@ -154,6 +154,12 @@ class CreditNotVoidable(BillingError):
     code = "credit_not_voidable"
 
 
+class RecurrenceStopped(BillingError):
+    """A recurring grant was stopped before."""
+
+    code = "recurrence_stopped"
+
+
 class CreditsSpent(BillingError):
     """What an invoice became is used already, so it cannot be taken back."""
 

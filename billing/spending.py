@@ -27,6 +27,7 @@ from billing.drafts import DraftCredit
 from billing.errors import CreditsSpent
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind, Invoice
 from billing.rating.credits import Grant, burn
+from billing.recurring import grant_due, not_yet_granted
 
 Account = tuple[int, str]
 
@@ -49,11 +50,12 @@ class Planned:
 
 
 def planned_credits(owed: Sequence[Owed], *, now: datetime) -> list[Planned]:
-    """Say what each would take from credits if it were the only invoice issued now. One query; writes nothing."""
-    rows = CreditGrant.objects.filter(
-        balance__gt=0, customer__in={each.customer_id for each in owed if each.total > 0}
-    )
-    grants = _by_account(rows.order_by("id"), now=now)
+    """Say what each would take from credits if it were the only invoice issued now. Two queries; writes nothing."""
+    customers = {each.customer_id for each in owed if each.total > 0}
+    stored = CreditGrant.objects.filter(balance__gt=0, customer__in=customers).order_by("id")
+    # A period that has just begun: its credit is granted by the time the invoice is issued.
+    coming = not_yet_granted(customers, now=now)
+    grants = _by_account([*stored, *coming], now=now)
     planned = []
     for each in owed:
         if each.total <= 0:
@@ -61,7 +63,7 @@ def planned_credits(owed: Sequence[Owed], *, now: datetime) -> list[Planned]:
             continue
         held = grants.get((each.customer_id, each.currency), {})
         used = burn((grant for _, grant in held.values()), each.total, at=now)
-        credits_used = (DraftCredit(int(pk), held[pk][0].name, amount) for pk, amount in used.taken)
+        credits_used = (DraftCredit(held[pk][0].pk, held[pk][0].name, amount) for pk, amount in used.taken)
         planned.append(Planned(used.covered, tuple(credits_used)))
     return planned
 
@@ -76,6 +78,7 @@ def apply_credits(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, De
     paying = [invoice for invoice in invoices if invoice.total > 0]
     customers = {invoice.customer_id for invoice in paying}
     if customers:
+        grant_due(now=now, customer_ids=customers)
         expire_credits(now=now, customer_ids=customers)
         rows = CreditGrant.objects.filter(customer__in=customers, balance__gt=0).order_by("id")
         grants = _by_account(rows.select_for_update(), now=now)
@@ -148,13 +151,13 @@ def return_credits(invoice: Invoice, *, by: str, now: datetime) -> None:
 def _by_account(
     rows: Iterable[CreditGrant], *, now: datetime
 ) -> dict[Account, dict[str, tuple[CreditGrant, Grant]]]:
-    """Give the grants of each customer and currency as the burn order reads them, by their id."""
+    """Give the grants of each customer and currency as the burn order reads them, by their id or place."""
     found: dict[Account, dict[str, tuple[CreditGrant, Grant]]] = {}
-    for row in rows:
+    for n, row in enumerate(rows):
         balance, effective_at, expires_at = row.balance, row.effective_at, row.expires_at
         if expires_at is not None and expires_at <= now:  # not yet written off: what rolls over can be used
             balance, effective_at, expires_at = rolls_over(row), expires_at, rolled_expiry(row)
-        pk = str(row.pk)
+        pk = str(row.pk or f"coming {n}")
         grant = Grant(pk, balance, row.granted_at, row.priority, effective_at, expires_at)
         found.setdefault((row.customer_id, row.currency), {})[pk] = row, grant
     return found

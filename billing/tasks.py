@@ -20,6 +20,7 @@ from billing.models import CheckKind, CheckRun, CloseEntrance, CloseRun, CloseSt
 from billing.months import Month
 from billing.notifying import SEND_TASK
 from billing.reconciling import reconcile_month
+from billing.recurring import grant_due
 from billing.reminding import remind
 from billing.telling import tell_overdue
 
@@ -124,8 +125,9 @@ def look_after_webhooks(timestamp: int) -> None:
 @app.periodic(cron="7 * * * *")
 @app.task(queueing_lock="look_after_credits", pass_context=False)
 def look_after_credits(timestamp: int) -> None:
-    """Write off expired credits, carry over what rolls over, and mail customers whose credits run low, each hour."""
+    """Look after credits each hour: grant recurring ones, write off and carry over what expired, mail who runs low."""
     now = timezone.now()
+    grant_due(now=now)
     expire_credits(now=now)
     send_alerts(now=now)
 

@@ -55,6 +55,7 @@ CONFLICTS = frozenset(
         "key_taken",
         "not_in_this_state",
         "limit_reached",
+        "recurrence_stopped",
         "reservation_refused",
     }
 )

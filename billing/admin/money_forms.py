@@ -16,11 +16,13 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from billing.admin.choices import billable_currency, currency_choices
 from billing.crediting import DEFAULT_PRIORITY, CreditTerms
-from billing.models import Coupon, CreditKind
+from billing.models import Coupon, CreditKind, GrantInterval
+from billing.recurring import RecurringTerms
 from customers.models import Customer
 from metering.periods import local_day
 
@@ -97,6 +99,54 @@ class GrantForm(forms.Form):
         if day is None:
             return None
         return datetime.combine(day, time(), ZoneInfo(self.customer.timezone)).astimezone(UTC)
+
+
+class RecurringForm(forms.Form):
+    """A credit granted anew in every period, counted in the customer's time zone."""
+
+    amount = forms.DecimalField(widget=UnfoldAdminDecimalFieldWidget, max_digits=24, decimal_places=4)
+    currency = forms.ChoiceField(choices=currency_choices, widget=UnfoldAdminSelectWidget)
+    interval = forms.ChoiceField(
+        label="How often", choices=GrantInterval.choices, widget=UnfoldAdminSelectWidget
+    )
+    start_on = forms.DateField(
+        label="From", widget=UnfoldAdminSingleDateWidget,
+        help_text="The first period begins on this day, the next ones on the same day of a month.",
+    )  # fmt: skip
+    name = forms.CharField(
+        max_length=200, initial="Monthly credit", widget=UnfoldAdminTextInputWidget,
+        help_text="The customer reads it in the portal and on invoices.",
+    )  # fmt: skip
+    kind = forms.ChoiceField(
+        choices=GRANTABLE, initial=CreditKind.PROMOTIONAL.value, widget=UnfoldAdminRadioSelectWidget
+    )
+    expires = forms.BooleanField(
+        label="What is left expires at the end of its period", required=False, initial=True,
+        widget=UnfoldBooleanWidget, help_text="Otherwise it adds up.",
+    )  # fmt: skip
+    rollover_limit = forms.DecimalField(
+        label="Rolls over at most", required=False, widget=UnfoldAdminDecimalFieldWidget, max_digits=24,
+        decimal_places=4, help_text="So much of what is left can still be used in the period after.",
+    )  # fmt: skip
+    end_on = forms.DateField(
+        label="Until before", required=False, widget=UnfoldAdminSingleDateWidget,
+        help_text="No period begins on this day or later. Empty: until you stop it.",
+    )  # fmt: skip
+    priority = forms.IntegerField(
+        initial=DEFAULT_PRIORITY, widget=UnfoldAdminIntegerFieldWidget, min_value=0,
+        help_text="Low numbers are used first; then what expires soonest; then the oldest.",
+    )  # fmt: skip
+
+    def __init__(self, customer: Customer, *args: Any, now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["currency"].initial = customer.currency
+        self.fields["start_on"].initial = local_day(now, customer.timezone).replace(day=1)
+
+    def clean_currency(self) -> str:
+        return billable_currency(self.cleaned_data["currency"])
+
+    def terms(self) -> RecurringTerms:
+        return RecurringTerms(**self.cleaned_data)
 
 
 class CouponChoice(forms.ModelChoiceField):

@@ -10,15 +10,16 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from billing.admin.money_forms import AlertForm, GiveForm, GrantForm, ReasonForm
+from billing.admin.money_forms import AlertForm, GiveForm, GrantForm, ReasonForm, RecurringForm
 from billing.alerting import set_alert
-from billing.balances import balance_words, coupon_rows, favour_rows, grant_rows, ledger_rows
+from billing.balances import balance_words, coupon_rows, favour_rows, grant_rows, ledger_rows, recurring_rows
 from billing.couponing import give_coupon, remove_coupon
 from billing.crediting import grant_credit
 from billing.errors import BillingError
-from billing.formatting import money
-from billing.models import CreditAlert, CreditGrant, CustomerCoupon
+from billing.formatting import day, money
+from billing.models import CreditAlert, CreditGrant, CustomerCoupon, RecurringGrant
 from billing.moving import void_credit
+from billing.recurring import grant_regularly, stop_granting
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require
 
@@ -47,6 +48,12 @@ class MoneyPages(StaffAdmin):
                 wrap(self.void_view),
                 name="customers_customer_grant_void",
             ),
+            path("<int:pk>/money/regular/", wrap(self.recurring_view), name="customers_customer_recurring"),
+            path(
+                "<int:pk>/money/regular/<int:row_pk>/stop/",
+                wrap(self.recurring_stop_view),
+                name="customers_customer_recurring_stop",
+            ),
             path(
                 "<int:pk>/money/coupons/<int:held_pk>/remove/",
                 wrap(self.remove_view),
@@ -63,6 +70,7 @@ class MoneyPages(StaffAdmin):
             request, "admin/billing/customer/money.html", title=f"Credits and coupons of {customer.name}",
             customer=customer, balances=balance_words(customer, now=now), grants=grant_rows(customer, now=now),
             ledger=ledger_rows(customer), coupons=coupon_rows(customer), favours=favour_rows(customer),
+            recurring=recurring_rows(customer),
             purpose="Credits pay invoices when these are issued. Coupons take something off before tax.",
         )  # fmt: skip
 
@@ -85,6 +93,46 @@ class MoneyPages(StaffAdmin):
             request, "admin/billing/customer/grant.html", title=f"Grant a credit to {customer.name}",
             customer=customer, form=form, media=self.media + form.media,
             purpose="An amount that pays this customer's invoices when they are issued.",
+        )  # fmt: skip
+
+    def recurring_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        require(request, "customers.view_customer", "billing.add_recurringgrant")
+        customer = get_object_or_404(Customer, pk=pk)
+        now = timezone.now()
+        form = RecurringForm(customer, request.POST or None, now=now)
+        if request.method == "POST" and form.is_valid():
+            try:
+                row = grant_regularly(customer, form.terms(), by=str(request.user), now=now)
+            except BillingError as refused:
+                put_errors(form, refused.fields, message=refused.message)
+            else:
+                words = f"{money(row.amount, row.currency)} {row.get_interval_display().lower()}"
+                self.log_change(request, customer, f"Grants {words}: {row.name}.")
+                messages.success(request, f"{words} is granted from {day(row.start_on)} on.")
+                return redirect("admin:customers_customer_money", pk)
+        return self.page(
+            request, "admin/billing/customer/recurring.html", title=f"Grant regularly to {customer.name}",
+            customer=customer, form=form, media=self.media + form.media,
+            purpose="A credit that is granted anew in every period, once each, until you stop it.",
+        )  # fmt: skip
+
+    def recurring_stop_view(self, request: HttpRequest, pk: int, row_pk: int) -> HttpResponse:
+        require(request, "customers.view_customer", "billing.change_recurringgrant")
+        row = get_object_or_404(
+            RecurringGrant.objects.select_related("customer"), pk=row_pk, customer=pk, stopped_at=None
+        )
+        if request.method == "POST":
+            try:
+                stop_granting(row, by=str(request.user), now=timezone.now())
+            except BillingError as refused:
+                messages.warning(request, refused.message)
+            else:
+                self.log_change(request, row.customer, f"Stopped {row.name}.")
+                messages.success(request, f"“{row.name}” is granted no more.")
+            return redirect("admin:customers_customer_money", pk)
+        return self.page(
+            request, "admin/billing/customer/recurring_stop.html", title=f"Stop “{row.name}”?",
+            customer=row.customer, row=row, amount=money(row.amount, row.currency),
         )  # fmt: skip
 
     def void_view(self, request: HttpRequest, pk: int, grant_pk: int) -> HttpResponse:

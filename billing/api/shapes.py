@@ -190,7 +190,9 @@ class TaxShape(serializers.Serializer[Any]):
 
 
 class CreditShape(serializers.Serializer[Any]):
-    grant = serializers.IntegerField()
+    grant = serializers.IntegerField(
+        allow_null=True, help_text="Null in a preview: granted when its period begins."
+    )
     name = serializers.CharField()
     amount = serializers.CharField()
 

@@ -9,6 +9,7 @@ from billing.api.budgets import BudgetViewSet
 from billing.api.cost_rates import CostRateViewSet
 from billing.api.costs import CostsView, MarginsView
 from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
+from billing.api.credit_alerts import CreditAlertViewSet
 from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
 from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
@@ -18,6 +19,7 @@ from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulate
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
 from billing.api.reconciliation import ReconciliationView
+from billing.api.recurring_grants import RecurringGrantViewSet
 from billing.api.settlements import CreditNoteViewSet, PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.tax_rates import TaxRateViewSet
@@ -32,6 +34,8 @@ router.register("coupons", CouponViewSet)
 router.register("customer-coupons", CustomerCouponViewSet)
 router.register("credit-grants", CreditGrantViewSet)
 router.register("credit-entries", CreditEntryViewSet)
+router.register("recurring-grants", RecurringGrantViewSet)
+router.register("credit-alerts", CreditAlertViewSet)
 router.register("tax-rates", TaxRateViewSet)
 router.register("credit-notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)

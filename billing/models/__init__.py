@@ -12,7 +12,15 @@ from billing.models.checks import CheckKind, CheckRun
 from billing.models.closes import CloseEntrance, CloseRun, CloseState, ParkedCustomer
 from billing.models.costs import CostRate, CostRateKind
 from billing.models.coupons import Coupon, CouponDuration, CouponType, CustomerCoupon, InvoiceDiscount
-from billing.models.credits import CreditAlert, CreditEntry, CreditEntryKind, CreditGrant, CreditKind
+from billing.models.credits import (
+    CreditAlert,
+    CreditEntry,
+    CreditEntryKind,
+    CreditGrant,
+    CreditKind,
+    GrantInterval,
+    RecurringGrant,
+)
 from billing.models.deliveries import Delivery, MailKind, MailState, MailText
 from billing.models.disputes import (
     Dispute,
@@ -113,6 +121,7 @@ __all__ = [
     "DisputedOutcome",
     "DisputedState",
     "FindingKind",
+    "GrantInterval",
     "Invoice",
     "InvoiceChange",
     "InvoiceDiscount",
@@ -142,6 +151,7 @@ __all__ = [
     "Rate",
     "RateKind",
     "ReconciliationRun",
+    "RecurringGrant",
     "Reservation",
     "ReservationState",
     "Subscription",

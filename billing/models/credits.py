@@ -22,6 +22,67 @@ class CreditKind(models.TextChoices):
     MOVED = "moved", "Moved from a credit balance"
 
 
+class GrantInterval(models.TextChoices):
+    MONTH = "month", "Every month"
+    QUARTER = "quarter", "Every three months"
+    YEAR = "year", "Every year"
+
+
+class RecurringGrant(models.Model):
+    """A credit granted anew at the beginning of every period, counted from `start_on` in the customer's zone.
+
+    Its terms never change. `next_on` is the first day of the period whose credit is not granted yet.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="recurring_grants")
+    name = models.CharField(max_length=200, help_text="Shown to the customer and on invoices.")
+    kind = models.CharField(max_length=16, choices=CreditKind.choices, default=CreditKind.PROMOTIONAL)
+    amount = AmountField()
+    currency = models.CharField(max_length=3)
+    priority = models.PositiveSmallIntegerField(default=50)
+    interval = models.CharField("how often", max_length=8, choices=GrantInterval.choices)
+    start_on = models.DateField("from", help_text="The first day of the first period.")
+    end_on = models.DateField(
+        "until before", null=True, blank=True, help_text="No period begins on this day or later."
+    )
+    zone = models.CharField("time zone", max_length=64)
+    expires = models.BooleanField(default=True, help_text="What is left expires at the end of its period.")
+    rollover_limit = AmountField(
+        null=True, blank=True, help_text="So much of what is left can still be used in the period after."
+    )
+    next_on = models.DateField(editable=False)
+    next_at = models.DateTimeField(editable=False)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=200, blank=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["start_on", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["prepaid", "promotional"]), name="recurringgrant_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(interval__in=GrantInterval.values), name="recurringgrant_interval_known"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="recurringgrant_amount_above_zero"),
+            models.CheckConstraint(
+                condition=Q(rollover_limit=None) | Q(rollover_limit__gt=0, expires=True),
+                name="recurringgrant_rolls_over_at_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(end_on=None) | Q(end_on__gt=F("start_on")), name="recurringgrant_ends_after_start"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["next_at"], condition=Q(stopped_at=None), name="recurringgrant_due")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class CreditGrant(models.Model):
     """A credit of one customer in one currency, usable in `[effective_at, expires_at)` until its balance is 0."""
 
@@ -41,6 +102,15 @@ class CreditGrant(models.Model):
     )
     rollover_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="How long the new grant lasts. Empty: it does not expire."
+    )
+    rollover_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until when the new grant lasts, where that is a moment."
+    )
+    recurring = models.ForeignKey(
+        RecurringGrant, on_delete=models.PROTECT, null=True, editable=False, related_name="grants"
+    )
+    recurring_on = models.DateField(
+        null=True, editable=False, help_text="The first day of the period that it is for."
     )
     reference = models.CharField(
         max_length=200, blank=True, help_text="For example the payment by which it was bought."
@@ -103,6 +173,18 @@ class CreditGrant(models.Model):
                 condition=Q(kind="moved", source_payment__isnull=False)
                 | (~Q(kind="moved") & Q(source_payment=None)),
                 name="creditgrant_moved_names_payment",
+            ),
+            # However often the worker and the close look, a period has its credit once.
+            models.UniqueConstraint(fields=["recurring", "recurring_on"], name="creditgrant_once_per_period"),
+            models.CheckConstraint(
+                condition=Q(recurring=None, recurring_on=None)
+                | Q(recurring__isnull=False, recurring_on__isnull=False),
+                name="creditgrant_recurring_names_period",
+            ),
+            models.CheckConstraint(
+                condition=Q(rollover_until=None)
+                | Q(rollover_limit__isnull=False, rollover_days=None, rollover_until__gt=F("expires_at")),
+                name="creditgrant_rolls_over_until",
             ),
         ]
         indexes: ClassVar = [

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.balances import balance_words, coupon_rows, grant_rows, ledger_rows
+from billing.balances import balance_words, coupon_rows, grant_rows, ledger_rows, recurring_rows
 from billing.portal.access import for_customer, page
 from customers.models import Customer
 
@@ -30,5 +30,6 @@ def balance(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         balances=balance_words(customer, now=now),
         grants=[row for row in grant_rows(customer, now=now) if row.state in ("usable", "later")],
         coupons=coupon_rows(customer),
+        recurring=[row for row in recurring_rows(customer) if row.runs],
         ledger=ledger,
     )

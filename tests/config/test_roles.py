@@ -52,6 +52,7 @@ from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access
 from metering.models import Event, EventConflict, Meter, Workload, WorkloadName
 from tests.billing.money import credit, give, tax
+from tests.billing.test_recurring import regularly
 from tests.factories import NOW, event, make_subscription, send, send_tickets
 from tests.staff import sign_in
 
@@ -107,6 +108,7 @@ def pages() -> dict[str, str]:
     disputed = Dispute.objects.create(
         customer=customer, invoice=invoice, line=invoice.lines.get(), opened_at=NOW, opened_by="anna"
     )
+    monthly = regularly(customer, start_on=None, now=timezone.now())
     held, granted, rate_of_tax = give(customer, "10%"), credit(customer, "100"), tax("DE", "19")
     paused = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
     bounds: dict[str, Any] = {"measure": "cost", "currency": "USD", "amount": Decimal(50), "thresholds": [80]}
@@ -159,6 +161,8 @@ def pages() -> dict[str, str]:
         "customers_customer_coupon": (customer.pk,), "customers_customer_credit_alert": (customer.pk,),
         "customers_customer_grant_void": (customer.pk, granted.pk),
         "customers_customer_coupon_remove": (customer.pk, held.pk),
+        "customers_customer_recurring": (customer.pk,),
+        "customers_customer_recurring_stop": (customer.pk, monthly.pk),
         "billing_reconciliationrun_changelist": (),
         "billing_budget_changelist": (), "billing_budget_add": (), "billing_budget_change": (budget.pk,),
         "billing_webhookendpoint_changelist": (), "billing_webhookendpoint_add": (),
@@ -195,6 +199,7 @@ WRITES = {
     "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
     "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
     "customers_customer_grant_void", "customers_customer_coupon_remove",
+    "customers_customer_recurring", "customers_customer_recurring_stop",
     "billing_costrate_add", "billing_costrate_add_fixed",
     "billing_costrate_import", "billing_costrate_withdraw", "billing_costrate_free",
     "billing_costs_name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,16 @@ from django.urls import reverse
 from billing.alerting import send_alerts, set_alert
 from billing.closing import Month, close_period
 from billing.mailing import send_notices
-from billing.models import Coupon, CreditEntry, CreditGrant, CustomerCoupon, Invoice, TaxRate, TaxSetup
+from billing.models import (
+    Coupon,
+    CreditEntry,
+    CreditGrant,
+    CustomerCoupon,
+    Invoice,
+    RecurringGrant,
+    TaxRate,
+    TaxSetup,
+)
 from customers.models import Customer
 from tests.billing.money import credit, give, tax
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
@@ -214,3 +224,27 @@ def test_a_customer_is_told_once_that_its_credits_run_low(
     assert send_alerts(now=NOW) == 1
     set_alert(customer, currency="USD", threshold=None)
     assert send_alerts(now=NOW) == 0
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_credit_is_granted_regularly_shown_and_stopped() -> None:
+    clerk = sign_in("Billing clerk")
+    customer = make_customer()
+    sent = {
+        "amount": "50.00", "currency": "USD", "interval": "month", "start_on": "2026-11-01", "name": "Monthly credit",
+        "kind": "promotional", "expires": "on", "rollover_limit": "20.00", "priority": "50",
+    }  # fmt: skip
+    wrong = clerk.post(page("customers_customer_recurring", customer.pk), sent | {"start_on": "2026-10-01"})
+    assert list(wrong.context["form"].errors) == ["start_on"]
+    clerk.post(page("customers_customer_recurring", customer.pk), sent)
+    row = RecurringGrant.objects.get()
+    assert (row.amount, row.rollover_limit, row.next_on) == (50, 20, date(2026, 12, 1))
+    shown = clerk.get(page("customers_customer_money", customer.pk)).content.decode()
+    assert "up to $20.00 roll over" in shown
+    assert "1 Dec 2026" in shown
+    stop = page("customers_customer_recurring_stop", customer.pk, row.pk)
+    assert "$50.00 every month" in clerk.get(stop).content.decode()
+    clerk.post(stop)
+    row.refresh_from_db()
+    assert (row.stopped_by, CreditGrant.objects.count()) == ("billing-clerk", 1)
+    assert clerk.get(stop).status_code == 404

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from billing.closing import Month, close_period
-from billing.models import Coupon, CreditEntry, CreditGrant, TaxRate
+from billing.models import Coupon, CreditAlert, CreditEntry, CreditGrant, RecurringGrant, TaxRate
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.integrator import Integrator
 
@@ -226,3 +226,70 @@ def test_only_a_key_that_manages_may_write(fresh: None, db: None) -> None:
         assert reader.get(route)[0] == 200
     assert not Coupon.objects.exists()
     assert not CreditGrant.objects.exists()
+
+
+REGULAR = {"customer": "acme", "name": "Monthly credit", "amount": "50.00", "rollover_limit": "20.00"}
+
+
+def test_a_credit_is_granted_regularly_and_stopped(integrator: Integrator) -> None:
+    make_customer()
+    status, row = integrator.post("recurring-grants/", REGULAR | {"start_on": "2026-11-01"})
+    assert status == 201
+    assert {name: row[name] for name in ("amount", "interval", "expires", "next_on", "stopped_at")} == {
+        "amount": "50.00", "interval": "month", "expires": True, "next_on": "2026-12-01", "stopped_at": None,
+    }  # fmt: skip
+    granted = integrator.get("credit-grants/", customer="acme")[1]["results"]
+    assert [(each["name"], each["balance"]) for each in granted] == [("Monthly credit", "50.00")]
+    assert integrator.get("recurring-grants/", customer="acme", stopped="false")[1]["results"] == [row]
+    stopped = integrator.post(f"recurring-grants/{row['id']}/stop/")[1]
+    assert stopped["stopped_by"].startswith("API key integration")
+    assert integrator.post(f"recurring-grants/{row['id']}/stop/")[0] == 409
+    assert integrator.get("recurring-grants/", stopped="false")[1]["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"customer": "nobody"}, "customer"),
+        ({"amount": "-1"}, "amount"),
+        ({"amount": "many"}, "amount"),
+        ({"interval": "week"}, "interval"),
+        ({"start_on": "2026-10-31"}, "start_on"),
+        ({"start_on": "2026-12-01", "end_on": "2026-12-01"}, "end_on"),
+        ({"expires": False}, "rollover_limit"),
+        ({"currency": "DOLLAR"}, "currency"),
+        ({"next_on": "2026-12-01"}, "next_on"),
+    ],
+)
+def test_a_recurring_grant_that_makes_no_sense_is_refused(
+    integrator: Integrator, change: dict[str, Any], field: str
+) -> None:
+    make_customer()
+    status, refused = integrator.post("recurring-grants/", REGULAR | change)
+    assert (status, list(refused["error"]["fields"])) == (400, [field])
+    assert not RecurringGrant.objects.exists()
+    assert not CreditGrant.objects.exists()
+
+
+def test_balance_alerts_are_listed_made_changed_and_deleted(integrator: Integrator) -> None:
+    make_customer()
+    integrator.post("credit-grants/", CREDIT)
+    status, alert = integrator.post("credit-alerts/", {"customer": "acme", "threshold": "20"})
+    assert (status, alert) == (201, {
+        "id": alert["id"], "customer": "acme", "currency": "USD", "threshold": "20.00", "balance": "50.00",
+        "notified_at": None,
+    })  # fmt: skip
+    status, again = integrator.post("credit-alerts/", {"customer": "acme", "threshold": "30"})
+    assert (status, again["error"]["code"]) == (409, "already_exists")
+    one = f"credit-alerts/{alert['id']}/"
+    CreditAlert.objects.update(notified_at=NOW)
+    changed = alert | {"threshold": "60.00"}
+    assert integrator.patch(one, {"threshold": "60.00"}) == (200, changed)  # told anew
+    assert integrator.patch(one, {"currency": "EUR"})[0] == 400
+    assert integrator.patch(one, {"threshold": "0.001"})[0] == 400
+    assert integrator.patch(one, {"threshold": "0"})[1]["error"]["fields"].keys() == {"threshold"}
+    assert integrator.get("credit-alerts/", customer="acme")[1]["results"] == [changed]
+    assert integrator.get("credit-alerts/", customer="other")[1]["results"] == []
+    assert integrator.delete(one) == 204
+    assert integrator.delete(one) == 404
+    assert not CreditAlert.objects.exists()

@@ -15,6 +15,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core import NOT_SET
 from schemathesis.core.result import Ok
 
+from billing.alerting import set_alert
 from billing.api import urls as billing_urls
 from billing.budgeting import BudgetTerms, save_budget
 from billing.closing import Month, close_period
@@ -25,10 +26,12 @@ from billing.couponing import remove_coupon
 from billing.models import (
     Budget,
     CostRate,
+    CreditAlert,
     CreditGrant,
     CustomerCoupon,
     Invoice,
     Payment,
+    RecurringGrant,
     Subscription,
     TaxRate,
     WebhookDelivery,
@@ -39,6 +42,7 @@ from customers.models import Customer
 from metering.api import urls as metering_urls
 from metering.models import Workload
 from tests.billing.money import credit, give, tax
+from tests.billing.test_recurring import regularly
 from tests.factories import NOW, make_customer, make_meter, make_plan, make_subscription, send_tickets
 from tests.integrator import Integrator
 
@@ -93,6 +97,8 @@ def described(db: None, fresh: None) -> Any:
     give(customer, "5", code="welcome")
     remove_coupon(CustomerCoupon.objects.get(coupon__code="welcome"), by="tests", now=NOW)
     credit(customer, "100")
+    regularly(customer)
+    set_alert(customer, currency="EUR", threshold=Decimal(5))
     tax("FR", "20")
     bounds: dict[str, Any] = {"measure": "cost", "currency": "USD", "amount": Decimal(50), "thresholds": [80]}
     for n in range(30):  # some are deleted
@@ -123,6 +129,8 @@ def operations_of(described: Any) -> list[Any]:
 
 def existing(path: str) -> dict[str, Any]:
     """Names of things that exist, for the places in a path."""
+    if path.startswith("/api/v1/credit-alerts/"):  # the one before may be deleted
+        set_alert(Customer.objects.get(code="acme"), currency="EUR", threshold=Decimal(5))
     codes = {
         "meters": "tickets_resolved",
         "customers": "acme",
@@ -133,8 +141,10 @@ def existing(path: str) -> dict[str, Any]:
     rows = {
         "cost-rates": CostRate,
         "customer-coupons": CustomerCoupon,
+        "credit-alerts": CreditAlert,
         "credit-grants": CreditGrant,
         "payments": Payment,
+        "recurring-grants": RecurringGrant,
         "tax-rates": TaxRate,
         "webhook-deliveries": WebhookDelivery,
         "budgets": Budget,

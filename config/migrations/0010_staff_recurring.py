@@ -1,0 +1,14 @@
+"""What the groups may do with recurring grants."""
+
+from __future__ import annotations
+
+import importlib
+
+from django.db import migrations
+
+grant_again = importlib.import_module("config.migrations.0002_staff_closes").grant_again
+
+
+class Migration(migrations.Migration):
+    dependencies = [("config", "0009_staff_webhooks"), ("billing", "0026_recurring_grants")]
+    operations = [migrations.RunPython(grant_again, migrations.RunPython.noop)]
