@@ -284,6 +284,7 @@ SPECTACULAR_SETTINGS = {
         "LineKindEnum": "billing.models.LineKind",
         "CouponKindEnum": "billing.models.CouponType",
         "CreditKindEnum": "billing.models.CreditKind",
+        "GrantIntervalEnum": "billing.models.GrantInterval",
         "CreditGrantableEnum": "billing.api.credits.GRANTABLE",
         "CreditEntryKindEnum": "billing.models.CreditEntryKind",
         "TaxCategoryEnum": "billing.models.TaxCategory",

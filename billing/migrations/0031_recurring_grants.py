@@ -48,7 +48,7 @@ DROP FUNCTION billing_recurring_grant_stays;
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0025_moved_balances"),
+        ("billing", "0030_late_usage_credited"),
         ("customers", "0004_payment_terms"),
     ]
 
