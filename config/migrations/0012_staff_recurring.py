@@ -10,5 +10,5 @@ grant_again = importlib.import_module("config.migrations.0002_staff_closes").gra
 
 
 class Migration(migrations.Migration):
-    dependencies = [("config", "0010_staff_disputes"), ("billing", "0031_recurring_grants")]
+    dependencies = [("config", "0011_staff_budgets"), ("billing", "0031_recurring_grants")]
     operations = [migrations.RunPython(grant_again, migrations.RunPython.noop)]
