@@ -297,6 +297,10 @@ SPECTACULAR_SETTINGS = {
         "WebhookStateEnum": "billing.models.WebhookState",
         "BillingPeriodEnum": "billing.models.BillingPeriod",
     },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "billing.api.webhook_schema.add_webhooks",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

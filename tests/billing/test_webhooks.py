@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,12 +17,14 @@ import time_machine
 from django.core import mail
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from billing import delivering
 from billing.alerting import send_alerts, set_alert
+from billing.budgeting import BudgetTerms, check_budgets, save_budget
 from billing.changing import cancel, change_quantity, pause, show_effect
 from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, close_period
@@ -52,6 +58,7 @@ from billing.voiding import void_invoice
 from tests.billing.money import credit
 from tests.billing.receiver import Receiver, receiving
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
+from tests.stories.processes import start_command
 
 pytestmark = pytest.mark.django_db
 ISSUED = WebhookType.INVOICE_ISSUED
@@ -125,6 +132,8 @@ def test_the_worker_is_woken_once_by_what_is_committed_and_sends_it(receiver: Re
     def jobs() -> list[str]:
         return list(ProcrastinateJob.objects.filter(status="todo").values_list("task_name", flat=True))
 
+    with connection.cursor() as cursor:  # what other tests asked for
+        cursor.execute("DELETE FROM procrastinate_jobs")
     listen(receiver)
     with transaction.atomic():
         say("INV-1")
@@ -563,6 +572,69 @@ def test_an_overdue_invoice_is_told_once_and_not_when_that_is_long_ago(receiver:
     WebhookMessage.objects.all().delete()
     tell_overdue(now=NOW + timedelta(days=40))
     assert told() == []
+
+
+def test_the_api_description_shows_what_each_kind_sends(receiver: Receiver, client: Any) -> None:
+    shown = client.get("/api/schema/", headers={"Accept": "application/json"}).json()["x-webhooks"]
+    assert set(shown) == set(WebhookType.values)
+    invoice = billed()
+    listen(receiver)
+    who: dict[str, Any] = {"by": "clerk", "now": NOW}
+    issue_credit_note(invoice, amount=Decimal(40), reason="Goodwill", **who)
+    record_payment(invoice, amount=Decimal(200), received_on=NOW.date(), **who)
+    cancel(invoice.subscription, when=date(2027, 2, 1), author=Author(NOW, "anna"))
+    with time_machine.travel(NOW, tick=False):
+        run_close(ask_for_close(Month(2026, 10), grace_days=0, entrance="command", now=NOW))
+    bounds: dict[str, Any] = {"amount": Decimal(1), "thresholds": (80,), "customer": invoice.customer}
+    save_budget(BudgetTerms("Acme", "spend", "USD", **bounds), by="anna", now=NOW)
+    send_tickets(3, first=500, occurred_at="2026-11-03T10:00:00Z")
+    check_budgets(now=NOW)
+    for kind, data in told():
+        example = shown[kind]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert list(data) == list(example["data"]), kind
+    assert {kind for kind, _ in told()} == {
+        "alert.fired", "close.finished", "credit_note.issued", "invoice.paid", "subscription.changed",
+    }  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_send_each_webhook_once(receiver: Receiver) -> None:
+    listen(receiver)
+    with transaction.atomic():
+        announce_all([ISSUED], lambda: [Announcement(ISSUED, f"INV-{n}", {}) for n in range(30)], now=NOW)
+    together = threading.Barrier(2)
+
+    def work() -> int:
+        together.wait()
+        try:
+            return send_webhooks(now=NOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as workers:
+        sent = [each.result() for each in [workers.submit(work), workers.submit(work)]]
+    assert sum(sent) == 30
+    assert len(receiver.ids) == len(set(receiver.ids)) == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_process_killed_between_the_receiver_and_its_note_sends_the_same_id_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE", "true")
+    listen(receiver)
+    now = timezone.now()
+    with transaction.atomic():
+        announce(ISSUED, "INV-1", {}, now=now)
+    worker = start_command("shell", "-c", "from billing.delivering import send_webhooks; send_webhooks()")
+    receiver.before_answer = lambda handler: os.killpg(worker.pid, signal.SIGKILL)
+    worker.communicate(timeout=120)
+    assert worker.returncode == -signal.SIGKILL
+    assert (len(receiver.ids), stored()) == (1, [("INV-1", "waiting", 0)])
+    receiver.before_answer = None
+    assert send_webhooks(now=timezone.now() + delivering.LEASE) == 1
+    assert len(receiver.ids) == 2
+    assert len(set(receiver.ids)) == 1
 
 
 def test_the_database_refuses_a_type_that_nobody_knows() -> None:
