@@ -72,6 +72,8 @@ class StrictParameters:
 
 def check_parameters(request: Request, known: Iterable[str], *, repeatable: Iterable[str] = ()) -> None:
     """Refuse query parameters that are unknown, sent twice, or hold what the database cannot."""
+    if not request.META.get("QUERY_STRING"):
+        return
     repeated = set(repeatable)
     problems: dict[str, list[str]] = {}
     for name in unknown_fields(request.query_params, known):
