@@ -65,7 +65,7 @@ def balances(customer: Customer, *, now: datetime) -> list[Balance]:
     due = F("total") - SETTLED
     late = Q(status=InvoiceStatus.ISSUED, due_on__lt=today)
     rows = (
-        Invoice.objects.filter(customer=customer, status__in=BILLED)
+        Invoice.objects.filter(customer=customer, status__in=BILLED, part_of=None)
         .order_by("currency")
         .values("currency")
         .annotate(

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from billing.chunking import Terms, store_together
 from billing.collecting import lock, record_change
-from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
+from billing.drafts import AnyDraft, ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceKey
 from billing.errors import BillingError, FiguresChanged, KeptChanging, NoSubscription, NotInThisState
 from billing.formatting import money
 from billing.invoicing import draw_up, periods_ending_in
@@ -25,24 +25,27 @@ from metering.periods import Period
 TRIES = 5
 
 
-def refreshed(invoice: Invoice, *, now: datetime) -> InvoiceDraft:
+def refreshed(invoice: Invoice, *, now: datetime) -> AnyDraft:
     """Compute a stored draft of a period as it would be issued now. Writes nothing.
 
     Raises NotInThisState, NoSubscription when its plan no longer covers the period, RatingFailed.
     """
     require_open(invoice, Action.ISSUE)
-    return _drawn(invoice, now=now, watermark=None)[1]
+    return _drawn(invoice, now=now, watermark=None).documents[0]
 
 
-def refreshed_many(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, InvoiceDraft | BillingError]:
+def refreshed_many(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, AnyDraft | BillingError]:
     """Compute many stored drafts of periods at once, by id; for one that cannot be drawn up, why. Writes nothing."""
-    found: dict[int, InvoiceDraft | BillingError] = {}
+    found: dict[int, AnyDraft | BillingError] = {}
     due: dict[InvoiceKey, tuple[int, DuePeriod]] = {}
+    replaced: list[int] = []
     for invoice in invoices:
         if invoice.kind != InvoiceKind.ONE_OFF:
             try:
-                each = _due(invoice)
-                due[each.key] = invoice.pk, each
+                for row in _drawn_from(invoice):
+                    each = _due(row)
+                    due[each.key] = invoice.pk, each
+                    replaced.append(row.pk)
             except NoSubscription as refused:
                 found[invoice.pk] = refused
     customers = {each.subscription.customer_id for _, each in due.values()}
@@ -51,9 +54,11 @@ def refreshed_many(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, I
         now=now,
         watermark=None,
         changed_lines=flagged_line_ids(customers),
-        replaced=[pk for pk, _ in due.values()],
+        replaced=replaced,
     )
-    found |= {due[draft.due.key][0]: draft for draft in drawn.drafts}
+    for document in drawn.documents:
+        first = document.parts[0] if isinstance(document, ConsolidatedDraft) else document
+        found[due[first.due.key][0]] = document
     return found | {due[each.key][0]: problem for each, problem in drawn.failures}
 
 
@@ -67,7 +72,8 @@ def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, n
     if invoice.kind == InvoiceKind.ONE_OFF:
         return _issue_one_off(invoice, expected=expected, by=by, now=now)
     month = Month.of(invoice.period_end - timedelta(days=1))
-    if CloseReview.objects.filter(customer=invoice.customer_id, month=month.first, held=True).exists():
+    customers = {row.customer_id for row in _drawn_from(invoice)}
+    if CloseReview.objects.filter(customer__in=customers, month=month.first, held=True).exists():
         raise NotInThisState(f"It is unusual and waits for approval: look at the close of {month.name}.")
     scan_changes(now=now)
     for _ in range(TRIES):
@@ -75,11 +81,21 @@ def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, n
             pk=invoice.pk
         )
         require_open(found, Action.ISSUE)
-        due, draft = _drawn(found, now=now, watermark=place_batches())
+        rows = _drawn_from(found)
+        drawn = _drawn(found, now=now, watermark=place_batches())
+        draft = drawn.documents[0]
         _agree(draft.total, expected, draft.currency)
         with transaction.atomic():
             terms = Terms(month, now, 0, dry_run=False)
-            stored = store_together([due.subscription], {due.key: found}, [draft], None, terms)
+            stored = store_together(
+                list({each.due.subscription.pk: each.due.subscription for each in drawn.drafts}.values()),
+                {(row.subscription_id, row.period_start, row.kind): row for row in rows},
+                drawn.drafts,
+                None,
+                terms,
+                (),
+                drawn.consolidated,
+            )
             if stored is None:
                 continue
             record_change(stored[0], ChangeKind.APPROVED, by=by, now=now)
@@ -122,20 +138,35 @@ def _agree(total: Decimal, expected: Decimal | None, currency: str) -> None:
         )
 
 
-def _drawn(invoice: Invoice, *, now: datetime, watermark: int | None) -> tuple[DuePeriod, InvoiceDraft]:
-    due = _due(invoice)
+def _drawn_from(invoice: Invoice) -> list[Invoice]:
+    """Give the stored drafts that an invoice is drawn up from: itself, or the parts of a consolidated one."""
+    if invoice.kind != InvoiceKind.CONSOLIDATED:
+        return [invoice]
+    return list(
+        invoice.parts.select_related("subscription__customer__parent", "subscription__plan").order_by(
+            "part_n"
+        )
+    )
+
+
+def _drawn(invoice: Invoice, *, now: datetime, watermark: int | None) -> DrawnUp:
+    rows = _drawn_from(invoice)
     drawn = draw_up(
-        [due],
+        [_due(row) for row in rows],
         now=now,
         watermark=watermark,
-        changed_lines=flagged_line_ids([invoice.customer_id]),
-        replaced=[invoice.pk],
+        changed_lines=flagged_line_ids({row.customer_id for row in rows}),
+        replaced=[row.pk for row in rows],
     )
     if drawn.failures:
         raise drawn.failures[0][1]
-    if not drawn.drafts:
+    if not drawn.documents:
         raise NoSubscription("Nothing is left to adjust on this draft. Close its month again.")
-    return due, drawn.drafts[0]
+    if [document.customer.pk for document in drawn.documents] != [invoice.customer_id] or (
+        invoice.kind == InvoiceKind.CONSOLIDATED
+    ) != bool(drawn.consolidated):
+        raise NoSubscription("Who is billed together has changed since. Close the month of this draft again.")
+    return drawn
 
 
 def _due(invoice: Invoice) -> DuePeriod:

@@ -7,7 +7,7 @@ it stands alone: that one is parked, the others are billed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -15,17 +15,19 @@ from itertools import chain
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from billing.close_reports import ChunkResult, Failure
-from billing.drafts import DuePeriod, InvoiceDraft, InvoiceKey
+from billing.consolidating import is_billed_to_parent, shared_groups
+from billing.drafts import ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceDraft, InvoiceKey, customers_of
 from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
 from billing.invoicing import draw_up, periods_ending_in, starts_due
-from billing.issuing import issue, issue_after, store_drafts
+from billing.issuing import ends_grace, issue, issue_parts, store_consolidated, store_drafts
 from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription
 from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
 from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
+from customers.models import Customer
 from metering.ledger import place_batches
 
 # Constraints that refuse what another closer stored meanwhile.
@@ -35,6 +37,7 @@ RACES = (
     "adjustment_settled_once",
     "invoicediscount_used_once",
     "invoiceline_fee_once",
+    "invoice_part_placed_once",
 )
 # PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
 GAVE_WAY = ("40P01", "40001")
@@ -53,7 +56,9 @@ class Terms:
 
 
 def close_chunk(subscription_ids: Sequence[int], terms: Terms) -> ChunkResult:
-    """Bill some customers, each whole or not at all. The subscriptions of one customer must not be in two chunks.
+    """Bill some customers, each whole or not at all; those billed together all or none.
+
+    The subscriptions of one customer, or of customers billed to the same parent, must not be in two chunks.
 
     Raises OperationalError when the database itself is not there; an error of one customer parks that one.
     """
@@ -75,20 +80,22 @@ def close_chunk(subscription_ids: Sequence[int], terms: Terms) -> ChunkResult:
 
 
 def _halves(subscription_ids: Sequence[int]) -> list[list[int]]:
-    """Give two halves of a chunk, customers kept whole; one when it is a single customer."""
-    by_customer: dict[int, list[int]] = {}
-    rows = Subscription.objects.filter(id__in=subscription_ids).order_by("customer_id", "id")
-    for customer, pk in rows.values_list("customer_id", "id"):
-        by_customer.setdefault(customer, []).append(pk)
-    groups = list(by_customer.values())
+    """Give two halves of a chunk, customers billed together kept whole; one when they are all of it."""
+    by_payer: dict[int, list[int]] = {}
+    rows = Subscription.objects.filter(id__in=subscription_ids).select_related("customer")
+    for row in rows.order_by("customer_id", "id"):
+        by_payer.setdefault(row.customer.payer_id, []).append(row.pk)
+    groups = list(by_payer.values())
     middle = len(groups) // 2
     halves = [list(chain.from_iterable(part)) for part in (groups[:middle], groups[middle:])]
     return [half for half in halves if half]
 
 
 def _parked(subscription_ids: Sequence[int], terms: Terms, problem: Exception) -> ChunkResult:
-    subscription = Subscription.objects.select_related("customer").filter(id__in=subscription_ids)[0]
+    subscription = Subscription.objects.select_related("customer__parent").filter(id__in=subscription_ids)[0]
     customer = subscription.customer
+    if is_billed_to_parent(customer) and customer.parent is not None:
+        customer = customer.parent
     if isinstance(problem, BillingError):
         failure = Failure(customer, problem.code, problem.message)
     elif isinstance(problem, DatabaseError):
@@ -119,6 +126,10 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
             for due in periods_ending_in(subscription, first=month.first, last=month.following)
         ]
         over = [due for due in ending if due.period.is_over(now)]
+        if shared := shared_groups(ending):
+            # A consolidated invoice waits until its periods are over in every time zone.
+            waiting = shared & {due.group for due in ending if not due.period.is_over(now)}
+            over = [due for due in over if due.group not in waiting]
         not_over = len(ending) - len(over)
         over += [due for due in starts_due(subscriptions, now=now) if month.bills_start(due.period.start_on)]
         over += [
@@ -130,7 +141,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         pending = [due for due in over if _is_open(found.get(due.key))]
         if not pending:
             if not terms.dry_run:
-                clear({due.subscription.customer_id for due in over}, month, now=now)
+                clear(_with_payers(due.subscription.customer for due in over), month, now=now)
             return ChunkResult(unchanged=len(over), not_over=not_over)
         customers = {due.subscription.customer_id for due in pending}
         drawn = draw_up(
@@ -141,8 +152,9 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
             replaced=[invoice.pk for invoice in found.values() if invoice.status == InvoiceStatus.DRAFT],
         )
         failures = _first_per_customer(drawn.failures)
-        failed = {failure.customer.pk for failure in failures}
-        drafts = [draft for draft in drawn.drafts if draft.due.subscription.customer_id not in failed]
+        failed = {failure.customer.payer_id for failure in failures}
+        drafts = [draft for draft in drawn.drafts if draft.customer.payer_id not in failed]
+        consolidated = [whole for whole in drawn.consolidated if whole.customer.pk not in failed]
         reviews = review_drafts(drafts, month)
         drawn_keys = {draft.due.key for draft in drafts}
         emptied = [
@@ -151,11 +163,13 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
             if due.kind == InvoiceKind.AT_START
             and due.key in found
             and due.key not in drawn_keys
-            and due.subscription.customer_id not in failed
+            and due.subscription.customer.payer_id not in failed
         ]
         try:
             stored = (
-                [] if terms.dry_run else store_together(subscriptions, found, drafts, reviews, terms, emptied)
+                []
+                if terms.dry_run
+                else store_together(subscriptions, found, drafts, reviews, terms, emptied, consolidated)
             )
         except OperationalError as refused:
             if getattr(refused.__cause__, "sqlstate", None) not in GAVE_WAY:
@@ -165,8 +179,10 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
             continue  # somebody changed these subscriptions or their invoices meanwhile: look again
         if not terms.dry_run:
             park(failures, month, now=now)
-            clear({due.subscription.customer_id for due in over} - failed, month, now=now)
-        result = _counted(drafts, stored, reviews, terms)
+            billed = [due.subscription.customer for due in over]
+            billed = [customer for customer in billed if customer.payer_id not in failed]
+            clear(_with_payers(billed), month, now=now)
+        result = _counted(DrawnUp(drafts, consolidated), stored, reviews, terms)
         result.failures += failures
         result.unchanged += len(over) - len(pending)
         result.not_over += not_over
@@ -174,12 +190,22 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
     raise KeptChanging("Its plans or invoices kept changing while it was invoiced. Close the month again.")
 
 
+def _with_payers(customers: Iterable[Customer]) -> set[int]:
+    return {pk for customer in customers for pk in (customer.pk, customer.payer_id)}
+
+
 def _first_per_customer(failures: Sequence[tuple[DuePeriod, BillingError]]) -> list[Failure]:
+    """Name each customer with its first failure, and the parent whose consolidated invoice waits for it."""
     first: dict[int, Failure] = {}
+    waiting: dict[int, Failure] = {}
     for due, problem in failures:
         customer = due.subscription.customer
         first.setdefault(customer.pk, Failure(customer, problem.code, problem.message))
-    return list(first.values())
+        parent = customer.parent
+        if parent is not None and is_billed_to_parent(customer):
+            message = f"Its consolidated invoice waits for {customer.name}. {problem.message}"
+            waiting.setdefault(parent.pk, Failure(parent, problem.code, message))
+    return list((waiting | first).values())
 
 
 def store_together(
@@ -189,10 +215,13 @@ def store_together(
     reviews: Sequence[Review] | None,
     terms: Terms,
     emptied: Sequence[Invoice] = (),
+    consolidated: Sequence[ConsolidatedDraft] = (),
 ) -> list[Invoice] | None:
     """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up.
 
-    The drafts of customers that are held are stored and not issued. Without `reviews` nothing is held or looked at.
+    `consolidated` are the invoices that drafts with a place on one are part of. Gives the invoices that can be sent:
+    those that are no parts. The drafts of customers that are held are stored and not issued, nor what they are part of.
+    Without `reviews` nothing is held or looked at.
     `emptied` are drafts at the start that have nothing to say any more: they go.
     """
     if not drafts and not emptied:
@@ -212,24 +241,32 @@ def store_together(
                 _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
+            if _family_changed(subscriptions):
+                return None
             Invoice.objects.filter(
                 pk__in=[invoice.pk for invoice in emptied], status=InvoiceStatus.DRAFT
             ).delete()
-            invoices = store_drafts(drafts, existing=live, grace_days=grace_days)
+            rows = store_drafts(drafts, existing=live, grace_days=grace_days)
+            wholes = store_consolidated(consolidated, rows, drafts, before=[*live.values(), *emptied])
             if reviews is not None:
                 save_reviews(reviews, terms.month, looked_at=customers, now=now)
+            held_wholes = {row.part_of_id for row in rows if row.customer_id in held}
+            invoices = [row for row in rows if row.part_of_id is None] + wholes
             ripe = [
                 invoice
                 for invoice in invoices
-                if (invoice.issue_after <= now or not grace_days) and invoice.customer_id not in held
+                if (invoice.issue_after <= now or not grace_days)
+                and invoice.customer_id not in held
+                and invoice.pk not in held_wholes
             ]
             issue(ripe, now=now)
+            issue_parts([invoice for invoice in ripe if invoice.kind == InvoiceKind.CONSOLIDATED])
             issued = {invoice.pk for invoice in ripe}
             settle_changes(
                 [
-                    Settlement(line, invoice.pk, draft.watermark)
-                    for invoice, draft in zip(invoices, drafts, strict=True)
-                    if invoice.pk in issued
+                    Settlement(line, row.pk, draft.watermark)
+                    for row, draft in zip(rows, drafts, strict=True)
+                    if (row.part_of_id or row.pk) in issued
                     for line in draft.examined
                 ]
             )
@@ -240,20 +277,19 @@ def store_together(
     return invoices
 
 
-def _counted(
-    drafts: list[InvoiceDraft], stored: Sequence[Invoice], reviews: list[Review], terms: Terms
-) -> ChunkResult:
+def _counted(drawn: DrawnUp, stored: Sequence[Invoice], reviews: list[Review], terms: Terms) -> ChunkResult:
     grace = terms.grace_days
     held = {review.customer.pk for review in reviews if review.held}
-    ripe = [draft for draft in drafts if not grace or issue_after(draft, grace_days=grace) <= terms.now]
-    waiting = sum(1 for draft in ripe if draft.due.subscription.customer_id in held)
+    documents = drawn.documents
+    ripe = [each for each in documents if not grace or ends_grace(each, grace_days=grace) <= terms.now]
+    waiting = sum(1 for each in ripe if not held.isdisjoint(customers_of(each)))
     issued = len(ripe) - waiting
     assert terms.dry_run or issued == sum(1 for each in stored if each.status != InvoiceStatus.DRAFT)
     result = ChunkResult(
-        drafts=drafts, reviews=reviews, issued=issued, drafted=len(drafts) - len(ripe), held=waiting
+        drafts=documents, reviews=reviews, issued=issued, drafted=len(documents) - len(ripe), held=waiting
     )
-    for draft in drafts:
-        result.count_total(draft.total, draft.currency)
+    for each in documents:
+        result.count_total(each.total, each.currency)
     return result
 
 
@@ -280,6 +316,13 @@ def _state(invoice: Invoice | None) -> object:
 AGREED = (
     "pk", "plan_id", "start_on", "end_on", "anchor", "anchored_on", "quantity", "overrides", "revision",
 )  # fmt: skip
+
+
+def _family_changed(subscriptions: Sequence[Subscription]) -> bool:
+    """Tell whether somebody else pays for one of the customers by now."""
+    known = {each.customer_id: (each.customer.parent_id, each.customer.bill_to) for each in subscriptions}
+    rows = Customer.objects.filter(pk__in=known).values_list("pk", "parent_id", "bill_to")
+    return {pk: (parent, bill_to) for pk, parent, bill_to in rows} != known
 
 
 def _agreement(subscription: Subscription) -> object:

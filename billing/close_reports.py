@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from billing.drafts import InvoiceDraft
+from billing.drafts import AnyDraft
 from billing.holding import Review
 from billing.months import Month
 from customers.models import Customer
@@ -22,9 +22,12 @@ class Failure:
 
 @dataclass(slots=True)
 class ChunkResult:
-    """What came of one chunk of customers. `drafts` are those drawn up, stored unless it was a dry run."""
+    """What came of one chunk of customers. `drafts` are those drawn up, stored unless it was a dry run.
 
-    drafts: list[InvoiceDraft] = field(default_factory=list)
+    Parts are inside the consolidated ones.
+    """
+
+    drafts: list[AnyDraft] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
     issued: int = 0

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from billing.close_reports import ChunkResult, CloseReport
 from billing.closing import OnChunk, close_period
+from billing.drafts import customers_of
 from billing.errors import BillingError, PeriodNotOver
 from billing.holding import save_reviews
 from billing.models import CloseEntrance, CloseRun, CloseState
@@ -58,7 +59,7 @@ def run_close(
 
     def record(chunk: ChunkResult, report: CloseReport) -> None:
         if run.dry_run:  # a close has stored them with its drafts
-            customers = {draft.due.subscription.customer_id for draft in chunk.drafts}
+            customers = {pk for draft in chunk.drafts for pk in customers_of(draft)}
             save_reviews(chunk.reviews, report.month, looked_at=customers, now=started)
         _update(run, seen_at=timezone.now(), **_counts(report))
         if on_chunk is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from billing.chunking import Terms, close_chunk
 from billing.claiming import claim
@@ -21,6 +21,7 @@ from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rat
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
 from billing.processes import default_processes, map_in_processes
 from billing.scanning import scan_changes
+from customers.models import BillTo, Customer
 from metering.releasing import release_unmatched
 
 CHUNK = 500
@@ -28,6 +29,13 @@ CHUNK = 500
 WORTH_PROCESSES = 2_000
 # The first time zone to reach a new month is UTC+14.
 EARLIEST_ZONE = timedelta(hours=14)
+
+# Who pays for a subscription: the parent of a customer that is billed to it.
+PAYER = Case(
+    When(customer__bill_to=BillTo.PARENT, then=F("customer__parent")),
+    default=F("customer"),
+    output_field=BigIntegerField(),
+)
 
 OnChunk = Callable[[ChunkResult, CloseReport], None]
 
@@ -143,23 +151,26 @@ def close_apart(item: tuple[Sequence[int], Terms]) -> ChunkResult | None:
 
 
 def _chunks(month: Month, customer_codes: Sequence[str]) -> list[list[int]]:
-    """Give the subscriptions of the month in chunks that keep each customer whole."""
+    """Give the subscriptions of the month in chunks that keep each customer whole, and those billed together."""
     chunks: list[list[int]] = []
     last = None
     rows = (
-        _subscriptions(month, customer_codes).order_by("customer_id", "id").values_list("customer_id", "id")
+        _subscriptions(month, customer_codes)
+        .annotate(payer=PAYER)
+        .order_by("payer", "customer_id", "id")
+        .values_list("payer", "id")
     )
-    for customer, pk in rows.iterator(chunk_size=10_000):
-        if not chunks or (len(chunks[-1]) >= CHUNK and customer != last):
+    for payer, pk in rows.iterator(chunk_size=10_000):
+        if not chunks or (len(chunks[-1]) >= CHUNK and payer != last):
             chunks.append([])
         chunks[-1].append(pk)
-        last = customer
+        last = payer
     return chunks
 
 
 def _subscriptions(month: Month, customer_codes: Sequence[str]) -> QuerySet[Subscription]:
     """Give the subscriptions that have a day in the month, ended ones with changes still to settle, and those that
-    began since and are invoiced at their start.
+    began since and are invoiced at their start. Whoever is billed together with a customer named comes with it.
     """
     changed = ChangedLine.objects.values("line__invoice__subscription")
     begun_since = Q(
@@ -173,5 +184,6 @@ def _subscriptions(month: Month, customer_codes: Sequence[str]) -> QuerySet[Subs
         Q(start_on__lt=month.following) | begun_since,
     )
     if customer_codes:
-        rows = rows.filter(customer__code__in=customer_codes)
+        payers = {customer.payer_id for customer in Customer.objects.filter(code__in=customer_codes)}
+        rows = rows.annotate(payer=PAYER).filter(payer__in=payers)
     return rows

@@ -5,7 +5,8 @@ A few queries for a whole chunk of customers, whatever their number.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -32,10 +33,11 @@ from metering.periods import month_period
 
 COMPARED = (LineKind.USAGE, LineKind.SUBSCRIPTION)
 BEFORE = """
-SELECT DISTINCT ON (due.place) due.place, invoice.id, invoice.total, invoice.period_end - invoice.period_start
+SELECT DISTINCT ON (due.place) due.place, invoice.id, invoice.total, invoice.period_end - invoice.period_start,
+       invoice.subtotal - invoice.discount, invoice.part_of_id IS NOT NULL
 FROM unnest(%s::int[], %s::bigint[], %s::date[]) AS due (place, subscription_id, start_on)
 CROSS JOIN LATERAL (
-    SELECT id, total, period_start, period_end FROM billing_invoice
+    SELECT id, total, period_start, period_end, subtotal, discount, part_of_id FROM billing_invoice
     WHERE subscription_id = due.subscription_id AND kind = 'periodic' AND status <> 'void' AND status <> 'draft'
           AND period_start < due.start_on
     ORDER BY period_start DESC LIMIT 1
@@ -60,14 +62,40 @@ def find_unusual(drafts: Sequence[InvoiceDraft], month: Month) -> dict[int, list
     found: dict[int, list[Finding]] = {}
     for place, draft in enumerate(compared):
         due = draft.due
-        findings = compare(
-            _bill(draft), before.get(place), shown.get((due.subscription.pk, due.period.start_on)), within
-        )
+        now, then = _comparable(draft, before.get(place))
+        findings = compare(now, then, _shown_of(draft, shown), within)
         if findings:
             found.setdefault(due.subscription.customer_id, []).extend(findings)
     for customer, findings in _unpriced(compared, month, billed_meters, within).items():
         found.setdefault(customer, []).extend(findings)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The invoice before a draft. `net` is its total before tax, all that a part of a consolidated invoice has."""
+
+    bill: Bill
+    net: Decimal
+    is_part: bool
+
+
+def _comparable(draft: InvoiceDraft, before: Before | None) -> tuple[Bill, Bill | None]:
+    """Give both totals with tax, or both without where one of them is a part."""
+    now = _bill(draft)
+    if before is None:
+        return now, None
+    if draft.part_n is None and not before.is_part:
+        return now, before.bill
+    net = draft.subtotal - draft.discount
+    return replace(now, total=net), replace(before.bill, total=before.net)
+
+
+def _shown_of(draft: InvoiceDraft, shown: Mapping[tuple[int, date], Shown]) -> Shown | None:
+    """Give what the portal showed; nothing of a payer's own part, which it showed with tax."""
+    if draft.part_n is not None and draft.customer.payer_id == draft.customer.pk:
+        return None
+    return shown.get((draft.due.subscription.pk, draft.due.period.start_on))
 
 
 def _bill(draft: InvoiceDraft) -> Bill:
@@ -88,7 +116,7 @@ def _add(
     lines[name] = was[0] + quantity, was[1] + amount
 
 
-def _before(drafts: Sequence[InvoiceDraft]) -> tuple[dict[int, Bill], set[tuple[int, int]]]:
+def _before(drafts: Sequence[InvoiceDraft]) -> tuple[dict[int, Before], set[tuple[int, int]]]:
     """Give the invoice before each draft, by place, and which meters those billed, as (customer, meter)."""
     pairs = [
         (place, draft.due.subscription.pk, draft.due.period.start_on) for place, draft in enumerate(drafts)
@@ -107,7 +135,11 @@ def _before(drafts: Sequence[InvoiceDraft]) -> tuple[dict[int, Bill], set[tuple[
         _add(lines[invoice], line_name(kind, description), quantity, amount)
         if meter is not None:
             meters.add((customer_of[invoice], meter))
-    return {place: Bill(total, days, lines[pk]) for place, pk, total, days in rows}, meters
+    before = {
+        place: Before(Bill(total, days, lines[pk]), net, is_part)
+        for place, pk, total, days, net, is_part in rows
+    }
+    return before, meters
 
 
 def _predecessors(drafts: Sequence[InvoiceDraft]) -> list[tuple[int, int, date]]:

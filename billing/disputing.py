@@ -291,7 +291,11 @@ def _credit(
     if not gross:
         return None
     note = issue_credit_note(
-        dispute.invoice, reason=f"{dispute.number}: {answer}"[:400], lines=gross, by=by[:200], now=now
+        dispute.invoice.part_of or dispute.invoice,
+        reason=f"{dispute.number}: {answer}"[:400],
+        lines=gross,
+        by=by[:200],
+        now=now,
     )
     AdjustmentWaiver.objects.bulk_create(
         AdjustmentWaiver(

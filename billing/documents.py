@@ -14,6 +14,7 @@ from billing.drafts import DraftLine, InvoiceDraft
 from billing.explaining import LineWords, explain_line
 from billing.formatting import in_locale, money, number, period
 from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceKind, InvoiceLine, InvoiceStatus
+from billing.parts import discounts_of, lines_of, parts_of
 from billing.printing import DocumentsUnavailable as DocumentsUnavailable  # noqa: PLC0414 - raised by what is here
 from billing.printing import logo, pdf_of, plain_name
 from metering.periods import local_day
@@ -41,11 +42,26 @@ class SumRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LineGroup:
+    """The lines of one customer on a consolidated invoice. `subtotal` is what they come to before coupons and tax.
+
+    `zone` is written where the customer's days begin at another moment than the payer's.
+    """
+
+    customer: str
+    plans: tuple[str, ...]
+    zone: str
+    lines: tuple[DocumentLine, ...]
+    subtotal: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """What an invoice shows. `[period_start, period_end)` are local days in `zone`; amounts in major units.
 
     `mark` is printed large on what is not simply an invoice to pay: Draft, Void, Paid. `settled` are the payments,
-    credits, credit notes and write-offs so far, each to be taken off the total.
+    credits, credit notes and write-offs so far, each to be taken off the total. `groups` are the lines by customer
+    where several are billed together, empty elsewhere. `paid_by` names who pays for a part; nothing is due on it.
     """
 
     number: str
@@ -70,6 +86,8 @@ class InvoiceDocument:
     paid: Decimal
     due: Decimal
     one_off: bool = False
+    groups: tuple[LineGroup, ...] = ()
+    paid_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +111,17 @@ class CreditNoteDocument:
 
 
 def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
-    """Collect what an invoice shows, for one stored or only drawn up. Lines cost one query when stored."""
+    """Collect what an invoice shows, for one stored or only drawn up.
+
+    Stored lines cost one query; those of a consolidated invoice four, whatever the number of its parts.
+    """
     if isinstance(invoice, InvoiceDraft):
         return _drawn_up(invoice)
     invoice_days = invoice.period_start, invoice.period_end
+    lines = {
+        line.pk: _line(line, (line.period_start, line.period_end), of=invoice_days, currency=invoice.currency)
+        for line in lines_of(invoice)
+    }
     taxes: Sequence[Mapping[str, Any]] = invoice.taxes
     return InvoiceDocument(
         number=invoice.number or "",
@@ -110,10 +135,7 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
         zone=invoice.zone,
         plan_name=invoice.plan_name,
         currency=invoice.currency,
-        lines=tuple(
-            _line(line, (line.period_start, line.period_end), of=invoice_days, currency=invoice.currency)
-            for line in invoice.lines.all()
-        ),
+        lines=tuple(lines.values()),
         subtotal=invoice.subtotal,
         discounts=_discounts(invoice),
         tax=invoice.tax,
@@ -122,8 +144,27 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
         total=invoice.total,
         settled=_settled(invoice),
         paid=invoice.amount_paid,
-        due=Decimal(0) if invoice.status == InvoiceStatus.VOID else invoice.amount_due,
+        due=Decimal(0) if invoice.status in (InvoiceStatus.VOID, InvoiceStatus.PART) else invoice.amount_due,
         one_off=invoice.kind == InvoiceKind.ONE_OFF,
+        groups=_groups(invoice, lines),
+        paid_by="" if invoice.part_of is None else invoice.part_of.recipient.get("name", ""),
+    )
+
+
+def _groups(invoice: Invoice, lines: Mapping[int, DocumentLine]) -> tuple[LineGroup, ...]:
+    """Give the lines of a consolidated invoice by customer, in the order of its parts."""
+    by_customer: dict[int, list[Invoice]] = {}
+    for part in parts_of(invoice):
+        by_customer.setdefault(part.customer_id, []).append(part)
+    return tuple(
+        LineGroup(
+            customer=parts[0].recipient.get("name", ""),
+            plans=tuple(dict.fromkeys(part.plan_name for part in parts)),
+            zone="" if parts[0].zone == invoice.zone else parts[0].zone,
+            lines=tuple(lines[line.pk] for part in parts for line in part.lines.all()),
+            subtotal=sum((part.subtotal for part in parts), Decimal(0)),
+        )
+        for parts in by_customer.values()
     )
 
 
@@ -196,7 +237,7 @@ def _mark(invoice: Invoice) -> str:
 def _discounts(invoice: Invoice) -> tuple[SumRow, ...]:
     if not invoice.discount:
         return ()
-    return tuple(SumRow(row.name, row.amount) for row in invoice.discounts.all())
+    return tuple(SumRow(row.name, row.amount) for row in discounts_of(invoice))
 
 
 def _settled(invoice: Invoice) -> tuple[SumRow, ...]:

@@ -10,9 +10,12 @@ from decimal import Decimal
 from billing.errors import RatingFailed
 from billing.models import InvoiceKind, Subscription, TaxCategory
 from billing.rating import Step
+from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Period
 
+# Who pays, in which currency, whether for the start of periods, and the day on which they end, or begin.
+GroupKey = tuple[int, str, bool, date]
 # Subscription (None on a one-off invoice), first day of the period, kind.
 InvoiceKey = tuple[int | None, date, str]
 
@@ -33,6 +36,13 @@ class DuePeriod:
     def key(self) -> InvoiceKey:
         """Name the invoice: there is at most one live invoice of a key."""
         return self.subscription.pk, self.period.start_on, self.kind
+
+    @property
+    def group(self) -> GroupKey:
+        """Name the consolidated invoice that the period goes on, where customers are billed together."""
+        subscription, at_start = self.subscription, self.kind == InvoiceKind.AT_START
+        day = self.period.start_on if at_start else self.period.end_on
+        return subscription.customer.payer_id, subscription.plan.currency, at_start, day
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +165,103 @@ class InvoiceDraft:
     taxes: tuple[DraftTax, ...] = ()
     credits: tuple[DraftCredit, ...] = ()
     plan_terms: Mapping[str, object] | None = None
+    part_n: int | None = None
+
+    @property
+    def customer(self) -> Customer:
+        return self.due.subscription.customer
+
+    @property
+    def period(self) -> Period:
+        return self.due.period
+
+    @property
+    def title(self) -> str:
+        """What is billed, in words."""
+        return str(self.due.subscription.plan)
+
+    @property
+    def amount_due(self) -> Decimal:
+        """What is to pay once it is issued; nothing of a part, which is paid on the consolidated invoice."""
+        return self.total - self.credits_applied
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolidatedDraft:
+    """One invoice for several subscriptions, drawn up and not stored. Its parts are drafts of their own, before tax.
+
+    `period` reaches from the first day of any part to the last, in the payer's time zone.
+    """
+
+    customer: Customer
+    parts: tuple[InvoiceDraft, ...]
+    period: Period
+    currency: str
+    subtotal: Decimal
+    discount: Decimal
+    tax: Decimal
+    tax_included: Decimal
+    taxes: tuple[DraftTax, ...]
+    total: Decimal
+    issuer: Mapping[str, str]
+    recipient: Mapping[str, str]
+    credits_applied: Decimal = Decimal(0)
+    credits: tuple[DraftCredit, ...] = ()
 
     @property
     def amount_due(self) -> Decimal:
         """What is to pay once it is issued."""
         return self.total - self.credits_applied
 
+    @property
+    def title(self) -> str:
+        """What is billed, in words."""
+        return plans_of(len({part.customer.pk for part in self.parts}))
+
+    @property
+    def lines(self) -> tuple[DraftLine, ...]:
+        return tuple(line for part in self.parts for line in part.lines)
+
+    @property
+    def discounts(self) -> tuple[DraftDiscount, ...]:
+        return tuple(discount for part in self.parts for discount in part.discounts)
+
+    @property
+    def watermark(self) -> int:
+        """The position up to which all of its parts were measured."""
+        return min(part.watermark for part in self.parts)
+
+    @property
+    def drawn_up_at(self) -> datetime:
+        return max(part.drawn_up_at for part in self.parts)
+
+
+def plans_of(customers: int) -> str:
+    """Say what a consolidated invoice is for."""
+    return "Plans of 1 customer" if customers == 1 else f"Plans of {customers} customers"
+
+
+AnyDraft = InvoiceDraft | ConsolidatedDraft
+
+
+def customers_of(draft: AnyDraft) -> set[int]:
+    """Give the customers whose plans are billed on an invoice, and the one that pays for it."""
+    parts = draft.parts if isinstance(draft, ConsolidatedDraft) else ()
+    return {draft.customer.pk, *(part.customer.pk for part in parts)}
+
 
 @dataclass(frozen=True, slots=True)
 class DrawnUp:
-    """The drafts of a chunk of customers, and the error of each that could not be drawn up."""
+    """The drafts of a chunk of customers, and the error of each that could not be drawn up.
+
+    The parts of consolidated invoices are among `drafts`, with a `part_n`.
+    """
 
     drafts: list[InvoiceDraft] = field(default_factory=list)
+    consolidated: list[ConsolidatedDraft] = field(default_factory=list)
     failures: list[tuple[DuePeriod, RatingFailed]] = field(default_factory=list)
+
+    @property
+    def documents(self) -> list[AnyDraft]:
+        """What would be sent: the drafts that are no parts, then the consolidated ones."""
+        return [*(draft for draft in self.drafts if draft.part_n is None), *self.consolidated]

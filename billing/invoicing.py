@@ -15,8 +15,9 @@ from django.conf import settings
 
 from billing.adjusting import Adjustment, adjustment_lines, compute_adjustments
 from billing.agreements import agreements_of
+from billing.consolidating import consolidate, payers_of, shared_groups
 from billing.discounting import held_coupons
-from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, InvoiceDraft
+from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, GroupKey, InvoiceDraft
 from billing.errors import NoSubscription, RatingFailed
 from billing.fees import Fee, FeeBook, open_book
 from billing.lines import MeasureKey, PlanRate, draft_lines, plan_fees, read_plan_rate, usage_period
@@ -29,7 +30,7 @@ from billing.rating.money import currency_digits
 from billing.scanning import changed_line_ids
 from billing.spending import Owed, planned_credits
 from billing.subscribing import anchor_of, whole_period
-from billing.taxing import tax_lines, tax_table
+from billing.taxing import Taxes, tax_lines, tax_table
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
@@ -117,32 +118,47 @@ def _draw(
         rated[slot] = lines
     discounted = _discounted(due, rated, replaced)
     table = tax_table()
+    shared, payers = shared_groups(due), payers_of(due)
+    together: dict[GroupKey, list[InvoiceDraft]] = {}
     for slot, (lines, discounts) in sorted(discounted.items()):
         each = due[slot]
         customer, currency = each.subscription.customer, each.subscription.plan.currency
-        taxed = tax_lines(lines, customer, table, period=each.period, digits=currency_digits(currency))
+        is_part = each.group in shared
+        digits = currency_digits(currency)
+        taxed = (
+            Taxes(lines, (), Decimal(0), Decimal(0))
+            if is_part
+            else tax_lines(lines, customer, table, period=each.period, digits=digits)
+        )
         subtotal = sum((line.amount for line in lines), Decimal(0))
         discount = sum((one.amount for one in discounts), Decimal(0))
-        drawn.drafts.append(
-            InvoiceDraft(
-                due=each,
-                currency=currency,
-                lines=tuple(taxed.lines),
-                subtotal=subtotal,
-                discount=discount,
-                discounts=discounts,
-                tax=taxed.added,
-                tax_included=taxed.included,
-                taxes=taxed.taxes,
-                total=subtotal - discount + taxed.added,
-                issuer=dict(settings.ISSUER),
-                recipient=recipient_of(customer),
-                watermark=watermark or 0,
-                plan_terms=frozen.get(slot),
-                examined=tuple(adjustment.line.pk for adjustment in adjustments.get(slot, [])),
-                drawn_up_at=now,
-            )
+        draft = InvoiceDraft(
+            due=each,
+            currency=currency,
+            lines=tuple(taxed.lines),
+            subtotal=subtotal,
+            discount=discount,
+            discounts=discounts,
+            tax=taxed.added,
+            tax_included=taxed.included,
+            taxes=taxed.taxes,
+            total=subtotal - discount + taxed.added,
+            issuer=dict(settings.ISSUER),
+            recipient=recipient_of(customer),
+            watermark=watermark or 0,
+            plan_terms=frozen.get(slot),
+            examined=tuple(adjustment.line.pk for adjustment in adjustments.get(slot, [])),
+            drawn_up_at=now,
         )
+        if is_part:
+            together.setdefault(each.group, []).append(draft)
+        else:
+            drawn.drafts.append(draft)
+    for group, parts in together.items():
+        payer = payers[group[0]]
+        whole = consolidate(parts, payer, table, recipient=recipient_of(payer))
+        drawn.consolidated.append(whole)
+        drawn.drafts.extend(whole.parts)
     return drawn
 
 
@@ -181,11 +197,15 @@ def preview_due(due: Sequence[DuePeriod], *, now: datetime) -> list[InvoiceDraft
 
 
 def with_credits(drafts: Sequence[InvoiceDraft], *, now: datetime) -> list[InvoiceDraft]:
-    """Add the credits that each draft would use if it were the one issued now. Writes nothing."""
-    owed = [Owed(draft.due.subscription.customer_id, draft.currency, draft.total) for draft in drafts]
+    """Add the credits that each draft would use if it were the one issued now; none to parts. Writes nothing."""
+    own = [draft for draft in drafts if draft.part_n is None]
+    owed = [Owed(draft.due.subscription.customer_id, draft.currency, draft.total) for draft in own]
+    planned = {draft.due.key: each for draft, each in zip(own, planned_credits(owed, now=now), strict=True)}
     return [
-        replace(draft, credits_applied=planned.applied, credits=planned.credits)
-        for draft, planned in zip(drafts, planned_credits(owed, now=now), strict=True)
+        draft
+        if (each := planned.get(draft.due.key)) is None
+        else replace(draft, credits_applied=each.applied, credits=each.credits)
+        for draft in drafts
     ]
 
 

@@ -18,7 +18,14 @@ from django.db.models import F, Field, JSONField, Model
 from msgspec.json import encode as encode_json
 from psycopg import Copy, sql
 
-from billing.drafts import DraftDiscount, DraftLine, InvoiceDraft, InvoiceKey
+from billing.drafts import (
+    AnyDraft,
+    ConsolidatedDraft,
+    DraftDiscount,
+    DraftLine,
+    InvoiceDraft,
+    InvoiceKey,
+)
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, InvoiceSeries, InvoiceStatus
 from billing.spending import apply_credits
 from billing.telling import tell_issued
@@ -34,6 +41,12 @@ def issue_after(draft: InvoiceDraft, *, grace_days: int) -> datetime:
     return begins + timedelta(days=grace_days)
 
 
+def ends_grace(draft: AnyDraft, *, grace_days: int) -> datetime:
+    """Give the end of the grace days of any draft: the last of its parts'."""
+    parts = draft.parts if isinstance(draft, ConsolidatedDraft) else (draft,)
+    return max(issue_after(part, grace_days=grace_days) for part in parts)
+
+
 def store_drafts(
     drafts: Sequence[InvoiceDraft],
     *,
@@ -42,6 +55,7 @@ def store_drafts(
 ) -> list[Invoice]:
     """Write drafts with their lines; `existing` holds stored drafts to replace, by key.
 
+    Parts are written like any other; `store_consolidated` then puts them on their invoices.
     Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
     appeared meanwhile.
     """
@@ -52,6 +66,9 @@ def store_drafts(
         for draft, invoice in zip(drafts, replaced, strict=True)
     ]
     refreshed = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is not None]
+    if any(invoice is not None and invoice.part_of_id for invoice in replaced):
+        # Taken off the invoice they were part of: one that becomes an invoice of its own has tax again.
+        Invoice.objects.filter(pk__in=[row.pk for row in refreshed]).update(part_of=None, part_n=None)
     if refreshed:
         InvoiceLine.objects.filter(invoice__in=refreshed).delete()
         InvoiceDiscount.objects.filter(invoice__in=refreshed).delete()
@@ -67,6 +84,107 @@ def store_drafts(
         ],
     )
     return rows
+
+
+def store_consolidated(
+    wholes: Sequence[ConsolidatedDraft],
+    rows: Sequence[Invoice],
+    drafts: Sequence[InvoiceDraft],
+    *,
+    before: Sequence[Invoice],
+) -> list[Invoice]:
+    """Write the consolidated invoices of drafts just stored as `rows`, which learn what they are part of.
+
+    `before` are these drafts as they were stored: a consolidated draft that is still wanted keeps its id, one that
+    nothing is part of any more goes.
+    """
+    was_on = {(row.subscription_id, row.period_start, row.kind): row.part_of_id for row in before}
+    old = {pk for pk in was_on.values() if pk is not None}
+    if not wholes and not old:
+        return []
+    by_key = {draft.due.key: row for row, draft in zip(rows, drafts, strict=True)}
+    reusable = set(
+        Invoice.objects.filter(pk__in=old, status=InvoiceStatus.DRAFT).values_list("pk", flat=True)
+    )
+    Invoice.objects.filter(part_of__in=reusable).update(part_of=None, part_n=None)
+    stored: list[Invoice] = []
+    fresh: list[Invoice] = []
+    parts: list[Invoice] = []
+    new_ids = iter(_next_ids(Invoice, len(wholes)))
+    for whole in wholes:
+        mine = [by_key[part.due.key] for part in whole.parts]
+        kept = next((pk for part in whole.parts if (pk := was_on.get(part.due.key)) in reusable), None)
+        reusable.discard(kept or 0)
+        row = _consolidated(whole, kept or next(new_ids), mine)
+        (fresh if kept is None else stored).append(row)
+        for part, placed in zip(mine, whole.parts, strict=True):
+            part.part_of_id, part.part_n = row.pk, placed.part_n
+            parts.append(part)
+    if stored:
+        Invoice.objects.bulk_update(
+            stored, [*REFRESHED_FIELDS, "starts_at", "period_start", "zone"], batch_size=BATCH_SIZE
+        )
+    _copy(Invoice, fresh)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE billing_invoice part SET part_of_id = placed.whole_id, part_n = placed.n
+            FROM unnest(%s::bigint[], %s::bigint[], %s::integer[]) AS placed (id, whole_id, n)
+            WHERE part.id = placed.id
+            """,
+            [
+                [part.pk for part in parts],
+                [part.part_of_id for part in parts],
+                [part.part_n for part in parts],
+            ],
+        )
+    Invoice.objects.filter(pk__in=reusable).delete()
+    return [*stored, *fresh]
+
+
+def issue_parts(wholes: Sequence[Invoice]) -> None:
+    """Freeze the parts of consolidated invoices that were just issued: each is numbered after its place."""
+    if not wholes:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE billing_invoice part
+            SET status = 'part', number = whole.number || '-' || part.part_n, issued_at = whole.issued_at
+            FROM billing_invoice whole
+            WHERE whole.id = part.part_of_id AND whole.id = ANY(%s)
+            """,
+            [[whole.pk for whole in wholes]],
+        )
+
+
+def _consolidated(whole: ConsolidatedDraft, pk: int, parts: Sequence[Invoice]) -> Invoice:
+    return Invoice(
+        pk=pk,
+        customer_id=whole.customer.pk,
+        subscription=None,
+        kind=InvoiceKind.CONSOLIDATED,
+        starts_at=min(part.starts_at for part in parts),
+        ends_at=max(part.ends_at for part in parts),
+        period_start=whole.period.start_on,
+        period_end=whole.period.end_on,
+        zone=whole.period.zone,
+        currency=whole.currency,
+        subtotal=whole.subtotal,
+        discount=whole.discount,
+        tax=whole.tax,
+        tax_included=whole.tax_included,
+        taxes=[tax.as_json() for tax in whole.taxes],
+        total=whole.total,
+        issuer=dict(whole.issuer),
+        recipient=dict(whole.recipient),
+        plan_name=whole.title,
+        plan_code="",
+        plan_version=0,
+        watermark=whole.watermark,
+        drawn_up_at=whole.drawn_up_at,
+        issue_after=max(part.issue_after for part in parts),
+    )
 
 
 def _add(model: type[Model], rows: Sequence[Model]) -> None:

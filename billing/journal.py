@@ -73,7 +73,11 @@ def entries(*, first: date | None, last: date, customer: Customer | None = None)
 def _all(first: date | None, last: date, customer: Customer | None) -> Iterator[Entry]:
     of_invoice = Q() if customer is None else Q(invoice__customer=customer)
     of = Q() if customer is None else Q(customer=customer)
-    issued = Invoice.objects.filter(of).exclude(status=InvoiceStatus.DRAFT).select_related("customer")
+    issued = (
+        Invoice.objects.filter(of, part_of=None)
+        .exclude(status=InvoiceStatus.DRAFT)
+        .select_related("customer")
+    )
     for invoice in _between(issued, "issued_at", first, last):
         yield from _issued(invoice)
     notes = CreditNote.objects.filter(of_invoice).select_related("invoice__customer")

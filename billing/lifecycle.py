@@ -27,6 +27,7 @@ class State(models.TextChoices):
     OVERPAID = "overpaid", "Credit balance"
     WRITTEN_OFF = "written_off", "Written off"
     VOID = "void", "Void"
+    PART = "part", "On a consolidated invoice"
 
 
 class Action(models.TextChoices):
@@ -91,6 +92,8 @@ def in_state(invoices: QuerySet[Invoice], state: State, *, today: date) -> Query
 
 def refusal(invoice: Invoice, action: Action) -> str:
     """Say why an action is not open to an invoice, and what is; nothing when it is open."""
+    if invoice.part_of_id is not None:
+        return f"{_name(invoice)} is part of a consolidated invoice. Do it there, for all of its parts."
     return _RULES[action](invoice)
 
 

@@ -87,6 +87,8 @@ def queue_mail(
     address = to or invoice.customer.email
     if invoice.status == InvoiceStatus.DRAFT:
         raise NotInThisState("This is a draft: issue it first.")
+    if invoice.part_of_id is not None:
+        raise NotInThisState("This is part of a consolidated invoice: send that one.")
     if kind == MailKind.REMINDER and invoice.status != InvoiceStatus.ISSUED:
         raise NotInThisState("Nothing is due on it: there is nothing to remind of.")
     if not address:
@@ -101,7 +103,7 @@ def queue_issued(*, now: datetime) -> int:
     """Queue the invoices and credit notes issued lately that were not yet; give how many. Rerunning adds nothing."""
     since = now - RECENT
     invoices = (
-        Invoice.objects.filter(issued_at__gte=since)
+        Invoice.objects.filter(issued_at__gte=since, part_of=None)
         .exclude(Q(status=InvoiceStatus.VOID) | Q(customer__email=""))
         .exclude(deliveries__kind=MailKind.INVOICE)
         .select_related("customer")

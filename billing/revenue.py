@@ -66,7 +66,7 @@ def revenue_lines(
     found = Revenue()
     billed = InvoiceLine.objects.filter(
         invoice__status__in=BILLED, invoice__currency=currency, period_start__lt=last, period_end__gt=first
-    ).select_related("invoice")
+    ).select_related("invoice__part_of")
     if customer_ids is not None:
         billed = billed.filter(invoice__customer__in=customer_ids)
     found.lines += map(issued_line, billed.order_by("invoice_id", "n"))
@@ -112,8 +112,13 @@ def issued_line(line: InvoiceLine) -> RevenueLine:
     """Give a line of an issued invoice as revenue. Its invoice is loaded on it."""
     invoice = line.invoice
     amount = Fraction(line.amount) * _net(invoice)
-    if invoice.total:
-        amount *= Fraction(invoice.total - invoice.amount_credited) / Fraction(invoice.total)
+    whole = invoice.part_of
+    if whole is not None:  # the tax that prices include, and credit notes, are on the whole
+        invoiced = whole.subtotal - whole.discount
+        amount *= Fraction(invoiced - whole.tax_included) / Fraction(invoiced) if invoiced else 1
+    paid = whole or invoice
+    if paid.total:
+        amount *= Fraction(paid.total - paid.amount_credited) / Fraction(paid.total)
     return RevenueLine(
         invoice.customer_id,
         invoice.plan_code,

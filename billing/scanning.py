@@ -19,7 +19,7 @@ SELECT line.id, max(change.position), %s
 FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
      AS change (customer_id, meter_id, first, last, position)
 JOIN billing_invoice invoice ON invoice.customer_id = change.customer_id
-     AND invoice.status IN ('issued', 'paid', 'written_off')
+     AND invoice.status IN ('issued', 'paid', 'written_off', 'part')
      AND invoice.ends_at > change.first AND invoice.watermark < change.position
 JOIN billing_invoiceline line ON line.invoice_id = invoice.id AND line.kind = 'usage'
 JOIN metering_meter meter ON meter.id = line.meter_id

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billing.models import CreditNoteLine, Invoice, InvoiceLine
+from billing.parts import lines_of
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits, round_fraction
 
@@ -47,7 +48,7 @@ class Share:
 
 def shares_of(invoice: Invoice) -> list[Share]:
     """Split each tax over its lines by running remainder: the sums are exact whatever the signs."""
-    lines = list(invoice.lines.all())
+    lines = lines_of(invoice)
     digits = currency_digits(invoice.currency)
     parts: dict[bool, list[dict[int, Decimal]]] = {True: [{} for _ in lines], False: [{} for _ in lines]}
     for tax in invoice.taxes:

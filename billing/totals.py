@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from billing.drafts import DraftCredit, DraftDiscount, DraftTax
 from billing.formatting import money
 from billing.models import CouponType, CreditEntryKind, Invoice
+from billing.parts import discounts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _parts(
         invoice.credit_entries.filter(kind=CreditEntryKind.APPLIED).select_related("grant").order_by("id")
     )
     used = [(entry.grant.name, -entry.amount) for entry in entries] if invoice.credits_applied > 0 else []
-    return list(invoice.discounts.all()), list(invoice.taxes), used
+    return discounts_of(invoice), list(invoice.taxes), used
 
 
 def _tax_rows(taxes: Iterable[Mapping[str, Any]], currency: str) -> Iterable[TotalRow]:

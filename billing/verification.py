@@ -77,7 +77,8 @@ def verify_chunk(ids: Sequence[int]) -> Verified:
     found = Verified()
     archived = archived_before()
     rows = Invoice.objects.filter(id__in=ids).order_by("id")
-    for invoice in rows.prefetch_related("lines__meter", "lines__adjusts__invoice", "lines__adjusts__meter"):
+    loaded = ("lines__meter", "lines__adjusts__invoice", "lines__adjusts__meter", "parts__lines")
+    for invoice in rows.prefetch_related(*loaded):
         found.checked += 1
         try:
             verdict = verify_invoice(invoice, archived=archived)

@@ -20,6 +20,7 @@ from typing import Any
 from django.db.models import Max
 
 from billing.models import AdjustmentWaiver, Invoice, InvoiceLine, InvoiceStatus, LineKind
+from billing.parts import lines_of
 from billing.plan_rerating import PLAN_KINDS, check_plan_lines, plan_line_amount, plan_total, rounded
 from billing.rerating import Used, amount_of
 from metering.meter_types import MeterType
@@ -75,8 +76,10 @@ def verify_invoice(invoice: Invoice, *, archived: datetime | None = None) -> Ver
     """
     verdict = Verdict()
     number = str(invoice.number)
-    lines = list(invoice.lines.all())
+    lines = lines_of(invoice)
     for line in lines:
+        if line.invoice_id != invoice.pk:
+            continue  # its part is verified by itself
         if line.kind in (LineKind.USAGE, LineKind.ADJUSTMENT):
             measured = line if line.adjusts is None else line.adjusts
             if archived is not None and _period(measured).start < archived and not _carries(measured):

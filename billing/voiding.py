@@ -21,12 +21,16 @@ from billing.telling import tell_voided
 
 @transaction.atomic
 def void_invoice(invoice: Invoice, *, reason: str, by: str, now: datetime) -> Invoice:
-    """Void an unpaid invoice. Raises NotInThisState, ReasonMissing; CreditsSpent when the credit it became is used."""
+    """Void an unpaid invoice, with its parts where it is consolidated.
+
+    Raises NotInThisState, ReasonMissing; CreditsSpent when the credit it became is used.
+    """
     invoice = lock(invoice)
     require_open(invoice, Action.VOID)
     record_change(invoice, ChangeKind.VOID, reason=given_reason(reason), by=by, now=now)
     return_credits(invoice, by=by, now=now)
     invoice.status = InvoiceStatus.VOID
     invoice.save(update_fields=["status"])
+    Invoice.objects.filter(part_of=invoice).update(status=InvoiceStatus.VOID)
     tell_voided(invoice, reason=reason.strip(), now=now)
     return invoice

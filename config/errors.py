@@ -42,6 +42,7 @@ CONFLICTS = frozenset(
         "customer_fixed",
         "dispute_refused",
         "event_voided",
+        "family_refused",
         "meter_frozen",
         "move_refused",
         "plan_frozen",

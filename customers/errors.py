@@ -40,3 +40,10 @@ class CustomerFixed(CustomersError):
     """A customer with a plan keeps its time zone and currency."""
 
     code = "customer_fixed"
+
+
+class FamilyRefused(CustomersError):
+    """Somebody gave a customer a parent, children or a currency at the same moment, which does not go together."""
+
+    code = "family_refused"
+    field = "parent"

@@ -54,6 +54,13 @@ class TaxTreatment(models.TextChoices):
     REVERSE_CHARGE = "reverse_charge", "Reverse charge"
 
 
+class BillTo(models.TextChoices):
+    """Who gets the invoices of a customer."""
+
+    ITSELF = "itself", "Itself"
+    PARENT = "parent", "Its parent"
+
+
 class Customer(models.Model):
     """Somebody who uses the service and receives invoices."""
 
@@ -116,6 +123,21 @@ class Customer(models.Model):
     tax_exempt_reason = models.CharField(
         max_length=200, blank=True, help_text="Printed on invoices of an exempt customer."
     )
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The customer this one belongs to, such as the head office. A parent has no parent itself.",
+    )
+    bill_to = models.CharField(
+        max_length=16,
+        choices=BillTo.choices,
+        default=BillTo.ITSELF,
+        help_text="Its parent: what its plans cost goes on one consolidated invoice of the parent, with the parent's "
+        "address, tax and credits. It counts for every invoice that is not issued yet.",
+    )
     traits = models.JSONField(
         default=dict,
         blank=True,
@@ -145,10 +167,23 @@ class Customer(models.Model):
                 condition=~models.Q(tax_treatment="exempt", tax_exempt_reason=""),
                 name="customer_exempt_with_reason",
             ),
+            models.CheckConstraint(
+                condition=models.Q(parent=None) | ~models.Q(parent=models.F("id")),
+                name="customer_not_its_own_parent",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(bill_to="itself") | models.Q(bill_to="parent", parent__isnull=False),
+                name="customer_billed_to_a_parent",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def payer_id(self) -> int:
+        """Who pays its invoices: its parent where it is billed to it."""
+        return self.parent_id if self.bill_to == BillTo.PARENT and self.parent_id else self.pk
 
 
 class Scope(models.TextChoices):

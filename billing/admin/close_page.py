@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from billing.close_reports import ChunkResult, CloseReport
 from billing.closing import Month, close_period, count_subscriptions, uninvoiced_before
-from billing.drafts import DuePeriod, InvoiceDraft
+from billing.drafts import AnyDraft, DuePeriod
 from billing.errors import PeriodNotOver
 from billing.findings import sentence
 from billing.formatting import money
@@ -121,12 +121,11 @@ def _totals(report: CloseReport) -> list[str]:
     return [money(amount, currency) for currency, amount in sorted(report.totals.items())]
 
 
-def _row(draft: InvoiceDraft) -> dict[str, Any]:
-    due = draft.due
+def _row(draft: AnyDraft) -> dict[str, Any]:
     return {
-        "customer": due.subscription.customer,
-        "plan": str(due.subscription.plan),
-        "days": days_words(due.period.start_on, due.period.end_on),
+        "customer": draft.customer,
+        "plan": draft.title,
+        "days": days_words(draft.period.start_on, draft.period.end_on),
         "total": money(draft.total, draft.currency),
         "zero": not draft.total,
     }

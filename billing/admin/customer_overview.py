@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from billing.admin.subscription_pages import coming_or_problem, state_of
 from billing.admin.timeline import coming_invoices, timeline
 from billing.agreements import Agreement, agreements_of
+from billing.consolidating import is_billed_to_parent
 from billing.errors import BillingError
 from billing.forecasting import forecasts
 from billing.formatting import money, month, quantity_of
@@ -24,6 +27,7 @@ from metering.periods import Interval, local_day, month_period
 LATEST_INVOICES = 12
 METERS_SHOWN = 6
 COMING_SHOWN = 4
+CHILDREN_SHOWN = 50
 
 
 def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
@@ -36,7 +40,10 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
     shown = [each for each in subscriptions if each.end_on != each.start_on]
     agreements = agreements_of(subscriptions)
     coming, problem = coming_or_problem(customer, now=now)
-    invoices = Invoice.objects.filter(customer=customer).order_by("-period_start", "-pk")
+    own_parts = Q(part_of__customer=customer)  # the whole is in the list
+    invoices = Invoice.objects.filter(~own_parts | Q(part_of=None), customer=customer).order_by(
+        "-period_start", "-pk"
+    )
     return {
         "customer": customer,
         "subscriptions": [_subscription(each, agreements[each.pk], now=now) for each in shown],
@@ -55,6 +62,10 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
             for invoice in invoices[:LATEST_INVOICES]
         ],
         "invoice_count": invoices.count(),
+        "parent": customer.parent,
+        "paid_for": is_billed_to_parent(customer),
+        "children": list(customer.children.order_by("name", "pk")[:CHILDREN_SHOWN]),
+        "children_count": customer.children.count(),
     }
 
 

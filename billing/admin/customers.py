@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
@@ -32,7 +32,8 @@ from billing.formatting import day
 from billing.models import Subscription
 from billing.subscribing import subscribe
 from customers.codes import code_from_label
-from customers.models import Customer
+from customers.families import family_problems
+from customers.models import BillTo, Customer
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next
 from customers.tax_treatment import tax_problems
 from metering.releasing import release_unmatched
@@ -43,7 +44,7 @@ class CustomerForm(forms.ModelForm):
         model = Customer
         fields = (
             "name", "code", "email", "timezone", "currency", "address", "country", "region", "tax_id",
-            "tax_treatment", "tax_exempt_reason", "payment_days", "locale",
+            "tax_treatment", "tax_exempt_reason", "payment_days", "locale", "parent", "bill_to",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -84,6 +85,18 @@ class CustomerForm(forms.ModelForm):
             problems = tax_problems(cleaned)
             if problems:
                 put_errors(self, problems, message=next(iter(problems.values())))
+        if {"parent", "bill_to", "currency"} & set(self.changed_data) and not self.errors:
+            known = self.instance if self.instance.pk else None
+            parent, bill_to = cleaned.get("parent"), cleaned.get("bill_to") or BillTo.ITSELF
+            family = [pk for pk in (self.instance.pk, parent and parent.pk) if pk]
+            # Nobody else gives them a parent, children or another currency until this is saved.
+            list(Customer.objects.select_for_update().filter(pk__in=family).order_by("pk"))
+            currency = cleaned.get("currency") or self.instance.currency
+            if parent is not None:
+                parent = Customer.objects.get(pk=parent.pk)
+            problems = family_problems(known, parent=parent, bill_to=bill_to, currency=currency)
+            if problems:
+                put_errors(self, problems, message=next(iter(problems.values())))
         return cleaned
 
 
@@ -112,6 +125,35 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(archived_at=None)
 
 
+class FamilyFilter(admin.SimpleListFilter):
+    title = "family"
+    parameter_name = "family"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("parents", "with children"),
+            ("children", "with a parent"),
+            ("paid_for", "billed to a parent"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        match self.value():
+            case "parents":
+                return queryset.filter(Exists(Customer.objects.filter(parent=OuterRef("pk"))))
+            case "children":
+                return queryset.exclude(parent=None)
+            case "paid_for":
+                return queryset.filter(bill_to=BillTo.PARENT)
+        return queryset
+
+
+FAMILY = (
+    "A customer that belongs to another one. Billed to its parent, what its plans cost goes on one invoice of the "
+    "parent for all periods that end on the same day: with the parent's address, tax, days to pay and credits. Its own "
+    "coupons still come off its own lines. A change counts for drafts and later invoices; what is issued stays."
+)
+
+
 @admin.register(Customer)
 class CustomerAdmin(
     SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, StaffAdmin
@@ -126,7 +168,8 @@ class CustomerAdmin(
     empty_text = "Events name a customer by its code; the plan you assign says what the usage costs."
     change_form_template = "admin/billing/customer/change_form.html"
     list_display = ("name", "code", "plans_today", "currency", "timezone", "email")
-    list_filter = (StateFilter, "currency")
+    list_filter = (StateFilter, FamilyFilter, "currency")
+    autocomplete_fields = ("parent",)
     search_fields = ("name", "code", "email")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
@@ -151,6 +194,7 @@ class CustomerAdmin(
         return [
             ("Details" if obj else None, {"fields": names, "description": reason}),
             ("Tax", {"fields": tax}),
+            ("Family", {"fields": (("parent", "bill_to"),), "description": FAMILY}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Any:

@@ -135,7 +135,7 @@ def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
 def overview(*, now: datetime) -> dict[str, Any]:
     """Give revenue of the last months, usage of this one, what waits for a person, and the latest invoices."""
     waiting = count_waiting()
-    drafts = Invoice.objects.filter(status=InvoiceStatus.DRAFT).aggregate(
+    drafts = Invoice.objects.filter(status=InvoiceStatus.DRAFT, part_of=None).aggregate(
         count=Count("pk"), ready=Max("issue_after")
     )
     return {
@@ -156,7 +156,9 @@ def overview(*, now: datetime) -> dict[str, Any]:
                 "days": days_words(invoice.period_start, invoice.period_end),
                 "total": money(invoice.total, invoice.currency),
             }
-            for invoice in Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN]
+            for invoice in Invoice.objects.filter(part_of=None)
+            .select_related("customer")
+            .order_by("-pk")[:INVOICES_SHOWN]
         ],
     }
 
@@ -214,7 +216,7 @@ def revenue_by_currency(*, now: datetime) -> list[dict[str, Any]]:
     anchor = Anchor(today.year, today.month, 1)
     months = [anchor.boundary(Interval.MONTH, -back) for back in range(MONTHS, -1, -1)]
     rows = (
-        Invoice.objects.filter(status__in=BILLED, period_start__gte=months[0])
+        Invoice.objects.filter(status__in=BILLED, part_of=None, period_start__gte=months[0])
         .annotate(month=TruncMonth("period_start"))
         .order_by()
         .values("currency", "month")

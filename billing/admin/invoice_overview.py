@@ -10,9 +10,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from billing.formatting import day, money
+from billing.formatting import day, money, period
 from billing.lifecycle import Action, State, days_overdue, open_actions, state_of
 from billing.models import ChangeKind, CreditNote, Invoice, InvoiceStatus, MailState, Payment, PaymentKind
+from billing.parts import parts_of
 from metering.periods import local_day
 
 # Who may do what: recording money is daily work, correcting an invoice commits the company.
@@ -38,6 +39,7 @@ STATE_COLOURS = {
     State.OVERPAID: "warn",
     State.WRITTEN_OFF: "bad",
     State.VOID: "bad",
+    State.PART: "info",
 }
 
 
@@ -52,6 +54,8 @@ def invoice_page(invoice: Invoice, request: HttpRequest, *, now: datetime) -> di
         "late": days_overdue(invoice, now=now),
         "buttons": _buttons(invoice, request),
         "sums": _sums(invoice),
+        "parts": [_part(part) for part in parts_of(invoice)],
+        "whole": invoice.part_of,
         "payments": [_payment(payment, invoice, request) for payment in payments],
         "notes": [
             {
@@ -62,6 +66,15 @@ def invoice_page(invoice: Invoice, request: HttpRequest, *, now: datetime) -> di
             for note in notes
         ],
         "timeline": sorted(_timeline(invoice, payments, notes), key=lambda step: step["at"]),
+    }
+
+
+def _part(part: Invoice) -> dict[str, Any]:
+    return {
+        "part": part,
+        "subtotal": money(part.subtotal, part.currency),
+        "discount": money(-part.discount, part.currency) if part.discount else "",
+        "days": period(part.period_start, part.period_end),
     }
 
 
@@ -86,7 +99,7 @@ def _buttons(invoice: Invoice, request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _sums(invoice: Invoice) -> list[tuple[str, str]]:
-    if invoice.status == InvoiceStatus.DRAFT:
+    if invoice.status == InvoiceStatus.DRAFT or invoice.part_of_id is not None:
         return []
     rows = (
         ("Paid from credits", invoice.credits_applied),

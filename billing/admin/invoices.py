@@ -22,7 +22,7 @@ from billing.admin.csv_files import csv_response
 from billing.admin.invoice_overview import invoice_page
 from billing.admin.invoice_pages import InvoicePages
 from billing.admin.journal_form import JournalForm
-from billing.admin.statement import invoice_rows
+from billing.admin.statement import document_rows, invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
 from billing.formatting import day, money
@@ -45,6 +45,7 @@ STATE_LABELS = {
     State.OVERPAID.value: "warning",
     State.WRITTEN_OFF.value: "danger",
     State.VOID.value: "danger",
+    State.PART.value: "info",
 }
 EVENTS_SHOWN = 50
 MONTHS_LISTED = 36
@@ -130,6 +131,12 @@ class InvoiceAdmin(InvoicePages):
     search_fields = ("number", "customer__name", "customer__code", "plan_name")
     search_help_text = "Number, customer or plan"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        """List what is sent; a part has a page, which the consolidated invoice leads to."""
+        rows: QuerySet[Invoice] = super().get_queryset(request)
+        of_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
+        return rows if of_one else rows.filter(part_of=None)
+
     @display(description="Number", ordering="number")
     def number_or_draft(self, invoice: Invoice) -> str:
         return invoice.number or "Draft"
@@ -181,7 +188,7 @@ class InvoiceAdmin(InvoicePages):
         invoice: Invoice = kwargs["obj"]
         context |= {
             "invoice": invoice,
-            "lines": invoice_rows(invoice, invoice.lines.all()),
+            "lines": document_rows(invoice),
             "days": days_words(invoice.period_start, invoice.period_end),
             "totals": total_rows(invoice),
             "total": money(invoice.total, invoice.currency),
@@ -293,7 +300,7 @@ def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
 
 def _line(invoice_pk: int, n: int) -> InvoiceLine:
     rows = InvoiceLine.objects.select_related("invoice", "meter", "adjusts__invoice")
-    line = get_object_or_404(rows, invoice=invoice_pk, n=n)
+    line = get_object_or_404(rows, Q(invoice=invoice_pk) | Q(invoice__part_of=invoice_pk), n=n)
     if line.meter_id is None:
         raise Http404("This line has no events: it is a fixed fee.")
     return line

@@ -15,7 +15,7 @@ from billing.admin.invoice_overview import PERMISSIONS
 from billing.admin.settling_forms import ItemFormSet, OneOffForm, media_of, who_of
 from billing.admin.statement import worked_rows
 from billing.approving import issue_draft, refreshed_many
-from billing.drafts import InvoiceDraft
+from billing.drafts import AnyDraft
 from billing.errors import BillingError, FiguresChanged
 from billing.formatting import money
 from billing.lifecycle import Action
@@ -78,7 +78,7 @@ class IssuingPages(ReadOnlyAdmin):
         """Issue chosen drafts; each is drawn up once more first. One that changed since it was shown stays a draft."""
         require(request, "billing.view_invoice", PERMISSIONS[Action.ISSUE])
         drafts = list(
-            Invoice.objects.filter(status=InvoiceStatus.DRAFT)
+            Invoice.objects.filter(status=InvoiceStatus.DRAFT, part_of=None)
             .select_related("customer", "subscription__plan", "subscription__customer")
             .order_by("customer__name", "period_start")[:DRAFTS_SHOWN]
         )
@@ -112,7 +112,7 @@ def _sent_total(request: HttpRequest, draft: Invoice) -> Decimal:
         raise FiguresChanged("Look at its total and choose it again.") from refused
 
 
-def _draft_row(draft: Invoice, fresh: InvoiceDraft | BillingError | None) -> dict[str, Any]:
+def _draft_row(draft: Invoice, fresh: AnyDraft | BillingError | None) -> dict[str, Any]:
     if isinstance(fresh, BillingError):
         return {"draft": draft, "problem": fresh.message}
     total = draft.total if fresh is None else fresh.total

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from typing import Any
 
 from billing.changing import Effect, Outlook, due_on, undo_problem
+from billing.consolidating import is_billed_to_parent
+from billing.drafts import InvoiceDraft
 from billing.formatting import day, money, quantity_of
 from billing.formatting import period as days_words
 from billing.models import AgreementKind, InvoiceKind, Subscription, SubscriptionChange
@@ -56,7 +58,8 @@ def coming_invoices(outlook: Outlook) -> list[ComingInvoice]:
         ComingInvoice(
             on=due_on(draft),
             title=str(draft.due.subscription.plan)
-            + (", at the start" if draft.due.kind == InvoiceKind.AT_START else ""),
+            + (", at the start" if draft.due.kind == InvoiceKind.AT_START else "")
+            + _paid_by(draft),
             days=days_words(draft.due.period.start_on, draft.due.period.end_on),
             lines=[
                 ComingLine(
@@ -72,6 +75,11 @@ def coming_invoices(outlook: Outlook) -> list[ComingInvoice]:
         )
         for draft in outlook.drafts
     ]
+
+
+def _paid_by(draft: InvoiceDraft) -> str:
+    parent = draft.customer.parent if is_billed_to_parent(draft.customer) else None
+    return "" if parent is None else f", before tax, on the invoice of {parent.name}"
 
 
 def effect_words(effect: Effect) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from billing.api.amounts import amount_text, price_text, step_body
 from billing.drafts import DraftDiscount, InvoiceDraft
 from billing.lifecycle import State, open_actions, state_of
 from billing.models import CouponType, CreditEntryKind, Invoice, InvoiceDiscount
+from billing.parts import discounts_of, lines_of, parts_of
 from metering.api.texts import decimal_text, instant_text
 
 PREVIEW = "preview"
@@ -21,6 +22,8 @@ PREVIEW = "preview"
 def invoice_body(invoice: Invoice) -> dict[str, Any]:
     """Give a stored invoice; its lines, discounts, credits and customer are loaded by the caller."""
     currency = invoice.currency
+    parts = parts_of(invoice)
+    whose = {part.pk: part.customer for part in parts}
     return {
         "id": invoice.pk,
         "number": invoice.number,
@@ -46,7 +49,7 @@ def invoice_body(invoice: Invoice) -> dict[str, Any]:
         "amount_credited": amount_text(invoice.amount_credited, currency),
         "amount_written_off": amount_text(invoice.amount_written_off, currency),
         "amount_due": amount_text(invoice.amount_due, currency),
-        "discounts": [_discount_body(each, currency) for each in invoice.discounts.all()],
+        "discounts": [_discount_body(each, currency) for each in discounts_of(invoice)],
         "taxes": invoice.taxes,
         "credits": [
             {
@@ -59,15 +62,28 @@ def invoice_body(invoice: Invoice) -> dict[str, Any]:
         ],
         "issued_at": instant_text(invoice.issued_at) if invoice.issued_at else None,
         "due_on": invoice.due_on.isoformat() if invoice.due_on else None,
+        "parts": [
+            {
+                "customer": part.customer.code,
+                "name": part.recipient.get("name", ""),
+                "subscription": part.subscription_id,
+                "plan": part.plan_code,
+                "plan_version": part.plan_version,
+                "subtotal": amount_text(part.subtotal, currency),
+                "discount": amount_text(part.discount, currency),
+            }
+            for part in parts
+        ],
         "lines": [
             _line_body(
                 line,
                 currency,
+                customer=whose.get(line.invoice_id, invoice.customer).code,
                 meter=line.meter_definition["code"] if line.meter_definition else None,
                 working=line.working,
                 period=(line.period_start, line.period_end),
             )
-            for line in invoice.lines.all()
+            for line in lines_of(invoice)
         ],
     }
 
@@ -108,10 +124,12 @@ def preview_body(draft: InvoiceDraft) -> dict[str, Any]:
         ],
         "issued_at": None,
         "due_on": None,
+        "parts": [],
         "lines": [
             _line_body(
                 line,
                 currency,
+                customer=subscription.customer.code,
                 meter=line.meter.code if line.meter else None,
                 working=[step.as_json() for step in line.working],
                 period=(line.period.start_on, line.period.end_on),
@@ -136,6 +154,7 @@ def _line_body(
     line: Any,
     currency: str,
     *,
+    customer: str,
     meter: str | None,
     working: Iterable[Mapping[str, Any]],
     period: tuple[date, date],
@@ -143,6 +162,7 @@ def _line_body(
     return {
         "n": line.n,
         "kind": line.kind,
+        "customer": customer,
         "description": line.description,
         "meter": meter,
         "unit": line.unit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -25,6 +25,7 @@ from billing.documents import invoice_file_name, invoice_pdf
 from billing.lifecycle import State, in_state
 from billing.line_events import events_of_line
 from billing.models import Invoice
+from billing.parts import lines_of
 from customers.api.negotiation import OwnFormat, wants_table
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, READ_SCOPES, HasScope
@@ -93,8 +94,16 @@ class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[I
     """What customers owe. Drafts have no number yet; an issued invoice never changes."""
 
     queryset = (
-        Invoice.objects.select_related("customer")
-        .prefetch_related("lines", "discounts", "credit_entries__grant")
+        Invoice.objects.filter(part_of=None)
+        .select_related("customer")
+        .prefetch_related(
+            "lines",
+            "discounts",
+            "credit_entries__grant",
+            Prefetch(
+                "parts", Invoice.objects.select_related("customer").prefetch_related("lines", "discounts")
+            ),
+        )
         .order_by("-period_start", "-id")
     )
     filterset_class = InvoiceFilter
@@ -135,7 +144,7 @@ class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[I
         Those of an adjustment are the events that caused it: `change` says which were added and which taken back.
         """
         invoice = self._invoice(number)
-        line = next((line for line in invoice.lines.all() if line.n == int(n)), None)
+        line = next((line for line in lines_of(invoice) if line.n == int(n)), None)
         if line is None:
             raise Http404(f"{number} has no line {n}.")
         rows: Any = events_of_line(line).select_related("meter", "customer", "workload")

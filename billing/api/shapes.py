@@ -56,10 +56,12 @@ INVOICE = {
     "credits": [],
     "issued_at": "2026-11-03T05:00:00Z",
     "due_on": "2026-11-17",
+    "parts": [],
     "lines": [
         {
             "n": 1,
             "kind": "usage",
+            "customer": "acme",
             "description": "Tickets Resolved",
             "meter": "tickets_resolved",
             "unit": "ticket",
@@ -149,6 +151,9 @@ class StepShape(serializers.Serializer[Any]):
 class LineShape(serializers.Serializer[Any]):
     n = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=LineKind.choices)
+    customer = serializers.CharField(
+        help_text="Whose usage or plan it is: on a consolidated invoice a child or the parent."
+    )
     description = serializers.CharField()
     meter = serializers.CharField(allow_null=True)
     unit = serializers.CharField(allow_blank=True)
@@ -197,6 +202,16 @@ class CreditShape(serializers.Serializer[Any]):
     amount = serializers.CharField()
 
 
+class PartShape(serializers.Serializer[Any]):
+    customer = serializers.CharField()
+    name = serializers.CharField()
+    subscription = serializers.IntegerField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    subtotal = serializers.CharField(help_text="The sum of its lines, before coupons and tax.")
+    discount = serializers.CharField(help_text="Taken off its lines by coupons of its customer.")
+
+
 class InvoiceShape(serializers.Serializer[Any]):
     id = serializers.IntegerField(allow_null=True)
     number = serializers.CharField(allow_null=True, help_text="Null until it is issued.")
@@ -210,7 +225,9 @@ class InvoiceShape(serializers.Serializer[Any]):
         child=serializers.ChoiceField(choices=Action.choices), help_text="What can be done with it now."
     )
     customer = serializers.CharField()
-    subscription = serializers.IntegerField(allow_null=True, help_text="Null on a one-off invoice.")
+    subscription = serializers.IntegerField(
+        allow_null=True, help_text="Null on a one-off or consolidated invoice."
+    )
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
     currency = serializers.CharField()
@@ -232,6 +249,9 @@ class InvoiceShape(serializers.Serializer[Any]):
     credits = CreditShape(many=True, help_text="What paid it; in a preview, what would.")
     issued_at = serializers.DateTimeField(allow_null=True)
     due_on = serializers.DateField(allow_null=True)
+    parts = PartShape(
+        many=True, help_text="What is billed together on a consolidated invoice; empty elsewhere."
+    )
     lines = LineShape(many=True)
 
 

@@ -1,4 +1,7 @@
-"""The equation of the audit about customers: nothing of one customer points to something of another."""
+"""The equation of the audit about customers: nothing of one customer points to something of another.
+
+But the parts of a consolidated invoice, which are their customers' and say who paid for them when they were billed.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,16 @@ def rows_stay_with_their_customer() -> Question:
         JOIN billing_creditnote note ON note.id = line.credit_note_id
         JOIN billing_invoiceline taken ON taken.id = line.invoice_line_id
         JOIN billing_invoice other ON other.id = taken.invoice_id
-        WHERE taken.invoice_id <> note.invoice_id
+        WHERE coalesce(other.part_of_id, other.id) <> note.invoice_id
+        UNION ALL
+        SELECT format('%%s is of customer %%s and part of %%s of customer %%s, who does not pay for it',
+                      coalesce(part.number, 'draft ' || part.id), part.customer_id,
+                      coalesce(whole.number, 'draft ' || whole.id), whole.customer_id)
+        FROM billing_invoice part
+        JOIN billing_invoice whole ON whole.id = part.part_of_id
+        JOIN customers_customer payer ON payer.id = whole.customer_id
+        WHERE part.currency <> whole.currency OR whole.kind <> 'consolidated'
+            OR part.recipient ->> 'billed_to' IS DISTINCT FROM payer.code
         UNION ALL
         SELECT format('the meter coverage %%s is of customer %%s, its subscription of customer %%s', coverage.id,
                       coverage.customer_id, subscription.customer_id)

@@ -40,7 +40,9 @@ def total_is_sum() -> Question:
         FROM (
             SELECT coalesce(invoice.number, 'draft ' || invoice.id) AS name, invoice.subtotal, invoice.discount,
                    invoice.tax, invoice.total, coalesce(sum(line.amount), 0) AS lines
-            FROM billing_invoice invoice LEFT JOIN billing_invoiceline line ON line.invoice_id = invoice.id
+            FROM billing_invoice invoice
+            LEFT JOIN billing_invoice part ON part.part_of_id = invoice.id
+            LEFT JOIN billing_invoiceline line ON line.invoice_id = coalesce(part.id, invoice.id)
             GROUP BY invoice.id
         ) sums WHERE subtotal <> lines OR total <> subtotal - discount + tax
         """

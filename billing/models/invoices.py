@@ -31,10 +31,11 @@ class InvoiceStatus(models.TextChoices):
     PAID = "paid", "Paid"
     VOID = "void", "Void"
     WRITTEN_OFF = "written_off", "Written off"
+    PART = "part", "On a consolidated invoice"
 
 
-# Issued and not taken back: what these say was billed.
-BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID, InvoiceStatus.WRITTEN_OFF)
+# Issued and not taken back: what these say was billed. What is to pay for a part is on the invoice it is part of.
+BILLED = (InvoiceStatus.ISSUED, InvoiceStatus.PAID, InvoiceStatus.WRITTEN_OFF, InvoiceStatus.PART)
 
 
 NOT_WRITTEN_OFF = Q(amount_written_off=0)
@@ -46,6 +47,7 @@ class InvoiceKind(models.TextChoices):
     ADJUSTMENT = "adjustment", "Adjustment"
     ONE_OFF = "one_off", "One-off"
     AT_START = "at_start", "At the start"
+    CONSOLIDATED = "consolidated", "Consolidated"
 
 
 class LineKind(models.TextChoices):
@@ -75,6 +77,8 @@ class InvoiceSeries(models.Model):
 class Invoice(models.Model):
     """One customer's invoice for one billing period: a draft until it is issued, frozen from then on.
 
+    A consolidated invoice has no lines of its own: its parts have them, each the invoice of one subscription that is
+    billed on it, before tax. A part has no number of a series; its number says where it is printed.
     `total` is `subtotal - discount + tax`; `tax_included` is the tax contained in prices that include it, and part of
     the total already. What is paid, credited or written off comes later and is all that may still change.
     """
@@ -85,9 +89,18 @@ class Invoice(models.Model):
         on_delete=models.PROTECT,
         null=True,
         related_name="invoices",
-        help_text="None on a one-off invoice, which belongs to no plan.",
+        help_text="None on a one-off invoice, which belongs to no plan, and on a consolidated one.",
     )
     kind = models.CharField(max_length=16, choices=InvoiceKind.choices, default=InvoiceKind.PERIODIC)
+    part_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="parts",
+        help_text="The consolidated invoice that this is printed on and paid with.",
+    )
+    part_n = models.PositiveIntegerField(null=True, blank=True, help_text="Its place on it, from 1.")
     status = models.CharField(max_length=16, choices=InvoiceStatus.choices, default=InvoiceStatus.DRAFT)
     series = models.ForeignKey(InvoiceSeries, on_delete=models.PROTECT, null=True, related_name="+")
     sequence = models.BigIntegerField(null=True)
@@ -165,11 +178,10 @@ class Invoice(models.Model):
                 )
                 | (
                     ~Q(status="draft")
-                    & Q(
-                        number__isnull=False,
-                        sequence__gte=1,
-                        series__isnull=False,
-                        issued_at__isnull=False,
+                    & Q(number__isnull=False, issued_at__isnull=False)
+                    & (
+                        Q(sequence__gte=1, series__isnull=False, part_of=None)
+                        | Q(sequence=None, series=None, part_of__isnull=False)
                     )
                 ),
                 name="invoice_numbered_when_issued",
@@ -192,8 +204,8 @@ class Invoice(models.Model):
                 name="invoice_reductions_in_range",
             ),
             models.CheckConstraint(
-                condition=Q(kind="one_off", subscription=None)
-                | (~Q(kind="one_off") & Q(subscription__isnull=False)),
+                condition=Q(kind__in=["one_off", "consolidated"], subscription=None)
+                | (~Q(kind__in=["one_off", "consolidated"]) & Q(subscription__isnull=False)),
                 name="invoice_subscription_unless_one_off",
             ),
             models.CheckConstraint(
@@ -202,9 +214,24 @@ class Invoice(models.Model):
                 )
                 | (Q(status="issued", total__gt=SETTLED) & NOT_WRITTEN_OFF)
                 | (Q(status="paid", total__lte=SETTLED) & NOT_WRITTEN_OFF)
-                | Q(status="written_off", total=SETTLED, amount_written_off__gt=0),
+                | Q(status="written_off", total=SETTLED, amount_written_off__gt=0)
+                | Q(status="part", amount_paid=0, amount_credited=0, amount_written_off=0),
                 name="invoice_status_fits_balance",
             ),
+            models.CheckConstraint(
+                condition=Q(part_of=None, part_n=None) & ~Q(status="part")
+                | Q(
+                    part_of__isnull=False,
+                    part_n__gte=1,
+                    status__in=["draft", "part", "void"],
+                    subscription__isnull=False,
+                    tax=0,
+                    tax_included=0,
+                    credits_applied=0,
+                ),
+                name="invoice_part_is_paid_elsewhere",
+            ),
+            models.UniqueConstraint(fields=["part_of", "part_n"], name="invoice_part_placed_once"),
             models.CheckConstraint(
                 condition=Q(amount_credited=0) | Q(amount_credited__lte=F("total")),
                 name="invoice_credited_up_to_total",

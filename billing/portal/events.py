@@ -64,9 +64,15 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
     names = _priced_dimensions(line)
     found, has_earlier, has_later = _page_of(events_of_line(line), request)
     now = timezone.now()
-    is_outcome = line.kind == LineKind.USAGE and line.meter is not None and line.meter.is_outcome
+    is_outcome = (
+        line.invoice_id == invoice.pk
+        and line.meter is not None
+        and line.kind == LineKind.USAGE
+        and line.meter.is_outcome
+    )
     states = _states(found, now=now) if is_outcome else {}
-    offered = is_disputable(line, now=now)
+    # Whose outcomes they are disputes them, on its own part; who pays for them does not.
+    offered = line.invoice_id == invoice.pk and is_disputable(line, now=now)
     rows = [_row(event, names, states.get(event.pk), offered=offered) for event in found]
     return page(
         request,
@@ -102,7 +108,7 @@ def event(
         line=line,
         event=found,
         dimensions=[(name, dims[name]) for name in _priced_dimensions(line) if name in dims],
-        history=_history(found, customer),
+        history=_history(found, line.invoice.customer),
     )
 
 
@@ -114,7 +120,7 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
     names = _priced_dimensions(line)
     rows = (_row(event, names) for event in events_of_line(line).iterator(chunk_size=CHUNK))
     return StreamingHttpResponse(
-        _csv(rows, names, zone=invoice.zone, adjusts=line.adjusts_id is not None),
+        _csv(rows, names, zone=line.invoice.zone, adjusts=line.adjusts_id is not None),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{invoice.number}-line-{line.n}-events.csv"'},
     )
@@ -122,8 +128,10 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
 
 def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
     invoice = visible_invoice(customer, number)
-    lines = invoice.lines.select_related("invoice__subscription__plan", "meter", "adjusts__invoice").exclude(
-        meter=None
+    lines = (
+        InvoiceLine.objects.filter(Q(invoice=invoice) | Q(invoice__part_of=invoice))
+        .select_related("invoice__customer", "invoice__subscription__plan", "meter", "adjusts__invoice")
+        .exclude(meter=None)
     )
     return invoice, get_object_or_404(lines, n=n)
 

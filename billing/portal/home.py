@@ -11,7 +11,7 @@ from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
 from billing.portal.invoices import visible_invoices
 from billing.portal.limits import reached_rows
-from billing.portal.running import RunningBill, bills_in_preparation, running_bills
+from billing.portal.running import RunningBill, bills_in_preparation, children_bills, running_bills
 from billing.showing import remember_shown
 from customers.models import Customer
 from metering.models import Meter
@@ -41,6 +41,7 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         now=now,
         bills=bills,
         in_preparation=in_preparation,
+        children=children_bills(customer, now=now),
         chart=chart,
         charted=[meter for meter, _ in charted],
         chart_period=chosen[1].period if chosen else None,

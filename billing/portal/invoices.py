@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.paginator import InvalidPage, Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
@@ -20,8 +20,16 @@ PER_PAGE = 20
 
 
 def visible_invoices(customer: Customer) -> QuerySet[Invoice]:
-    """Give the invoices a customer may see, newest first: all of its own but drafts."""
-    return Invoice.objects.filter(customer=customer).exclude(status=InvoiceStatus.DRAFT)
+    """Give the invoices a customer may see, newest first: all of its own but drafts.
+
+    Of a consolidated invoice, who pays sees the whole, and each other customer on it its own part.
+    """
+    own_parts = Q(part_of__customer=customer)
+    return (
+        Invoice.objects.filter(~own_parts | Q(part_of=None), customer=customer)
+        .exclude(status=InvoiceStatus.DRAFT)
+        .select_related("part_of")
+    )
 
 
 def visible_invoice(customer: Customer, number: str) -> Invoice:

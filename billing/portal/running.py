@@ -9,17 +9,18 @@ from datetime import datetime, timedelta
 
 from django.db.models import Prefetch, Q
 
+from billing.consolidating import is_billed_to_parent
 from billing.documents import InvoiceDocument, invoice_document
-from billing.drafts import InvoiceDraft
+from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import RatingFailed
-from billing.formatting import money, plural
+from billing.formatting import money, plural, quantity_of
 from billing.invoicing import draw_up, periods_ending_in, preview_invoice
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
 from billing.portal.planned import plan_notes
 from billing.rating import describe, parse_rate
 from billing.subscribing import whole_period
 from billing.totals import TotalRow, total_rows
-from customers.models import Customer
+from customers.models import BillTo, Customer
 from metering.models import Meter
 from metering.periods import Period, clip, local_day
 
@@ -48,6 +49,12 @@ class RunningBill:
     notes: Sequence[str] = ()
 
     @property
+    def paid_by(self) -> str:
+        """Name the parent that pays; empty where the customer does."""
+        customer = self.subscription.customer
+        return customer.parent.name if customer.parent and is_billed_to_parent(customer) else ""
+
+    @property
     def totals(self) -> list[TotalRow]:
         """What makes the total of the lines; empty where the total is simply their sum."""
         rows = total_rows(self.draft) if self.draft is not None else []
@@ -61,7 +68,7 @@ def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
         Subscription.objects.filter(
             Q(end_on=None) | Q(end_on__gt=today), customer=customer, start_on__lte=today
         )
-        .select_related("plan", "customer")
+        .select_related("plan", "customer__parent")
         .prefetch_related(
             "plan__rates__meter",
             Prefetch("changes", SubscriptionChange.objects.select_related("following__plan").order_by("pk")),
@@ -69,6 +76,58 @@ def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
         .order_by("start_on", "pk")
     )
     return [_running_bill(each, now=now) for each in current]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLine:
+    """What a child used so far, in words."""
+
+    description: str
+    quantity_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildBill:
+    """The running period of a customer that this one pays for; `total` is before tax. `problem`: not priced now."""
+
+    customer: Customer
+    period: Period
+    lines: Sequence[ChildLine]
+    total: str
+    problem: bool
+
+
+def children_bills(customer: Customer, *, now: datetime) -> list[ChildBill]:
+    """Give what the customers that are billed to this one cost so far, by name, all drawn up at once."""
+    today = local_day(now, customer.timezone)
+    rows = (
+        Subscription.objects.filter(
+            Q(end_on=None) | Q(end_on__gt=today),
+            customer__parent=customer,
+            customer__bill_to=BillTo.PARENT,
+            start_on__lte=today,
+        )
+        .select_related("plan", "customer__parent")
+        .order_by("customer__name", "customer_id", "start_on", "pk")
+    )
+    due = [
+        DuePeriod(row, covered)
+        for row in rows
+        if (covered := clip(whole_period(row, today), start_on=row.start_on, end_on=row.end_on))
+    ]
+    drafts = {draft.due.key: draft for draft in draw_up(due, now=now, watermark=None).drafts} if due else {}
+    return [_child(each, drafts.get(each.key)) for each in due]
+
+
+def _child(due: DuePeriod, draft: InvoiceDraft | None) -> ChildBill:
+    customer = due.subscription.customer
+    if draft is None:
+        return ChildBill(customer, due.period, (), "", problem=True)
+    lines = [
+        ChildLine(line.description, quantity_of(line.quantity, line.unit) if line.meter else "")
+        for line in draft.lines
+    ]
+    return ChildBill(customer, due.period, lines, money(draft.total, draft.currency), problem=False)
 
 
 def bills_in_preparation(customer: Customer, *, now: datetime) -> list[InvoiceDraft]:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from customers.api.strictness import StrictSerializer
 from customers.codes import code_from_label, validate_code
+from customers.families import family_problems
 from customers.models import Customer
 from customers.tax_treatment import tax_problems
 
@@ -47,6 +48,15 @@ class TraitsField(serializers.JSONField):
 
 
 class CustomerSerializer(CodedSerializer):
+    parent: Any = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Customer.objects.all(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The code of the customer it belongs to. One level: a parent has no parent itself.",
+        error_messages={"does_not_exist": "There is no customer “{value}”. Create the parent first."},
+    )
     traits = TraitsField(required=False, default=dict, help_text="Anything you want to remember, by name.")
 
     class Meta:
@@ -65,6 +75,8 @@ class CustomerSerializer(CodedSerializer):
             "tax_exempt_reason",
             "payment_days",
             "locale",
+            "parent",
+            "bill_to",
             "traits",
             "created_at",
         ]
@@ -75,6 +87,13 @@ class CustomerSerializer(CodedSerializer):
         problems = tax_problems({**self._current(), **attrs})
         if problems and problems.keys() & attrs.keys() | ({"country", "tax_treatment"} & attrs.keys()):
             raise serializers.ValidationError({name: [text] for name, text in problems.items()})
+        if {"parent", "bill_to", "currency"} & attrs.keys():
+            known = self.instance or Customer()
+            family = {
+                name: attrs.get(name, getattr(known, name)) for name in ("parent", "bill_to", "currency")
+            }
+            if refused := family_problems(self.instance, **family):
+                raise serializers.ValidationError({name: [text] for name, text in refused.items()})
         return attrs
 
     def _current(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from customers.api.serializers import CustomerSerializer
 from customers.api.strictness import StrictParameters
 from customers.codes import CODE_PATTERN
 from customers.errors import AlreadyExists, CustomerFixed
+from customers.families import family_held
 from customers.models import Customer
 
 CODE_IN_PATH = CODE_PATTERN.strip("^$")
@@ -60,6 +61,7 @@ class SetUpViewSet(
 
 class CustomerFilter(django_filters.FilterSet):  # type: ignore[misc]
     name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name.")
+    parent = django_filters.CharFilter(field_name="parent__code", help_text="The children of a customer.")
 
     class Meta:
         model = Customer
@@ -67,13 +69,17 @@ class CustomerFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class CustomerViewSet(SetUpViewSet):
-    queryset = Customer.objects.order_by("id")
+    queryset = Customer.objects.select_related("parent").order_by("id")
     serializer_class = CustomerSerializer
     filterset_class = CustomerFilter
 
+    def create_row(self, serializer: serializers.BaseSerializer[Any]) -> None:
+        with family_held():
+            super().create_row(serializer)
+
     def perform_update(self, serializer: serializers.BaseSerializer[Any]) -> None:
         try:
-            with transaction.atomic():
+            with family_held(), transaction.atomic():
                 serializer.save()
         except IntegrityError as refused:
             if isinstance(refused.__cause__, psycopg.errors.RestrictViolation):

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from billing.close_reports import ChunkResult, CloseReport
 from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, OnChunk, close_period, uninvoiced_before
+from billing.drafts import InvoiceDraft
 from billing.errors import BillingError
 from billing.findings import sentence
 from billing.holding import Review
@@ -150,9 +151,10 @@ class Command(BaseCommand):
 
     def _list(self, chunk: ChunkResult) -> None:
         for draft in chunk.drafts:
-            period = draft.due.period
+            period = draft.period
+            plan = draft.due.subscription.plan.name if isinstance(draft, InvoiceDraft) else draft.title
             self.stdout.write(
-                f"{draft.due.subscription.customer.code}  {draft.due.subscription.plan.name}  "
+                f"{draft.customer.code}  {plan}  "
                 f"{period.start_on} to {period.end_on}  {draft.total} {draft.currency}"
             )
         for review in chunk.reviews:
