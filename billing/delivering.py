@@ -8,9 +8,12 @@ waited for.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -19,7 +22,7 @@ from django.utils import timezone
 
 from billing.errors import SecretLost
 from billing.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookState
-from billing.notifying import queue_mails
+from billing.notifying import queue_mails, wake_sender
 from billing.posting import Answer, post
 from billing.webhook_secrets import signatures
 
@@ -40,6 +43,8 @@ SECONDS = 15.0
 # Longer than a try can last: the name, four addresses to connect to, the exchange.
 LEASE = timedelta(minutes=5)
 AT_ONCE = 8
+# One run of the worker; a close or a mail that waits has its turn after it.
+RUN_SECONDS = 20.0
 # Of one endpoint in a round, so that a slow one does not hold up the others.
 EACH = 4
 SWITCH_OFF_AFTER = timedelta(days=5)
@@ -65,19 +70,30 @@ class Request:
         return post(self.url, self.body, self.headers, seconds=SECONDS)
 
 
-def send_webhooks(*, now: datetime | None = None, rounds: int = 500) -> int:
-    """Send what is due until nothing is; give how much was taken by its receiver. `now` is the clock where None."""
+def send_webhooks(*, now: datetime | None = None, seconds: float = RUN_SECONDS) -> int:
+    """Send what is due, for about so many seconds; give how much was taken by its receiver.
+
+    What is left then is sent by the next run, which is asked for, so that the worker's other work has its turn. An
+    endpoint that fails is left alone for the rest of the run. `now` is the clock where it is None.
+    """
     delivered = 0
+    failing: set[int] = set()
+    until = time.monotonic() + seconds
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
-        for _ in range(rounds):
+        while True:
             began = now or timezone.now()
-            requests = _take(now=began)
+            requests = _take(now=began, without=failing)
             if not requests:
-                break
+                return delivered
             answers = list(pool.map(Request.send, requests))
             for request, answer in zip(requests, answers, strict=True):
-                delivered += _record(request, answer, began=began, now=now or timezone.now())
-    return delivered
+                if _record(request, answer, began=began, now=now or timezone.now()):
+                    delivered += 1
+                else:
+                    failing.add(request.endpoint_id)
+            if time.monotonic() >= until:
+                wake_sender()
+                return delivered
 
 
 _DUE = """
@@ -85,17 +101,17 @@ _DUE = """
         SELECT picked.id
         FROM billing_webhookendpoint endpoint
         CROSS JOIN LATERAL (
-            SELECT delivery.id, delivery.next_try_at
+            SELECT delivery.id, delivery.requested_by = '' AS unasked, delivery.next_try_at
             FROM billing_webhookdelivery delivery
             JOIN billing_webhookmessage message ON message.id = delivery.message_id
             WHERE delivery.endpoint_id = endpoint.id AND delivery.state = 'waiting'
                 AND delivery.next_try_at <= %(now)s AND (endpoint.active OR message.type = 'webhook.test')
-            ORDER BY delivery.next_try_at, delivery.id
-            LIMIT %(each)s
+            ORDER BY unasked, delivery.next_try_at, delivery.id
+            LIMIT CASE WHEN endpoint.failing_since IS NULL THEN %(each)s::bigint ELSE 1 END
             FOR UPDATE OF delivery SKIP LOCKED
         ) picked
-        WHERE endpoint.removed_at IS NULL
-        ORDER BY picked.next_try_at
+        WHERE endpoint.removed_at IS NULL AND NOT endpoint.id = ANY(%(without)s::bigint[])
+        ORDER BY picked.unasked, picked.next_try_at
         LIMIT %(most)s
     )
     UPDATE billing_webhookdelivery delivery SET next_try_at = %(lease)s
@@ -104,10 +120,20 @@ _DUE = """
 """
 
 
-def _take(*, now: datetime) -> list[Request]:
-    """Take what is due, a few of each endpoint, and commit that. Two workers never take the same."""
+def _take(*, now: datetime, without: Collection[int] = ()) -> list[Request]:
+    """Take what is due, a few of each endpoint, one where it fails, and commit that. Two workers never take the same.
+
+    What somebody asked for goes first.
+    """
+    values: dict[str, Any] = {
+        "now": now,
+        "each": EACH,
+        "most": AT_ONCE,
+        "lease": now + LEASE,
+        "without": list(without),
+    }
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_DUE, {"now": now, "each": EACH, "most": AT_ONCE * EACH, "lease": now + LEASE})
+        cursor.execute(_DUE, values)
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return []

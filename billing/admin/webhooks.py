@@ -90,7 +90,7 @@ class WebhookEndpointAdmin(StaffAdmin):
     )
     empty_title = "No endpoints yet"
     empty_text = "Add the address of a system that wants to know what happens."
-    list_display = ("name", "address", "hears", "state_badge", "waiting_now", "last_success_at")
+    list_display = ("name", "address", "hears", "state_badge", "waiting_now", "last_taken")
     list_filter = (RemovedFilter, "active")
     search_fields = ("url", "description")
 
@@ -119,6 +119,10 @@ class WebhookEndpointAdmin(StaffAdmin):
     @display(description="Waiting", ordering="waiting")
     def waiting_now(self, endpoint: Any) -> int:
         return int(endpoint.waiting)
+
+    @display(description="Last taken (UTC)", ordering="last_success_at")
+    def last_taken(self, endpoint: WebhookEndpoint) -> str:
+        return f"{endpoint.last_success_at:%-d %b %Y, %H:%M}" if endpoint.last_success_at else "–"
 
     def get_urls(self) -> list[URLPattern]:
         def own(name: str, view: Any) -> URLPattern:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -237,6 +239,26 @@ def test_a_month_is_looked_at_until_its_second_day_after(bot: Workload) -> None:
     assert sorted(BudgetPoint.objects.values_list("on", flat=True)) == [
         date(2026, 11, 30), date(2026, 12, 2), date(2026, 12, 3),
     ]  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_checks_at_once_raise_each_alarm_once(bot: Workload) -> None:
+    for n in range(10):
+        budget(name=f"b{n}", workload=bot, emails=["anna@acme.example"])
+    calls(30_000)
+    together = threading.Barrier(2)
+
+    def check() -> int:
+        together.wait()
+        try:
+            return check_budgets(now=NOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as workers:
+        raised = [each.result() for each in [workers.submit(check), workers.submit(check)]]
+    assert sum(raised) == BudgetAlarm.objects.count() == 30
+    assert NoticeMail.objects.count() == 10
 
 
 def test_many_budgets_take_as_many_queries_as_few(bot: Workload) -> None:

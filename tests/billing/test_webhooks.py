@@ -216,6 +216,51 @@ def test_a_slow_endpoint_with_a_long_queue_does_not_hold_up_another(receiver: Re
     assert len(delivering._take(now=NOW)) == EACH  # another worker takes others
 
 
+def test_an_endpoint_that_fails_is_tried_once_in_a_run_and_the_others_get_theirs(receiver: Receiver) -> None:
+    with receiving() as broken:
+        broken.status = 500
+        failing, _ = listen(broken, "invoice.issued")
+        listen(receiver, "invoice.paid")
+        for n in range(20):
+            say(f"INV-{n}")
+            say(f"INV-{n}", WebhookType.INVOICE_PAID)
+        assert send_webhooks(now=NOW) == 20
+        assert len(broken.requests) == EACH  # side by side, before it was known to fail
+        send_webhooks(now=NOW)
+        assert len(broken.requests) == EACH + 1
+        broken.status = 200
+        failing.refresh_from_db()
+        assert failing.failing_since == NOW
+        send_webhooks(now=NOW)
+        assert len(broken.requests) == 20  # all that are due; the five that failed have their pause
+
+
+def test_a_test_goes_before_what_waits_for_an_endpoint_that_fails(receiver: Receiver) -> None:
+    endpoint, _ = listen(receiver)
+    receiver.status = 500
+    for n in range(10):
+        say(f"INV-{n}")
+    send_webhooks(now=NOW)
+    sent = send_test(endpoint, by="anna", now=NOW)
+    send_webhooks(now=NOW)
+    assert receiver.ids[EACH:] == [f"msg_{sent.hex}"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_ends_in_time_and_asks_for_the_next(receiver: Receiver) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
+    listen(receiver)
+    with transaction.atomic():
+        announce_all([ISSUED], lambda: [Announcement(ISSUED, f"INV-{n}", {}) for n in range(30)], now=NOW)
+    ProcrastinateJob.objects.get(task_name="send_webhooks")
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
+    assert send_webhooks(now=NOW, seconds=0) == EACH
+    ProcrastinateJob.objects.get(task_name="send_webhooks")
+    assert send_webhooks(now=NOW) == 30 - EACH
+
+
 def test_redirects_are_not_followed_and_answers_are_cut(receiver: Receiver) -> None:
     listen(receiver)
     receiver.status, receiver.headers = 307, {"Location": receiver.url}

@@ -78,6 +78,10 @@ def test_a_public_name_brings_https(data_dir):
     [
         ({"ALLOWED_HOSTS": "billing.example.com"}, "Set SECRET_KEY to 50 or more random characters"),
         ({**PRODUCTION, "DEBUG": "true"}, "DEBUG shows settings and data to every visitor"),
+        (
+            {**PRODUCTION, "WEBHOOK_ALLOW_PRIVATE": "true"},
+            "WEBHOOK_ALLOW_PRIVATE lets webhooks reach the inside",
+        ),
         ({"ALLOWED_HOSTS": " , "}, "ALLOWED_HOSTS is empty"),
         ({"DATABASE_URL": "sqlite:///money.db"}, "DATABASE_URL must name a PostgreSQL server"),
         ({"DATABASE_URL": "somewhere"}, "DATABASE_URL must name a PostgreSQL server"),
