@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 
 from billing.formatting import in_locale
 from billing.invoicing import recipient_of
-from billing.journal import Entry, entries
+from billing.journal import Entry, entries, told_to_customer
 from billing.models import BILLED, Invoice, InvoiceStatus
 from billing.models.invoices import SETTLED
 from billing.printing import logo, pdf_of, plain_name
@@ -91,7 +91,7 @@ def statement_of(customer: Customer, currency: str, *, first: date, last: date) 
         if entry.on < first:
             opening = running
         else:
-            rows.append(StatementRow(entry, running))
+            rows.append(StatementRow(told_to_customer(entry), running))
     issuer = dict(settings.ISSUER)
     return Statement(issuer, recipient_of(customer), currency, first, last, opening, tuple(rows))
 

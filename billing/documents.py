@@ -245,7 +245,7 @@ def _settled(invoice: Invoice) -> tuple[SumRow, ...]:
         SumRow("Paid from credits", invoice.credits_applied),
         SumRow("Paid", invoice.amount_paid),
         SumRow("Credited", invoice.amount_credited),
-        SumRow("Written off", invoice.amount_written_off),
+        SumRow("Closed without payment", invoice.amount_written_off),
     )
     return tuple(row for row in rows if row.amount)
 

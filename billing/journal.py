@@ -6,7 +6,7 @@ The accounting export and the statement of account read the same entries, so bot
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -28,7 +28,11 @@ KINDS = {
     "write_off": "Written off",
     "reinstate": "Write-off taken back",
     "void": "Invoice voided",
+    "closed": "Closed without payment",
+    "reopened": "Due again",
 }
+# What a customer is told of a decision that is the company's own affair; the reason is not said.
+TOLD = {"write_off": "closed", "reinstate": "reopened"}
 # A day begins up to fourteen hours before it does in UTC, and ends up to twelve after.
 A_DAY = timedelta(days=1)
 Row = TypeVar("Row", Invoice, CreditNote, InvoiceChange)
@@ -58,6 +62,12 @@ class Entry:
     @property
     def title(self) -> str:
         return KINDS[self.kind]
+
+
+def told_to_customer(entry: Entry) -> Entry:
+    """Give an entry as the customer's statement says it."""
+    told = TOLD.get(entry.kind)
+    return entry if told is None else replace(entry, kind=told, text="")
 
 
 def entries(*, first: date | None, last: date, customer: Customer | None = None) -> list[Entry]:

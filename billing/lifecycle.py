@@ -45,6 +45,11 @@ class Action(models.TextChoices):
     VOID = "void", "Void"
 
 
+def customer_status(status: InvoiceStatus) -> str:
+    """Say a status to the customer: what was written off is closed for them, and why is the company's own affair."""
+    return "Closed" if status == InvoiceStatus.WRITTEN_OFF else str(status.label)
+
+
 def state_of(invoice: Invoice, *, now: datetime) -> State:
     """Give the state of an invoice on a day of its own zone."""
     if invoice.status == InvoiceStatus.ISSUED:

@@ -1,6 +1,8 @@
 """Documents by mail: queued in the database, sent by the worker, tried again while the mail server refuses.
 
-A mail is marked as sent after the server took it; a worker killed between the two sends it again.
+That a mail is being sent is committed before the mail server hears of it. A worker killed in between leaves it so, and
+the next one shows it as perhaps sent: a person decides whether to send it again. Every try of one mail has the same
+Message-ID, by which mail programs tell copies.
 """
 
 from __future__ import annotations
@@ -8,13 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from smtplib import SMTPException
 from string import Template
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from billing.documents import (
     credit_note_file_name,
@@ -40,6 +43,8 @@ MOST_ATTEMPTS = 12
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=4)
 AT_ONCE = 50
+# A worker that takes longer is gone: each step of talking to the mail server ends after EMAIL_TIMEOUT.
+SENDING_TAKES = timedelta(minutes=15)
 # Invoices issued longer ago are not sent by themselves when somebody turns SEND_INVOICES on.
 RECENT = timedelta(days=2)
 NAMES = ("number", "customer", "total", "amount_due", "due_on", "issuer", "portal")
@@ -133,56 +138,80 @@ def queue_issued(*, now: datetime) -> int:
 
 
 def send_waiting(*, now: datetime) -> int:
-    """Send the mails that wait, each in a transaction of its own; give how many were taken by the mail server."""
-    sent = 0
-    waiting = Delivery.objects.filter(state=MailState.QUEUED, next_try_at__lte=now).order_by(
-        "next_try_at", "pk"
-    )
-    for pk in list(waiting.values_list("pk", flat=True)[:AT_ONCE]):
-        sent += _send(pk, now=now)
-    return sent
+    """Send the mails with documents that wait; give how many were taken by the mail server."""
+    _doubt(Delivery, now=now)
+    waiting = Delivery.objects.filter(state=MailState.QUEUED, next_try_at__lte=now)
+    rows = waiting.select_related("invoice__customer", "credit_note__invoice").order_by("next_try_at", "pk")
+    return sum(_send(mail, partial(message_of, mail), now=now) for mail in list(rows[:AT_ONCE]))
 
 
 def send_notices(*, now: datetime) -> int:
-    """Send the mails without a document that wait, each in a transaction of its own; give how many were taken."""
+    """Send the mails without a document that wait; give how many were taken by the mail server."""
+    _doubt(NoticeMail, now=now)
     waiting = NoticeMail.objects.filter(state=MailState.QUEUED, next_try_at__lte=now)
-    first = waiting.order_by("next_try_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
-    return sum(_send_notice(pk, now=now) for pk in list(first))
+    rows = list(waiting.order_by("next_try_at", "pk")[:AT_ONCE])
+    return sum(_send(mail, partial(_notice, mail), now=now) for mail in rows)
 
 
-@transaction.atomic
-def _send_notice(pk: int, *, now: datetime) -> bool:
-    rows = NoticeMail.objects.select_for_update(skip_locked=True).filter(state=MailState.QUEUED, pk=pk)
-    notice = rows.first()
-    if notice is None:
+def send_again(delivery: Delivery, *, now: datetime) -> None:
+    """Let the worker send a mail again that was perhaps sent or given up. Raises NotInThisState for any other."""
+    again = Delivery.objects.filter(pk=delivery.pk, state__in=[MailState.UNSURE, MailState.FAILED])
+    if not again.update(state=MailState.QUEUED, next_try_at=now, attempts=0):
+        raise NotInThisState("This mail is sent, or waits to be.")
+
+
+def confirm_sent(delivery: Delivery, *, now: datetime) -> None:
+    """Note that a mail which was perhaps sent has arrived. Raises NotInThisState for any other."""
+    unsure = Delivery.objects.filter(pk=delivery.pk, state=MailState.UNSURE)
+    if not unsure.update(state=MailState.SENT, sent_at=now, error=""):
+        raise NotInThisState("Whether this mail was sent is known.")
+
+
+def _doubt(mails: type[Delivery | NoticeMail], *, now: datetime) -> None:
+    """Show as perhaps sent what a worker that is gone was sending."""
+    lost = mails._default_manager.filter(state=MailState.SENDING, next_try_at__lte=now)
+    if count := lost.update(state=MailState.UNSURE, error="The worker was stopped while it was being sent."):
+        log.warning("%d mails were perhaps sent: a worker was stopped in between.", count)
+
+
+def _send(mail: Delivery | NoticeMail, message: Callable[[], EmailMessage], *, now: datetime) -> bool:
+    rows = type(mail)._default_manager.filter(pk=mail.pk)
+    try:
+        made = message()
+    except DocumentsUnavailable as refused:
+        mail.attempts += 1
+        _put_off(mail, refused, now=now)
         return False
-    mail = EmailMessage(notice.subject, notice.body, to=[notice.to])
-    return _try(notice, lambda: mail, now=now)
-
-
-@transaction.atomic
-def _send(pk: int, *, now: datetime) -> bool:
-    rows = Delivery.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-        state=MailState.QUEUED, pk=pk
-    )
-    delivery = rows.select_related("invoice__customer", "credit_note__invoice").first()
-    return delivery is not None and _try(delivery, lambda: message_of(delivery), now=now)
-
-
-def _try(mail: Delivery | NoticeMail, message: Callable[[], EmailMessage], *, now: datetime) -> bool:
+    claim = {"state": MailState.SENDING, "next_try_at": now + SENDING_TAKES, "attempts": F("attempts") + 1}
+    if not rows.filter(state=MailState.QUEUED).update(**claim):
+        return False  # another worker was faster
     mail.attempts += 1
     try:
-        message().send()
-    except (SMTPException, OSError, DocumentsUnavailable) as refused:
-        log.warning("Mail to %s was not taken: %s", mail.to, refused)
-        mail.error = str(refused)[:400]
-        mail.next_try_at = now + min(FIRST_WAIT * 2 ** (mail.attempts - 1), LONGEST_WAIT)
-        if mail.attempts >= MOST_ATTEMPTS:
-            mail.state = MailState.FAILED
-    else:
-        mail.state, mail.sent_at, mail.error = MailState.SENT, now, ""
-    mail.save(update_fields=["attempts", "error", "next_try_at", "state", "sent_at"])
-    return mail.state == MailState.SENT
+        made.send()
+    except (SMTPException, OSError) as refused:
+        _put_off(mail, refused, now=now)
+        return False
+    rows.update(state=MailState.SENT, sent_at=now, error="")
+    return True
+
+
+def _put_off(mail: Delivery | NoticeMail, refused: Exception, *, now: datetime) -> None:
+    log.warning("Mail to %s was not taken: %s", mail.to, refused)
+    mail.error = str(refused)[:400]
+    mail.next_try_at = now + min(FIRST_WAIT * 2 ** (mail.attempts - 1), LONGEST_WAIT)
+    mail.state = MailState.FAILED if mail.attempts >= MOST_ATTEMPTS else MailState.QUEUED
+    mail.save(update_fields=["attempts", "error", "next_try_at", "state"])
+
+
+def _message_id(mail: Delivery | NoticeMail) -> str:
+    """Give the same Message-ID for every try of one mail, and no other mail's."""
+    host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
+    written = mail.requested_at if isinstance(mail, Delivery) else mail.written_at
+    return f"<{mail._meta.model_name}-{mail.pk}-{written:%Y%m%d%H%M%S}@{host}>"
+
+
+def _notice(mail: NoticeMail) -> EmailMessage:
+    return EmailMessage(mail.subject, mail.body, to=[mail.to], headers={"Message-ID": _message_id(mail)})
 
 
 def message_of(delivery: Delivery) -> EmailMessage:
@@ -203,7 +232,8 @@ def message_of(delivery: Delivery) -> EmailMessage:
         }
     # A name may hold a line break; a header must not.
     line = " ".join(Template(subject).substitute(values).split())
-    mail = EmailMessage(line, Template(body).substitute(values), to=[delivery.to])
+    headers = {"Message-ID": _message_id(delivery)}
+    mail = EmailMessage(line, Template(body).substitute(values), to=[delivery.to], headers=headers)
     if reply_to := invoice.issuer.get("email"):
         mail.reply_to = [reply_to]
     if note is not None:

@@ -53,6 +53,9 @@ def invoice_page(invoice: Invoice, request: HttpRequest, *, now: datetime) -> di
         "state_colour": STATE_COLOURS[state],
         "late": days_overdue(invoice, now=now),
         "buttons": _buttons(invoice, request),
+        "doubtful": [
+            mail for mail in invoice.deliveries.all() if mail.state in (MailState.UNSURE, MailState.FAILED)
+        ],
         "sums": _sums(invoice),
         "parts": [_part(part) for part in parts_of(invoice)],
         "whole": invoice.part_of,

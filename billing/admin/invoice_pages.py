@@ -32,8 +32,8 @@ from billing.correcting import issue_credit_note
 from billing.errors import BillingError, CreditsSpent, FiguresChanged, NotInThisState
 from billing.formatting import money
 from billing.lifecycle import Action, State, refusal, state_of
-from billing.mailing import queue_mail
-from billing.models import Invoice, InvoiceKind, MailKind, Payment
+from billing.mailing import confirm_sent, queue_mail, send_again
+from billing.models import Delivery, Invoice, InvoiceKind, MailKind, Payment
 from billing.moving import move_to_credits, preview_move
 from billing.voiding import void_invoice
 from customers.staff_pages import put_errors, require
@@ -87,6 +87,9 @@ class InvoicePages(IssuingPages):
         return [
             path("one-off/", wrap(self.one_off_view), name="billing_invoice_one_off"),
             path("<int:pk>/mail/", wrap(self.mail_view), name="billing_invoice_mail"),
+            path(
+                "<int:pk>/mail/<int:mail_pk>/", wrap(self.mail_doubt_view), name="billing_invoice_mail_doubt"
+            ),
             path("issue/", wrap(self.issue_many_view), name="billing_invoice_issue"),
             path("<int:pk>/credit/", wrap(self.credit_view), name="billing_invoice_credit"),
             path("<int:pk>/do/<slug:action>/", wrap(self.do_view), name="billing_invoice_do"),
@@ -208,6 +211,22 @@ class InvoicePages(IssuingPages):
             button="Send", media=media_of(self, form), status=400 if form.errors else 200,
             purpose="The PDF is attached. The words are those under Mail texts.",
         )  # fmt: skip
+
+    def mail_doubt_view(self, request: HttpRequest, pk: int, mail_pk: int) -> HttpResponse:
+        """Decide about a mail that was perhaps sent: send it again, or note that it arrived. POST only."""
+        require(request, "billing.view_invoice", PERMISSIONS[Action.PAY])
+        mail = get_object_or_404(Delivery.objects.select_related("invoice"), pk=mail_pk, invoice=pk)
+        if request.method == "POST":
+            try:
+                if "_arrived" in request.POST:
+                    confirm_sent(mail, now=timezone.now())
+                    messages.success(request, "It is noted that the mail arrived.")
+                else:
+                    send_again(mail, now=timezone.now())
+                    messages.success(request, f"The mail to {mail.to} goes out again within a minute.")
+            except NotInThisState as refused:
+                return self._refused(request, mail.invoice, refused.message)
+        return redirect("admin:billing_invoice_change", pk)
 
     def _refused(self, request: HttpRequest, invoice: Invoice, told: str) -> HttpResponse:
         return self.page(

@@ -19,7 +19,13 @@ from billing.registering import send_again
 from customers.staff_pages import ReadOnlyAdmin, require
 
 COLOURS = {WebhookState.WAITING: "info", WebhookState.DELIVERED: "success", WebhookState.FAILED: "danger"}
-MAIL_COLOURS = {MailState.QUEUED: "info", MailState.SENT: "success", MailState.FAILED: "danger"}
+MAIL_COLOURS = {
+    MailState.QUEUED: "info",
+    MailState.SENDING: "info",
+    MailState.UNSURE: "warning",
+    MailState.SENT: "success",
+    MailState.FAILED: "danger",
+}
 
 
 @admin.register(WebhookDelivery)

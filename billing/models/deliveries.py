@@ -19,6 +19,8 @@ class MailKind(models.TextChoices):
 
 class MailState(models.TextChoices):
     QUEUED = "queued", "Waiting"
+    SENDING = "sending", "Being sent"
+    UNSURE = "unsure", "Perhaps sent"
     SENT = "sent", "Sent"
     FAILED = "failed", "Failed"
 

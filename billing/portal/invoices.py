@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
+from billing.lifecycle import customer_status
 from billing.models import Invoice, InvoiceStatus
 from billing.portal.access import for_customer, page
 from customers.models import Customer
@@ -43,7 +44,10 @@ class InvoiceFilter(forms.Form):
     year = forms.TypedChoiceField(required=False, coerce=int, empty_value=None, label_suffix="")
     status = forms.ChoiceField(
         required=False,
-        choices=[("", "All"), *((s.value, s.label) for s in InvoiceStatus if s != InvoiceStatus.DRAFT)],
+        choices=[
+            ("", "All"),
+            *((s.value, customer_status(s)) for s in InvoiceStatus if s != InvoiceStatus.DRAFT),
+        ],
         label_suffix="",
     )
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from django import template
 
 from billing import formatting
+from billing.lifecycle import customer_status
+from billing.models import Invoice, InvoiceStatus
 from metering.periods import local_day
 
 register = template.Library()
@@ -22,6 +24,11 @@ def money(amount: Decimal, currency: str) -> str:
 def less(amount: Decimal) -> Decimal:
     """Give the opposite of an amount, for what is taken off."""
     return -amount
+
+
+@register.filter
+def status_for_customer(invoice: Invoice) -> str:
+    return customer_status(InvoiceStatus(invoice.status))
 
 
 @register.filter

@@ -115,3 +115,48 @@ def test_staff_send_and_edit(settings: Any) -> None:
     assert sorted(wrong.context["adminform"].form.errors) == ["body", "subject"]
     staff.post(text, {"subject": "Your invoice $number", "body": "$total"})
     assert MailText.objects.get(kind="invoice").subject == "Your invoice $number"
+
+
+def test_a_worker_killed_while_sending_leaves_the_mail_perhaps_sent_and_sends_it_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids: list[str] = []
+
+    def killed(self: EmailMessage, *_: Any) -> int:
+        assert Delivery.objects.get().state == "sending"
+        ids.append(self.extra_headers["Message-ID"])
+        raise SystemExit
+
+    invoice = billed()
+    queue_issued(now=NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMessage, "send", killed)
+        with pytest.raises(SystemExit):
+            send_waiting(now=NOW)
+    assert send_waiting(now=NOW + timedelta(minutes=14)) == 0
+    assert Delivery.objects.get().state == "sending"
+    assert send_waiting(now=NOW + timedelta(minutes=15)) == 0
+    assert (Delivery.objects.get().state, queue_issued(now=NOW), mail.outbox) == ("unsure", 0, [])
+    staff = sign_in()
+    page = staff.get(reverse("admin:billing_invoice_change", args=[invoice.pk])).content.decode()
+    assert "to accounts@acme.example was perhaps sent." in page
+    again = reverse("admin:billing_invoice_mail_doubt", args=[invoice.pk, Delivery.objects.get().pk])
+    assert staff.get(again).status_code == 302  # shows the invoice and does nothing
+    assert Delivery.objects.get().state == "unsure"
+    staff.post(again)
+    assert send_waiting(now=NOW + timedelta(days=300)) == 1
+    assert [sent.extra_headers["Message-ID"] for sent in mail.outbox] == ids
+    assert staff.post(again).status_code == 409
+    Delivery.objects.update(state="unsure")
+    staff.post(again, {"_arrived": "1"})
+    assert Delivery.objects.get().state == "sent"
+    assert staff.post(again, {"_arrived": "1"}).status_code == 409
+    assert sign_in("Read only").post(again).status_code == 403
+
+
+def test_two_mails_have_two_message_ids() -> None:
+    invoice = billed()
+    queue_mail(invoice, MailKind.INVOICE, **WHO)
+    queue_mail(invoice, MailKind.INVOICE, **WHO)
+    send_waiting(now=NOW)
+    assert len({sent.extra_headers["Message-ID"] for sent in mail.outbox}) == 2

@@ -248,6 +248,7 @@ def test_the_list_of_pages_leaves_none_out(pages: dict[str, str]) -> None:
         "|^(app_list|autocomplete|jsi18n|log.*|password_.*|search|view_on_site)$"
     )
     tested_apart = {
+        "billing_invoice_mail_doubt",
         "billing_budget_look",
         "billing_webhookendpoint_test", "billing_webhookendpoint_again", "billing_webhookdelivery_again",
         "billing_webhookdelivery_add", "billing_noticemail_add",

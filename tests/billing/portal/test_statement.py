@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from django.test import Client
 
 from billing.accounts import balances, statement_of
-from billing.collecting import record_payment
+from billing.collecting import record_payment, write_off
 from billing.correcting import issue_credit_note
+from billing.documents import invoice_html
 from billing.models import Invoice
 from billing.voiding import void_invoice
 from customers.models import Customer
@@ -63,6 +65,20 @@ def test_balances_tell_due_overdue_and_credit_apart(settled: Invoice) -> None:
     record_payment(settled, amount=Decimal("130.00"), received_on=DAY, overpaid=True, **WHO)
     (over,) = balances(settled.customer, now=NOW)
     assert (over.due, over.credit) == (0, 30)
+
+
+def test_what_was_written_off_is_closed_for_the_customer_and_says_no_reason(
+    anna: Client, settled: Invoice
+) -> None:
+    write_off(settled, reason="Bankrupt, says the court", by="Clerk Kim", now=NOW)
+    for path in ("", "invoices/", f"invoices/{settled.number}/", "statement/", "statement/csv/"):
+        text = re.sub("<[^>]*>", "", text_of(anna, path)).lower()
+        assert "written" not in text, path
+        assert "write" not in text, path
+        assert "court" not in text, path
+    assert "Closed without payment" in text_of(anna, "statement/")
+    assert "Closed" in text_of(anna, "invoices/")
+    assert "Written off" not in invoice_html(Invoice.objects.get())
 
 
 def test_the_statement_is_a_file(anna: Client, settled: Invoice) -> None:
