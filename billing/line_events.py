@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import BooleanField, QuerySet, Value
 
 from billing.models import AdjustmentWaiver, InvoiceLine, LineKind, LineSettlement
-from metering.aggregation import events_behind, events_changed
+from metering.behind import events_behind, events_changed
 from metering.models import Event
 from metering.periods import Period
 

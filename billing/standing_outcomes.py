@@ -17,7 +17,8 @@ from billing.outcomes import settle_outcomes
 from billing.segments import BilledLine, billed_lines
 from billing.subscribing import whole_period
 from customers.models import Customer
-from metering.aggregation import Span, counted_outcomes
+from metering.aggregation import Span
+from metering.behind import counted_outcomes
 from metering.models import Event, Meter
 from metering.outcomes import Settlement
 from metering.periods import local_day, start_of_day

@@ -21,12 +21,12 @@ from typing import Any
 from django.db import connection, transaction
 
 from metering.errors import LedgerMismatch
+from metering.fragments import counted_events
 from metering.ledger import place_batches
 from metering.meter_types import MeterType
 from metering.models import Meter, Rollup, RollupZone
 from metering.periods import local_day, start_of_day
 from metering.pruning import pruned_before
-from metering.statements import counted_events
 
 ADDITIVE = (MeterType.COUNT, MeterType.SUM, MeterType.AVERAGE)
 # Event rows folded in one transaction: large enough to meet most rows of a day once, small enough to stay in memory.

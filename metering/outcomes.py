@@ -1,7 +1,7 @@
 """Which outcomes count: a pure function of the times of events, the same whatever arrived when.
 
-The statement of metering.statements does this for many customers at once; here it is in plain steps, for one subject's
-page and for checking. An outcome settles when its window is over, or when it was confirmed if that is sooner. It is
+metering.outcome_statements does this for many customers at once; here it is in plain steps, for one subject's page and
+for checking. An outcome settles when its window is over, or when it was confirmed if that is sooner. It is
 reversed by the first signal about it that is not earlier: one that names its key, or one that names its subject. An
 outcome that nothing reversed stands. Of a subject's standing outcomes the first to settle counts, where a subject
 counts once; without evidence by then an outcome never counts.

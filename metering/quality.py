@@ -1,7 +1,7 @@
 """How well outcomes hold: attempted, settled, reversed, and the time to settle, by month and group, in one statement.
 
-An outcome belongs to the month in which it happened, in UTC. The rules are those of metering.statements, read at one
-moment; only that a subject counts once is looked at over the months asked for, because billing periods differ.
+An outcome belongs to the month in which it happened, in UTC. The rules are those of metering.outcome_statements, read
+at one moment; only that a subject counts once is looked at over the months asked for, because billing periods differ.
 """
 
 # ruff: noqa: S608  the text of a statement stands in this module; whatever comes from outside is a parameter
@@ -14,9 +14,10 @@ from fractions import Fraction
 
 from django.db import connection
 
+from metering.fragments import Sql, counted_events, group_expression
 from metering.meter_types import OncePerSubject
 from metering.models import Meter
-from metering.statements import FIRST_SINCE, SIGNALS, Sql, counted_events, group_expression
+from metering.outcome_statements import FIRST_SINCE, SIGNALS
 
 
 @dataclass(slots=True)

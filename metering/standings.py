@@ -18,8 +18,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from metering.fragments import counted_events
 from metering.models import Event, Meter
-from metering.statements import counted_events
 
 # Before the first position of the ledger, and after the last: a batch that has none yet stands there.
 FIRST_POSITION, LAST_POSITION = -1, 2**63 - 1

@@ -134,7 +134,7 @@ def test_batches_and_single_events(database: None) -> None:
         ways: dict[str, Callable[[], Sent]] = {
             "copy": lambda: send(copy_jobs(100_000)),
             "thousands": lambda: send(jobs(port, key, events=100_000, batch=1000, connections=4)),
-            "hundreds": lambda: send(jobs(port, key, events=50_000, batch=100, connections=8)),
+            "hundreds": lambda: send(jobs(port, key, events=50_000, batch=100, connections=16)),
             "single": lambda: send(jobs(port, key, events=3_000, batch=1, connections=16)),
             "in house": lambda: send(
                 jobs(in_house, "", events=1_500, batch=1, connections=16, expected="HTTP/1.1 201")
@@ -171,7 +171,7 @@ def test_batches_and_single_events(database: None) -> None:
                     "COPY",
                     ratio_by_round(found[way], found["copy"]),
                 ]
-                for way, size, connections in (("thousands", "1,000", 4), ("hundreds", "100", 8))
+                for way, size, connections in (("thousands", "1,000", 4), ("hundreds", "100", 16))
             ),
             ["HTTP, single events, a plain ModelViewSet, 16 clients", f"{rate(plain):,.0f}", "", "1"],
             [

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection, transaction
 
-from metering.aggregation import Span, events_behind
+from metering.aggregation import Span
+from metering.behind import events_behind
 from metering.ledger import place_batches
 from metering.measuring import measure
 from metering.models import EventBatch, Meter

@@ -11,7 +11,8 @@ import pytest
 
 from billing.invoicing import preview_invoice
 from customers.models import Customer
-from metering.aggregation import Span, events_behind
+from metering.aggregation import Span
+from metering.behind import events_behind
 from metering.measuring import Measure, measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval, month_period

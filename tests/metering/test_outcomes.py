@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from metering.aggregation import Span, events_behind
+from metering.aggregation import Span
+from metering.behind import events_behind
 from metering.measuring import measure
 from metering.models import Event, Meter
 from tests.factories import event, make_customer, make_meter, send

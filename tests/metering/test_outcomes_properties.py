@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering.aggregation import Span, events_behind
+from metering.aggregation import Span
+from metering.behind import events_behind
 from metering.incoming import event_id
 from metering.ledger import place_batches
 from metering.measuring import measure
