@@ -25,6 +25,7 @@ from billing.admin.journal_form import JournalForm
 from billing.admin.statement import document_rows, invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
+from billing.evidence import FORMATS, evidence_file
 from billing.formatting import day, money
 from billing.formatting import period as days_words
 from billing.lifecycle import Action, State, in_state, state_of
@@ -204,6 +205,7 @@ class InvoiceAdmin(InvoicePages):
             path("export.csv", wrap(self.export_view), name="billing_invoice_export"),
             path("journal/", wrap(self.journal_view), name="billing_invoice_journal"),
             *self.settling_urls(wrap),
+            path("<int:pk>/evidence.<str:kind>", wrap(self.evidence_view), name="billing_invoice_evidence"),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="billing_invoice_pdf"),
             path("<int:pk>/lines/<int:n>/", wrap(self.events_view), name="billing_invoice_events"),
             path(
@@ -260,6 +262,13 @@ class InvoiceAdmin(InvoicePages):
         name = invoice_file_name(invoice)
         headers = {"Content-Disposition": f'inline; filename="{name}"'}
         return HttpResponse(file, content_type="application/pdf", headers=headers)
+
+    def evidence_view(self, request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
+        """Give every outcome that an invoice billed, as CSV or JSON, as the customer can have it."""
+        require(request, "billing.view_invoice", "metering.view_event")
+        if kind not in FORMATS:
+            raise Http404
+        return evidence_file(get_object_or_404(Invoice.objects.exclude(number=None), pk=pk), kind)
 
     def events_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponse:
         require(request, "billing.view_invoice", "metering.view_event")

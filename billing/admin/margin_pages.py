@@ -217,7 +217,10 @@ def _leads_to(values: Values, group_by: str, asked: dict[str, str], invoices: di
         case "month":
             return f"{here}?{urlencode(asked | {'group_by': 'customer', 'time': values[0]})}"
         case "subject":
-            return f"{reverse('admin:metering_event_changelist')}?{urlencode({'q': values[1]})}"
+            asked_for = urlencode({"customer": values[0], "subject": values[1]})
+            return (
+                f"{reverse('admin:billing_outcome_subject')}?{asked_for}" if values[0] and values[1] else ""
+            )
     if values[0] in invoices:
         return reverse("admin:billing_costs_invoice", args=[invoices[values[0]]])
     return ""

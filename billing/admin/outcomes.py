@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,12 +16,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.quality import QualityPages
 from billing.models import Outcome
-from billing.outcomes import invoices_of, outcomes_of, told_outcomes
+from billing.outcomes import lines_of, outcomes_of
+from billing.subject_margins import earned, subject_margin
+from billing.subject_story import Story, StoryOutcome, subject_story
 from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require
-from metering.models import Event, Meter
+from metering.models import Meter
 from metering.outcomes import OutcomeState
 from metering.settling import StoredOutcome, outcome_events
 
@@ -34,7 +37,6 @@ COLOURS = {
     OutcomeState.DISPUTED: "rk-warn",
     OutcomeState.CREDITED: "rk-bad",
 }
-TIMELINE = 500
 
 
 class AskForm(forms.Form):
@@ -116,42 +118,57 @@ class OutcomeAdmin(QualityPages, ReadOnlyAdmin):
         )
 
     def subject_view(self, request: HttpRequest) -> HttpResponse:
-        """Show everything that happened for one subject of a customer: activity, outcomes, signals."""
+        """Show everything that happened for one subject of a customer, and what it earned and cost."""
         require(request, "billing.view_outcome", "metering.view_event")
         customer = get_object_or_404(Customer, code=request.GET.get("customer", "").replace("\x00", ""))
         subject = request.GET.get("subject", "").replace("\x00", "")
-        events = list(
-            Event.objects.filter(customer=customer, subject=subject)
-            .select_related("meter", "customer", "workload")
-            .order_by("occurred_at", "id")[: TIMELINE + 1]
-        )
-        if not events:
+        now = timezone.now()
+        story = subject_story(customer, subject, now=now)
+        if story is None:
             raise Http404
-        outcomes = told_outcomes(list(outcome_events(customer=customer, subject=subject)), now=timezone.now())
-        targets = {each.event.pk for each in outcomes}
-        signals = Event.objects.filter(customer=customer, signal__isnull=False, target_id__in=targets)
-        known = {event.pk for event in events}
-        events += [event for event in signals.select_related("meter", "workload") if event.pk not in known]
-        events.sort(key=lambda event: (event.occurred_at, event.pk))
-        by_event = {each.event.pk: each for each in outcomes}
+        may_see_cost = request.user.has_perms(["billing.view_costrate", "billing.view_invoice"])
         return self.page(
             request,
             "admin/billing/outcome/subject.html",
             title=subject,
             customer=customer,
-            outcomes=rows_of(outcomes),
-            timeline=[
-                {"event": event, "what": _what(event), "outcome": by_event.get(event.pk)}
-                for event in events[:TIMELINE]
-            ],
-            more=len(events) > TIMELINE,
+            outcomes=rows_of([each.outcome for each in story.outcomes], story.outcomes),
+            timeline=story.steps,
+            more=story.more,
+            margin=_margin(customer, subject, story, now=now) if may_see_cost else None,
             back=reverse("admin:billing_outcome_changelist"),
         )
 
 
-def rows_of(outcomes: list[StoredOutcome]) -> list[dict[str, Any]]:
-    """Give the rows of a table of outcomes, each with the page of its subject and its invoice."""
-    invoices = invoices_of(outcomes)
+def _margin(customer: Customer, subject: str, story: Story, *, now: datetime) -> dict[str, Any]:
+    """Give price, cost by workload and margin of a subject in words; unknown is said as unknown."""
+    events = [step.event.occurred_at for step in story.steps if step.event is not None]
+    currency = next((each.line.invoice.currency for each in story.outcomes if each.line), None)
+    found = subject_margin(
+        customer,
+        subject,
+        story.outcomes,
+        first=min(events),
+        last=max(events) + timedelta(microseconds=1),
+        currency=currency or customer.currency or "USD",
+        now=now,
+    )
+    return {
+        "billed": currency is not None,
+        "revenue": cost_words(found.revenue, found.currency),
+        "workloads": [(name, cost_words(cost, found.currency)) for name, cost in found.workloads],
+        "cost": cost_words(found.cost, found.currency),
+        "unknown": found.unknown,
+        "margin": None if found.margin is None else cost_words(found.margin, found.currency),
+        "percent": percent_words(found.percent),
+        "loss": found.margin is not None and found.margin < 0,
+    }
+
+
+def rows_of(outcomes: Sequence[StoredOutcome], stories: Sequence[StoryOutcome] = ()) -> list[dict[str, Any]]:
+    """Give the rows of a table of outcomes, each with the page of its subject, its invoice and its price."""
+    lines = lines_of(outcomes)
+    earns = {each.outcome.event.pk: each for each in stories}
     rows = []
     for each in outcomes:
         customer = each.event.customer
@@ -166,19 +183,18 @@ def rows_of(outcomes: list[StoredOutcome]) -> list[dict[str, Any]]:
                 "event": each.event,
                 "colour": COLOURS[each.state],
                 "story": story,
-                "invoice": invoices.get(each.event.pk, ""),
+                "line": lines.get(each.event.pk),
+                "price": _price(earns.get(each.event.pk)),
             }
         )
     return rows
 
 
-def _what(event: Event) -> str:
-    label = event.meter.label if event.meter else str(event.meter_code)
-    if event.voided_batch_id is not None:
-        return f"{label} (voided)"
-    if event.signal is not None:
-        return f"{event.signal.capitalize()} {label}"
-    return label
+def _price(each: StoryOutcome | None) -> str:
+    """Say what an outcome was charged: its part of its line."""
+    if each is None or each.line is None:
+        return ""
+    return cost_words(earned(each), each.line.invoice.currency)
 
 
 def _place(text: str | None) -> tuple[datetime, UUID] | None:

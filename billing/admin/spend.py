@@ -187,6 +187,9 @@ def _labels(group_by: str) -> dict[str, str]:
 
 
 def _leads_to(asked: Asked, value: str) -> str:
+    if asked.group_by == "subject" and value and asked.kept.get("customer"):
+        named = urlencode({"customer": asked.kept["customer"], "subject": value})
+        return f"{reverse('admin:billing_outcome_subject')}?{named}"
     if asked.group_by == "subject":
         return f"{reverse('admin:metering_event_changelist')}?{urlencode({'q': value})}" if value else ""
     if asked.group_by in NEXT and asked.group_by in FILTERS:

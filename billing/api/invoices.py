@@ -15,6 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.evidence import EvidenceShape
 from billing.api.invoice_actions import DESCRIBED, InvoiceActions
 from billing.api.invoice_bodies import invoice_body, preview_body
 from billing.api.line_events import LineEventShape, event_body, events_table
@@ -22,6 +23,7 @@ from billing.api.previews import PreviewSerializer, preview, read_period
 from billing.api.shapes import INVOICE_EXAMPLE, PREVIEW_EXAMPLES, InvoiceShape
 from billing.closing import Month
 from billing.documents import invoice_file_name, invoice_pdf
+from billing.evidence import evidence_file
 from billing.lifecycle import State, in_state
 from billing.line_events import events_of_line
 from billing.models import Invoice
@@ -83,6 +85,17 @@ class InvoiceFilter(django_filters.FilterSet):  # type: ignore[misc]
             ),
         ],
     ),
+    evidence=extend_schema(
+        summary="The outcomes an invoice billed",
+        responses={
+            (200, "application/json"): EvidenceShape,
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
+        filters=False,
+        parameters=[
+            OpenApiParameter("format", str, enum=["json", "csv"], description="`csv` gives it as a table.")
+        ],
+    ),
     preview=extend_schema(
         summary="Preview an invoice",
         request=PreviewSerializer,
@@ -121,6 +134,8 @@ class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[I
         return dict(READ_SCOPES if reads else MANAGE_SCOPES)
 
     def known_parameters(self) -> frozenset[str]:
+        if self.action == "evidence":
+            return frozenset({"format"})
         return PAGE_PARAMETERS | {"format"} if self.action == "events" else super().known_parameters()
 
     def list(self, request: Request) -> Response:
@@ -152,6 +167,14 @@ class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[I
             return events_table(rows, line, name=f"{number}-line-{line.n}-events")
         events: Any = self.paginate_queryset(rows)
         return self.get_paginated_response([event_body(event, line) for event in events])
+
+    @action(detail=True)
+    def evidence(self, request: Request, number: str) -> StreamingHttpResponse:
+        """Every outcome that an invoice billed, with its times, price and state; streamed whole.
+
+        Where one price explains a line its outcomes add up to it; else the working of the line stands beside them.
+        """
+        return evidence_file(self._invoice(number), "csv" if wants_table(request) else "json")
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from billing.api.costs import CostsView, MarginsView
 from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
 from billing.api.credit_alerts import CreditAlertViewSet
 from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
+from billing.api.disputes import DisputeViewSet
 from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
 from billing.api.late_usage import LateUsageViewSet
@@ -39,6 +40,7 @@ router.register("credit-alerts", CreditAlertViewSet)
 router.register("tax-rates", TaxRateViewSet)
 router.register("credit-notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
+router.register("disputes", DisputeViewSet)
 router.register("cost-rates", CostRateViewSet)
 router.register("budgets", BudgetViewSet)
 router.register("webhook-endpoints", WebhookEndpointViewSet)

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
+from billing.evidence import evidence_file, evidence_lines
 from billing.lifecycle import customer_status
 from billing.models import Invoice, InvoiceStatus
 from billing.portal.access import for_customer, page
@@ -102,8 +103,16 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         document=invoice_document(found),
         payments=found.payments.order_by("received_on", "pk"),
         notes=found.credit_notes.order_by("issued_at"),
+        has_evidence=bool(evidence_lines(found)),
         disputes=found.disputes.prefetch_related("outcomes"),
     )
+
+
+@require_safe
+@for_customer
+def evidence(request: HttpRequest, *, customer: Customer, number: str, kind: str) -> HttpResponseBase:
+    """Download every outcome that an invoice billed, as CSV or JSON."""
+    return evidence_file(visible_invoice(customer, number), kind)
 
 
 @require_safe

@@ -25,6 +25,11 @@ urlpatterns = [
     path("invoices/", invoices.invoices, name="invoices"),
     path("invoices/<slug:number>/", invoices.invoice, name="invoice"),
     path("invoices/<slug:number>/pdf/", invoices.invoice_file, name="invoice_file"),
+    re_path(
+        r"^invoices/(?P<number>[-a-zA-Z0-9_]+)/evidence/(?P<kind>csv|json)/$",
+        invoices.evidence,
+        name="evidence",
+    ),
     path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
     path("invoices/<slug:number>/lines/<int:n>/events/<uuid:pk>/", events.event, name="event"),
     path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),

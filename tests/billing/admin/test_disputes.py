@@ -8,7 +8,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.cost_rates import Validity, add_cost_rate
 from billing.models import CreditNote, Dispute, DisputeStep, Invoice
+from metering.models import Event, Workload
+from tests.factories import event, make_meter, send
 from tests.staff import messages_of, sign_in, text_of
 from tests.stories.test_disputes import billed, dispute
 
@@ -106,3 +109,28 @@ def test_a_refusal_stands_at_its_field_and_read_only_decides_nothing(found: Disp
     assert Client().get(page(found)).status_code == 302
     assert not DisputeStep.objects.filter(kind="decided").exists()
     assert Invoice.objects.get().amount_credited == 0
+
+
+def test_the_page_of_a_subject_shows_price_cost_by_workload_and_margin() -> None:
+    """$2.00 less 3 calls at $0.25 is $1.25, 62.5 %."""
+    Workload.objects.create(code="bot", name="Support bot")
+    make_meter("api_calls", label="API calls", unit="call")
+    add_cost_rate({"meter": "api_calls", "model": "per_unit", "unit_amount": "0.25"}, Validity())
+    billed(2)
+    calls = (
+        event(f"call-{n}", meter="api_calls", subject=f"ticket-{n % 2}", workload="bot") for n in range(6)
+    )
+    send(*calls)
+    story = "/admin/billing/outcome/subject/?customer=acme&subject=ticket-1"
+    clerk = sign_in("Billing clerk")
+    unknown = text_of(clerk.get(story))
+    # Nobody said what a resolved ticket costs by itself: the margin is not guessed.
+    for words in ("Margin unknown", "Tickets Resolved", "There is no cost rate for this meter.", "$0.75"):
+        assert words in unknown
+    add_cost_rate({"meter": "tickets_resolved", "model": "per_unit", "unit_amount": "0"}, Validity())
+    known = text_of(clerk.get(story))
+    for words in ("$2.00", "Cost: Support bot", "$0.75", "$1.25 margin", "62.5 %", "INV-2026-000001"):
+        assert words in known
+    assert "Margin unknown" not in known
+    event_page = f"/admin/metering/event/{Event.objects.get(key='evt-1').pk}/change/"
+    assert "outcome/subject/?customer=acme&amp;subject=ticket-1" in text_of(clerk.get(event_page))

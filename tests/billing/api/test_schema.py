@@ -29,6 +29,7 @@ from billing.models import (
     CreditAlert,
     CreditGrant,
     CustomerCoupon,
+    Dispute,
     Invoice,
     Payment,
     RecurringGrant,
@@ -109,6 +110,14 @@ def described(db: None, fresh: None) -> Any:
     add_cost_rate({"kind": "fixed", "workload": "support_bot", "amount": "30.00"}, Validity())
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     who: dict[str, Any] = {"by": "clerk", "now": NOW}
+    Dispute.objects.create(
+        customer=customer,
+        invoice=Invoice.objects.get(),
+        line=Invoice.objects.get().lines.get(),
+        state="decided",
+        opened_at=NOW,
+        opened_by="anna",
+    )
     issue_credit_note(Invoice.objects.get(), reason="Goodwill", amount=Decimal("0.50"), **who)
     paid = {"amount": Decimal("0.50"), "received_on": NOW.date(), "overpaid": True}
     record_payment(Invoice.objects.get(), **paid, **who)
@@ -143,6 +152,7 @@ def existing(path: str) -> dict[str, Any]:
         "customer-coupons": CustomerCoupon,
         "credit-alerts": CreditAlert,
         "credit-grants": CreditGrant,
+        "disputes": Dispute,
         "payments": Payment,
         "recurring-grants": RecurringGrant,
         "tax-rates": TaxRate,

@@ -35,6 +35,7 @@ def test_no_page_file_or_document_of_the_portal_shows_a_cost(anna: Client, octob
     pages += ["/portal/disputes/", "/portal/subjects/?subject=ticket-4711"]
     texts = [anna.get(page).content.decode() for page in pages]
     texts.append(b"".join(anna.get(f"{invoice}lines/1/events/csv/")).decode())
+    texts += [b"".join(anna.get(f"{invoice}evidence/{kind}/")).decode() for kind in ("csv", "json")]
     texts.append(invoice_html(october))
     for text in texts:
         assert text

@@ -27,7 +27,7 @@ NAMES = sorted(pattern.name for pattern in urlpatterns)
 BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL | TAKES_FORMS]
 OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
 OF_AN_EVENT = ["event"]
-OF_AN_INVOICE = ["events", "events_file", "invoice", "invoice_file"]
+OF_AN_INVOICE = ["events", "evidence", "events_file", "invoice", "invoice_file"]
 
 
 def address(name: str, invoice: Invoice) -> str:
@@ -40,6 +40,8 @@ def address(name: str, invoice: Invoice) -> str:
         behind = Event.objects.filter(customer=invoice.customer)[0]
         kwargs |= {"number": invoice.number, "n": 1, "pk": behind.pk}
     if name == "statement_file":
+        kwargs["kind"] = "csv"
+    if name == "evidence":
         kwargs["kind"] = "csv"
     if name in ("events", "events_file"):
         kwargs["n"] = 1

@@ -1,0 +1,234 @@
+"""The evidence of an invoice: every outcome it billed, as a file that a customer can add up and audit.
+
+Where one price explains a line, each outcome has its amount, and they add up to the line before it is rounded. Where
+tiers, allowances or minimums price a line as a whole, its working stands in their place. Nothing of cost is in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+
+from billing.formatting import amount_text
+from billing.line_events import events_of_line
+from billing.models import Invoice, InvoiceLine, LineKind
+from billing.outcomes import told_outcomes
+from billing.rating.exact import ZERO, exactly
+from customers.spreadsheets import csv_cell
+from metering.meter_types import MeterType
+from metering.models import Event
+
+CHUNK = 1_000
+BYTE_ORDER_MARK = "\ufeff"  # spreadsheets read the file as UTF-8 with it
+COLUMNS = (
+    "line", "record", "description", "change", "key", "subject", "kind", "occurred_at", "settles_at", "quantity",
+    "unit_amount", "amount", "state", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One event behind a line. `unit_amount` and `amount` are None where no single price explains the line.
+
+    `change` is counted; on an adjustment added or taken_back. `settles_at` and `state` are None on a meter that
+    counts events without rules. `quantity` is None of an event that reverses or confirms an outcome.
+    """
+
+    event: Event
+    change: str
+    quantity: Decimal | None
+    unit_amount: Decimal | None
+    amount: Decimal | None
+    settles_at: str | None
+    state: str | None
+    reason: str
+
+    def cells(self) -> dict[str, Any]:
+        """Give what is written of it, decimals and instants as text."""
+        return {
+            "change": self.change,
+            "key": self.event.key,
+            "subject": self.event.subject,
+            "kind": (self.event.dimensions or {}).get("kind"),
+            "occurred_at": _instant(self.event.occurred_at),
+            "settles_at": self.settles_at,
+            "quantity": _plain(self.quantity),
+            "unit_amount": _plain(self.unit_amount),
+            "amount": _plain(self.amount),
+            "state": self.state,
+            "reason": self.reason,
+        }
+
+
+@dataclass(slots=True)
+class Sum:
+    """What the outcomes of a line add up to so far."""
+
+    quantity: Decimal = ZERO
+    amount: Decimal = ZERO
+
+    @exactly
+    def add(self, each: Evidence) -> None:
+        sign = -1 if each.change == "taken_back" else 1
+        self.quantity += sign * (each.quantity or ZERO)
+        self.amount += sign * (each.amount or ZERO)
+
+
+def evidence_lines(invoice: Invoice) -> list[InvoiceLine]:
+    """Give the lines whose events are results that are counted one by one."""
+    lines = invoice.lines.filter(kind__in=[LineKind.USAGE, LineKind.ADJUSTMENT], meter__type=MeterType.COUNT)
+    return list(lines.select_related("invoice", "meter", "adjusts__invoice").order_by("n"))
+
+
+def evidence_of(line: InvoiceLine) -> Iterator[Evidence]:
+    """Give what is behind a line, oldest first, with what became of it until now. Holds a thousand at a time."""
+    assert line.meter is not None  # held by evidence_lines
+    now = timezone.now()
+    price = line.unit_amount if line.kind == LineKind.USAGE else None
+    events = events_of_line(line).iterator(chunk_size=CHUNK)
+    while chunk := list(islice(events, CHUNK)):
+        told = {}
+        if line.meter.is_outcome:
+            alive = [each.pk for each in chunk if each.signal is None and each.voided_batch_id is None]
+            rows = Event.objects.filter(pk__in=alive).select_related("meter")
+            told = {each.event.pk: each for each in told_outcomes(list(rows), now=now)}
+        for event in chunk:
+            outcome = told.get(event.pk)
+            quantity = None if event.signal is not None else event.counted_value
+            taken_back = bool(getattr(event, "taken_back", False))
+            voided = line.meter.is_outcome and event.signal is None and outcome is None
+            yield Evidence(
+                event=event,
+                change="counted" if line.kind == LineKind.USAGE else "taken_back" if taken_back else "added",
+                quantity=quantity,
+                unit_amount=None if quantity is None else price,
+                amount=None if quantity is None or price is None else _times(quantity, price),
+                settles_at=_instant(outcome.settlement.settles_at) if outcome else None,
+                state=outcome.state.value if outcome else event.signal or ("voided" if voided else None),
+                reason=outcome.reason if outcome else "",
+            )
+
+
+def explanation(line: InvoiceLine, found: Sum) -> str:
+    """Say how the outcomes of a line lead to its amount."""
+    amount = amount_text(line.amount, line.invoice.currency)
+    if line.kind == LineKind.ADJUSTMENT:
+        return f"What changed in an earlier period; its working gives {amount}."
+    if line.unit_amount is None:
+        return f"Tiers, an allowance or several prices make this line as a whole; its working gives {amount}."
+    if found.amount == line.amount:
+        return f"The amounts of the outcomes add up to {amount}, the line."
+    return f"The amounts of the outcomes add up to {found.amount:f}; a line is rounded once, to {amount}."
+
+
+def evidence_csv(invoice: Invoice) -> Iterator[str]:
+    """Write the evidence as CSV: outcomes (`record` outcome), then the line itself, then its working where it explains.
+
+    Text that a spreadsheet would run is marked as text.
+    """
+    writer = csv.writer(_Echo())
+    yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
+
+    def row(line: InvoiceLine, record: str, cells: Mapping[str, Any]) -> str:
+        # Decimals are text of our own by now, and may be negative: only what others wrote is marked.
+        ours = {"quantity", "unit_amount", "amount"}
+        whole = {"line": line.n, "record": record, "description": line.description, **cells}
+        return str(
+            writer.writerow(
+                [whole.get(name) if name in ours else csv_cell(whole.get(name)) for name in COLUMNS]
+            )
+        )
+
+    for line in evidence_lines(invoice):
+        found = Sum()
+        for each in evidence_of(line):
+            found.add(each)
+            yield row(line, "outcome", each.cells())
+        yield row(line, "line", _line_cells(line) | {"reason": explanation(line, found)})
+        if line.unit_amount is None:
+            for step in line.working:
+                cells = {name: step.get(name) for name in ("quantity", "unit_amount", "amount")}
+                yield row(line, "working", cells | {"reason": step.get("label", "")})
+
+
+def evidence_json(invoice: Invoice) -> Iterator[str]:
+    """Write the evidence as one JSON object, piece by piece."""
+    head = {"invoice": invoice.number, "currency": invoice.currency}
+    yield json.dumps(head)[:-1] + ', "lines": ['
+    for place, line in enumerate(evidence_lines(invoice)):
+        found = Sum()
+        start = {
+            "n": line.n,
+            "description": line.description,
+            "meter": line.meter.code if line.meter else None,
+        }
+        yield (", " if place else "") + json.dumps(start)[:-1] + ', "outcomes": ['
+        for count, each in enumerate(evidence_of(line)):
+            found.add(each)
+            yield (", " if count else "") + json.dumps(each.cells())
+        priced = line.kind == LineKind.USAGE and line.unit_amount is not None
+        end = _line_cells(line) | {
+            "working": line.working,
+            "outcomes_quantity": _plain(found.quantity),
+            "outcomes_amount": _plain(found.amount) if priced else None,
+            "explanation": explanation(line, found),
+        }
+        yield "], " + json.dumps(end)[1:]
+    yield "]}"
+
+
+FORMATS = {
+    "csv": ("text/csv; charset=utf-8", evidence_csv),
+    "json": ("application/json", evidence_json),
+}
+
+
+def evidence_file(invoice: Invoice, kind: str) -> StreamingHttpResponse:
+    """Give the evidence as a file to keep; `kind` is one of FORMATS."""
+    content_type, write = FORMATS[kind]
+    name = f"{invoice.number or 'draft'}-evidence.{kind}"
+    return StreamingHttpResponse(
+        write(invoice),
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _line_cells(line: InvoiceLine) -> dict[str, Any]:
+    return {
+        "quantity": _plain(line.quantity),
+        "unit_amount": _plain(line.unit_amount),
+        "amount": amount_text(line.amount, line.invoice.currency),
+    }
+
+
+@exactly
+def _times(quantity: Decimal, price: Decimal) -> Decimal:
+    return quantity * price
+
+
+def _plain(value: Decimal | None) -> str | None:
+    """Write a decimal in plain digits without needless zeros."""
+    if value is None:
+        return None
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _instant(at: Any) -> str:
+    return str(at.isoformat().replace("+00:00", "Z"))
+
+
+class _Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
