@@ -49,7 +49,7 @@ class DisputedShape(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=DisputedState.choices)
 
 
-class StepShape(serializers.Serializer[Any]):
+class DisputeStepShape(serializers.Serializer[Any]):
     """`amount` is the effect of a decision before tax, negative when less is owed; null of other steps."""
 
     kind = serializers.ChoiceField(choices=DisputeStepKind.choices)
@@ -75,7 +75,7 @@ class DisputeShape(serializers.Serializer[Any]):
     opened_at = serializers.DateTimeField()
     opened_by = serializers.CharField()
     outcomes = DisputedShape(many=True)
-    history = StepShape(many=True)
+    history = DisputeStepShape(many=True)
 
 
 class OpenSerializer(StrictSerializer):

@@ -30,6 +30,8 @@ from billing.models import (
     CreditGrant,
     CustomerCoupon,
     Dispute,
+    DisputedOutcome,
+    DisputeStep,
     Invoice,
     Payment,
     RecurringGrant,
@@ -41,7 +43,7 @@ from billing.models import (
 from billing.registering import EndpointTerms, register_endpoint, send_test
 from customers.models import Customer
 from metering.api import urls as metering_urls
-from metering.models import Workload
+from metering.models import Event, Workload
 from tests.billing.money import credit, give, tax
 from tests.billing.test_recurring import regularly
 from tests.factories import NOW, make_customer, make_meter, make_plan, make_subscription, send_tickets
@@ -110,13 +112,19 @@ def described(db: None, fresh: None) -> Any:
     add_cost_rate({"kind": "fixed", "workload": "support_bot", "amount": "30.00"}, Validity())
     close_period(Month(2026, 10), now=NOW, grace_days=0)
     who: dict[str, Any] = {"by": "clerk", "now": NOW}
-    Dispute.objects.create(
+    billed = Invoice.objects.get()
+    dispute = Dispute.objects.create(
         customer=customer,
-        invoice=Invoice.objects.get(),
-        line=Invoice.objects.get().lines.get(),
+        invoice=billed,
+        line=billed.lines.get(),
         state="decided",
         opened_at=NOW,
         opened_by="anna",
+    )
+    counted = Event.objects.get(key="evt-1")
+    DisputeStep.objects.create(dispute=dispute, kind="decided", at=NOW, by="clerk", amount=0)
+    DisputedOutcome.objects.create(
+        dispute=dispute, event_id=counted.pk, key="evt-1", occurred_at=counted.occurred_at
     )
     issue_credit_note(Invoice.objects.get(), reason="Goodwill", amount=Decimal("0.50"), **who)
     paid = {"amount": Decimal("0.50"), "received_on": NOW.date(), "overpaid": True}
