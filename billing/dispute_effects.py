@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import transaction
 
 from billing.adjusting import Adjustment, compute_adjustments
+from billing.errors import DisputeRefused
 from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind
 from billing.outcomes import settle_outcomes
 from billing.rating.exact import ZERO
@@ -90,6 +91,9 @@ def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
     and nothing would be given back.
     """
     events = Event.objects.select_related("meter").in_bulk([each.event_id for each in outcomes])
+    if len(events) < len(outcomes):
+        message = "The events of one of these outcomes are archived, so it cannot be taken back any more."
+        raise DisputeRefused(message, fields={"accepted": message})
     chosen = [events[each.event_id] for each in outcomes]
     keys = [f"dispute-{each.dispute_id}-{each.pk}" for each in outcomes]
     named = {event.pk for event in chosen}

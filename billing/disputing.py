@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from billing.adjusting import compute_adjustments
 from billing.correcting import issue_credit_note
+from billing.deciding import settled_once
 from billing.dispute_effects import LineEffect, effects, line_ids, take_back, total
 from billing.errors import DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
 from billing.formatting import amount_text, day, money
@@ -108,7 +109,6 @@ def open_dispute(
     return dispute
 
 
-@transaction.atomic
 def decide_dispute(
     dispute: Dispute,
     *,
@@ -123,9 +123,31 @@ def decide_dispute(
 
     `remedy` is a DisputeRemedy where anything is accepted. `expected` is the effect before tax that somebody has seen:
     FiguresChanged when it is another by now. Of two at once, the second is refused with NotInThisState. Raises also
-    ReasonMissing, DisputeRefused, InvalidAmount where less than that is left of the invoice.
+    ReasonMissing, DisputeRefused, InvalidAmount where less than that is left of the invoice, and EffectChanged where an
+    invoice settled the difference at the same time.
     """
-    dispute = _locked(dispute)
+    with settled_once():
+        return _decide(
+            _locked(dispute),
+            accepted=accepted,
+            answer=answer,
+            remedy=remedy,
+            expected=expected,
+            by=by,
+            now=now,
+        )
+
+
+def _decide(
+    dispute: Dispute,
+    *,
+    accepted: Collection[int],
+    answer: str,
+    remedy: str,
+    expected: Decimal | None,
+    by: str,
+    now: datetime,
+) -> DisputeStep:
     if dispute.state != DisputeState.OPEN:
         last = dispute.steps.filter(kind=DisputeStepKind.DECIDED).last()
         assert last is not None  # a decision closed it
