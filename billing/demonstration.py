@@ -26,7 +26,16 @@ from billing.demonstrated import (
     events_of,
     reopened_later,
 )
-from billing.models import Budget, BudgetMeasure, CostRate, Plan, PlanStatus
+from billing.limiting import set_limit
+from billing.models import (
+    Budget,
+    BudgetMeasure,
+    CostRate,
+    LimitKind,
+    LimitSetter,
+    Plan,
+    PlanStatus,
+)
 from billing.pricing import activate_plan, create_plan
 from billing.subscribing import subscribe
 from customers.models import Customer
@@ -95,6 +104,17 @@ def make_catalog(*, now: datetime) -> Plan:
         rates=[{"kind": "usage", "meter": RESOLVED, "model": "per_unit", "unit_amount": "2.00"}],
     )
     return activate_plan(plan, now=now)
+
+
+def set_limits() -> None:
+    """Let Acme be told before its month grows dearer than agreed, and stop Initech at what it ordered."""
+    meter = Meter.objects.get(code=RESOLVED)
+    for code, amount, quantity, kind in (
+        ("acme", Decimal("150.00"), None, LimitKind.SOFT),
+        ("initech", None, Decimal(10), LimitKind.HARD),
+    ):
+        customer = Customer.objects.get(code=code)
+        set_limit(customer, meter, set_by=LimitSetter.STAFF, quantity=quantity, amount=amount, kind=kind)
 
 
 def _make_costs(*, since: date) -> None:

@@ -68,9 +68,8 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
         + source.joins
         + " LEFT JOIN own ON own.customer_id = e.customer_id AND own.target_id = e.id"
         + " LEFT JOIN every ON every.customer_id = e.customer_id AND every.subject = e.subject"
-        + " WHERE e.signal IS NULL AND own.reversed_at IS NULL AND "
-        + FIRST_SINCE.format(times="every.reversals")
-        + " IS NULL AND "
+        + " WHERE e.signal IS NULL AND own.reversed_at IS NULL"
+        + " AND (every.reversed_at IS NULL OR every.reversed_at < e.occurred_at) AND "
         + source.conditions
         + counted_events(meter)
     )
@@ -96,7 +95,11 @@ def _counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql]) -> Sq
     )
 
 
-FIRST_SINCE = "(SELECT min(moment) FROM unnest({times}) AS moment WHERE moment >= e.occurred_at)"
+# Few subjects have signals: for the others nothing is looked through.
+FIRST_SINCE = (
+    "CASE WHEN {times} IS NOT NULL THEN"
+    " (SELECT min(moment) FROM unnest({times}) AS moment WHERE moment >= e.occurred_at) END"
+)
 # A signal about an event that was amended is about the one that replaced it.
 SIGNALS = """, target AS (
     SELECT target_id AS named, target_id AS id FROM signal WHERE target_id IS NOT NULL
@@ -109,7 +112,7 @@ SIGNALS = """, target AS (
            min(occurred_at) FILTER (WHERE signal = 'confirms') AS confirmed_at
     FROM signal JOIN target ON target.named = signal.target_id GROUP BY 1, 2
 ), every AS (
-    SELECT customer_id, subject, array_agg(occurred_at) FILTER (WHERE signal = 'reverses') AS reversals,
+    SELECT customer_id, subject, max(occurred_at) FILTER (WHERE signal = 'reverses') AS reversed_at,
            array_agg(occurred_at) FILTER (WHERE signal = 'confirms') AS confirmations
     FROM signal WHERE target_id IS NULL GROUP BY 1, 2
 )"""

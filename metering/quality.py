@@ -147,9 +147,8 @@ def _statement(
         + Sql("%s", [window])
         + ", CASE WHEN own.confirmed_at IS NOT NULL THEN greatest(own.confirmed_at, e.occurred_at) END, "
         + FIRST_SINCE.format(times="every.confirmations")
-        + ") AS settles_at, (own.reversed_at IS NOT NULL OR "
-        + FIRST_SINCE.format(times="every.reversals")
-        + " IS NOT NULL) AS is_reversed FROM metering_event e"
+        + ") AS settles_at, (own.reversed_at IS NOT NULL OR coalesce(every.reversed_at >= e.occurred_at, false))"
+        + " AS is_reversed FROM metering_event e"
         + _JOINS
         + " LEFT JOIN own ON own.customer_id = e.customer_id AND own.target_id = e.id"
         + " LEFT JOIN every ON every.customer_id = e.customer_id AND every.subject = e.subject"

@@ -15,7 +15,6 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from billing.formatting import month as month_name
 from customers.models import Customer
 from customers.spreadsheets import csv_cell
 from customers.staff_pages import StaffAdmin, require
@@ -106,7 +105,8 @@ class QualityPages(StaffAdmin):
         return self.page(
             request, template, **context, whole=_row("", report.whole), by=group_by.removeprefix("dimension:"),
             rows=[_row(name or "none", each) for name, each in list(report.groups.items())[:SHOWN]],
-            left_out=max(len(report.groups) - SHOWN, 0), months=[_row(name, each) for name, each in months],
+            left_out=max(len(report.groups) - SHOWN, 0),
+            months=[_row(name, each) for name, each in months if each.outcomes or each.attempted],
             rates=_rates_chart(months), counts=_counts_chart(months),
             file="?" + urlencode(query | {"format": "csv"}),
         )  # fmt: skip
@@ -121,7 +121,7 @@ def _every_month(report: QualityReport, start: datetime, now: datetime) -> list[
     months = []
     at = start
     while at <= now:
-        months.append((month_name(at.date()), report.months.get(at, Quality())))
+        months.append((f"{at:%b %Y}", report.months.get(at, Quality())))
         at = (at + timedelta(days=32)).replace(day=1)
     return months
 
@@ -186,7 +186,8 @@ def _counts_chart(months: list[tuple[str, Quality]]) -> str:
             "datasets": [
                 {
                     "label": label, "data": [getattr(each, name) for _, each in months], "backgroundColor": colour,
-                    "displayYAxis": True, "maxTicksXLimit": MONTHS, "stack": "all", "maxBarThickness": 22,
+                    "displayYAxis": True, "maxTicksXLimit": MONTHS, "stack": "all",
+                    "maxBarThickness": 22, "borderRadius": 0,
                 }
                 for label, name, colour in bars
             ],

@@ -143,6 +143,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Closed {line}")
         demonstration.make_budgets(now=now)
         reopened = demonstration.send_reopened(base_url, logins["key"], months=months, now=now)
+        demonstration.set_limits()
         self.stdout.write(
             f"Reopened {reopened} tickets of an invoice: the running month takes them off again."
         )
