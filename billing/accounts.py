@@ -8,16 +8,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db.models import F, Q, Sum
 from django.template.loader import render_to_string
 
-from billing.formatting import in_locale
-from billing.invoicing import recipient_of
 from billing.journal import Entry, entries, told_to_customer
 from billing.models import BILLED, Invoice, InvoiceStatus
 from billing.models.invoices import SETTLED
-from billing.printing import logo, pdf_of, plain_name
+from billing.parties import as_written_for, issuer_now, recipient_of
+from billing.printing import logo_of, pdf_of, plain_name
 from customers.models import Customer
 from metering.periods import local_day
 
@@ -92,14 +90,14 @@ def statement_of(customer: Customer, currency: str, *, first: date, last: date) 
             opening = running
         else:
             rows.append(StatementRow(told_to_customer(entry), running))
-    issuer = dict(settings.ISSUER)
+    issuer = issuer_now()
     return Statement(issuer, recipient_of(customer), currency, first, last, opening, tuple(rows))
 
 
 def statement_pdf(statement: Statement) -> bytes:
     """Give a statement as a PDF file. Raises DocumentsUnavailable."""
-    with in_locale(statement.recipient.get("locale", "")):
-        context: dict[str, Any] = {"document": statement, "logo": logo()}
+    with as_written_for(statement.recipient) as words:
+        context: dict[str, Any] = {"document": statement, "words": words, "logo": logo_of(statement.issuer)}
         return pdf_of(render_to_string("documents/statement.html", context))
 
 

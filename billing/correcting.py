@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.conf import settings
 from django.db import transaction
 
 from billing.collecting import exact_amount, given_reason, key_taken_is_refused, lock
 from billing.errors import FiguresChanged, InvalidAmount, KeyTaken
 from billing.formatting import money
-from billing.invoicing import recipient_of
 from billing.issuing import numbered, take_numbers
 from billing.lifecycle import Action, is_settled, require_open
 from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceStatus
+from billing.parties import issuer_now, keep_words, recipient_of
 from billing.rating.money import currency_digits, round_amount
 from billing.shares import Share, remaining_shares, sums, take, take_total, tax_summary
 from billing.telling import tell_credit_note, tell_paid
@@ -116,12 +115,13 @@ def issue_credit_note(
         tax_included=draft.tax_included,
         total=draft.total,
         taxes=tax_summary(invoice, draft.shares),
-        issuer=dict(settings.ISSUER),
+        issuer=issuer_now(),
         recipient=recipient_of(invoice.customer),
         reason=reason,
         key=key,
         recorded_by=by,
     )
+    keep_words([note.recipient])
     with key_taken_is_refused("credit note"):
         series = f"CN-{now.year}"
         (note.sequence,) = take_numbers(series, 1)

@@ -10,35 +10,27 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from billing.drafts import DraftLine, InvoiceDraft
-from billing.explaining import LineWords, explain_line
-from billing.formatting import in_locale, money, number, period
-from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceKind, InvoiceLine, InvoiceStatus
-from billing.parts import discounts_of, lines_of, parts_of
+from billing.document_rows import (
+    CreditRow,
+    DocumentLine,
+    SumRow,
+    credit_row,
+    discount_rows,
+    line_row,
+    settled_rows,
+    tax_rows,
+    tax_sentences,
+)
+from billing.drafts import InvoiceDraft
+from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceStatus
+from billing.parties import as_written_for
+from billing.parts import lines_of, parts_of
 from billing.printing import DocumentsUnavailable as DocumentsUnavailable  # noqa: PLC0414 - raised by what is here
-from billing.printing import logo, pdf_of, plain_name
+from billing.printing import logo_of, pdf_of, plain_name
+from billing.wording import word
 from metering.periods import local_day
 
-Days = tuple[date, date]
 MARKS = {InvoiceStatus.DRAFT: "Draft", InvoiceStatus.VOID: "Void", InvoiceStatus.PAID: "Paid"}
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentLine:
-    """A line as stored or drawn up, and its explanation. `period` is written where it is not the invoice's."""
-
-    line: InvoiceLine | DraftLine
-    words: LineWords
-    period: str
-
-
-@dataclass(frozen=True, slots=True)
-class SumRow:
-    """One row below the lines, such as a coupon or a tax rate. `base` is what it was reckoned on, in words."""
-
-    name: str
-    amount: Decimal
-    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ class CreditNoteDocument:
     recipient: Mapping[str, str]
     reason: str
     currency: str
-    lines: tuple[CreditNoteLine, ...]
+    lines: tuple[CreditRow, ...]
     subtotal: Decimal
     discount: Decimal
     tax: Decimal
@@ -119,7 +111,9 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
         return _drawn_up(invoice)
     invoice_days = invoice.period_start, invoice.period_end
     lines = {
-        line.pk: _line(line, (line.period_start, line.period_end), of=invoice_days, currency=invoice.currency)
+        line.pk: line_row(
+            line, (line.period_start, line.period_end), of=invoice_days, currency=invoice.currency
+        )
         for line in lines_of(invoice)
     }
     taxes: Sequence[Mapping[str, Any]] = invoice.taxes
@@ -137,12 +131,12 @@ def invoice_document(invoice: Invoice | InvoiceDraft) -> InvoiceDocument:
         currency=invoice.currency,
         lines=tuple(lines.values()),
         subtotal=invoice.subtotal,
-        discounts=_discounts(invoice),
+        discounts=discount_rows(invoice),
         tax=invoice.tax,
-        taxes=_taxes(taxes, invoice.currency),
-        sentences=_sentences(taxes),
+        taxes=tax_rows(taxes, invoice.currency),
+        sentences=tax_sentences(taxes),
         total=invoice.total,
-        settled=_settled(invoice),
+        settled=settled_rows(invoice),
         paid=invoice.amount_paid,
         due=Decimal(0) if invoice.status in (InvoiceStatus.VOID, InvoiceStatus.PART) else invoice.amount_due,
         one_off=invoice.kind == InvoiceKind.ONE_OFF,
@@ -180,11 +174,11 @@ def credit_note_document(note: CreditNote) -> CreditNoteDocument:
         recipient=note.recipient,
         reason=note.reason,
         currency=note.currency,
-        lines=tuple(note.lines.select_related("invoice_line")),
+        lines=tuple(map(credit_row, note.lines.select_related("invoice_line"))),
         subtotal=note.subtotal,
         discount=note.discount,
         tax=note.tax,
-        taxes=_taxes(note.taxes, note.currency),
+        taxes=tax_rows(note.taxes, note.currency),
         total=note.total,
     )
 
@@ -192,10 +186,10 @@ def credit_note_document(note: CreditNote) -> CreditNoteDocument:
 def invoice_html(invoice: Invoice | InvoiceDraft) -> str:
     """Give the printable page of an invoice, complete in itself: no link, script or picture from anywhere.
 
-    Amounts and days are written as its recipient's locale does.
+    It is in its recipient's language, with the words frozen with it; its locale writes amounts and days.
     """
-    with in_locale(invoice.recipient.get("locale", "")):
-        context = {"document": invoice_document(invoice), "logo": logo()}
+    with as_written_for(invoice.recipient) as words:
+        context = {"document": invoice_document(invoice), "words": words, "logo": logo_of(invoice.issuer)}
         return render_to_string("documents/invoice.html", context)
 
 
@@ -206,8 +200,8 @@ def invoice_pdf(invoice: Invoice | InvoiceDraft) -> bytes:
 
 def credit_note_html(note: CreditNote) -> str:
     """Give the printable page of a credit note, complete in itself."""
-    with in_locale(note.recipient.get("locale", "")):
-        context = {"document": credit_note_document(note), "logo": logo()}
+    with as_written_for(note.recipient) as words:
+        context = {"document": credit_note_document(note), "words": words, "logo": logo_of(note.issuer)}
         return render_to_string("documents/credit_note.html", context)
 
 
@@ -234,43 +228,12 @@ def _mark(invoice: Invoice) -> str:
     return MARKS.get(InvoiceStatus(invoice.status), "")
 
 
-def _discounts(invoice: Invoice) -> tuple[SumRow, ...]:
-    if not invoice.discount:
-        return ()
-    return tuple(SumRow(row.name, row.amount) for row in discounts_of(invoice))
-
-
-def _settled(invoice: Invoice) -> tuple[SumRow, ...]:
-    rows = (
-        SumRow("Paid from credits", invoice.credits_applied),
-        SumRow("Paid", invoice.amount_paid),
-        SumRow("Credited", invoice.amount_credited),
-        SumRow("Closed without payment", invoice.amount_written_off),
-    )
-    return tuple(row for row in rows if row.amount)
-
-
-def _taxes(taxes: Sequence[Mapping[str, Any]], currency: str) -> tuple[SumRow, ...]:
-    """Give the tax summary: one row for each rate, with what it was reckoned on."""
-    rows = []
-    for tax in taxes:
-        percent = f" {number(Decimal(str(tax['percent'])))} %" if Decimal(str(tax["percent"])) else ""
-        inside = ", included" if tax.get("inclusive") else ""
-        base = f"on {money(Decimal(str(tax['base'])), currency)}{inside}"
-        rows.append(SumRow(f"{tax['name']}{percent}".strip() or "Tax", Decimal(str(tax["amount"])), base))
-    return tuple(rows)
-
-
-def _sentences(taxes: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(tax["sentence"]) for tax in taxes if tax.get("sentence")))
-
-
 def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
     covered = draft.due.period
     days = covered.start_on, covered.end_on
     taxes = [tax.as_json() for tax in draft.taxes]
     discounts = tuple(SumRow(each.name, each.amount) for each in draft.discounts)
-    used = (SumRow("Paid from credits", draft.credits_applied),) if draft.credits_applied else ()
+    used = (SumRow(word("credits_used"), draft.credits_applied),) if draft.credits_applied else ()
     return InvoiceDocument(
         number="",
         mark=MARKS[InvoiceStatus.DRAFT],
@@ -284,20 +247,16 @@ def _drawn_up(draft: InvoiceDraft) -> InvoiceDocument:
         plan_name=draft.due.subscription.plan.name,
         currency=draft.currency,
         lines=tuple(
-            _line(line, (line.period.start_on, line.period.end_on), of=days, currency=draft.currency)
+            line_row(line, (line.period.start_on, line.period.end_on), of=days, currency=draft.currency)
             for line in draft.lines
         ),
         subtotal=draft.subtotal,
         discounts=discounts,
         tax=draft.tax,
-        taxes=_taxes(taxes, draft.currency),
-        sentences=_sentences(taxes),
+        taxes=tax_rows(taxes, draft.currency),
+        sentences=tax_sentences(taxes),
         total=draft.total,
         settled=used,
         paid=Decimal(0),
         due=draft.amount_due,
     )
-
-
-def _line(line: InvoiceLine | DraftLine, days: Days, *, of: Days, currency: str) -> DocumentLine:
-    return DocumentLine(line, explain_line(line, currency=currency), "" if days == of else period(*days))

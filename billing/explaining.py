@@ -9,6 +9,7 @@ from typing import Any
 
 from billing.formatting import WIDE, money, quantity, quantity_of
 from billing.rating import Step, step_from_json
+from billing.wording import label, word
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -53,7 +54,8 @@ def explain_line(line: Any, *, currency: str) -> LineWords:
         steps = []  # a fee needs no working: it would say the line again
     written = money(line.amount, currency)
     words = [explain_step(step, currency=currency, unit=line.unit) for step in steps]
-    rounding = "" if exact == line.amount else f"{money(exact, currency)}, rounded to {written}"
+    exactly = money(exact, currency)
+    rounding = "" if exact == line.amount else word("rounded", exact=exactly, amount=written)
     if len(words) == 1 and rounding:
         words, rounding = [replace(words[0], amount=rounding)], ""
     return LineWords(
@@ -76,7 +78,7 @@ def explain_step(step: Step, *, currency: str, unit: str) -> StepWords:
     """Explain one step of a working, figures exact."""
     return StepWords(
         group=_group(step.group),
-        label="" if step.kind in ("units", "percentage") else step.label,
+        label="" if step.kind in ("units", "percentage") else label(step.label),
         calculation=_calculation(step, currency=currency, unit=unit),
         amount=money(step.amount, currency),
     )
@@ -91,18 +93,21 @@ def _calculation(step: Step, *, currency: str, unit: str) -> str:
         return f"{quantity(step.quantity)} {TIMES} {money(step.unit_amount, currency)}"
     used = quantity_of(step.quantity, unit)
     if step.kind in ("units", "tier") and step.unit_amount is not None:
-        per = "" if step.per is None else f" per {quantity_of(step.per, unit)}"
-        return f"{used} {TIMES} {money(step.unit_amount, currency)}{per}"
+        return f"{used} {TIMES} {_per(step.unit_amount, step.per, unit=unit, currency=currency)}"
     return used if step.kind in ("included", "free", "step", "tier") else ""
 
 
 def _price(unit_amount: Decimal, steps: list[Step], line: Any, currency: str) -> str:
-    per = steps[0].per if steps else None
-    return money(unit_amount, currency) + ("" if per is None else f" per {quantity_of(per, line.unit)}")
+    return _per(unit_amount, steps[0].per if steps else None, unit=line.unit, currency=currency)
+
+
+def _per(unit_amount: Decimal, per: Decimal | None, *, unit: str, currency: str) -> str:
+    price = money(unit_amount, currency)
+    return price if per is None else word("per", price=price, quantity=quantity_of(per, unit))
 
 
 def _group(values: Mapping[str, str] | None) -> str:
-    return ", ".join(f"{name}: {value or 'none'}" for name, value in (values or {}).items())
+    return ", ".join(f"{name}: {value or word('none')}" for name, value in (values or {}).items())
 
 
 def _as_step(step: Step | Mapping[str, object]) -> Step:

@@ -20,20 +20,28 @@ from billing.rating.working import plain
 
 LOCALE = Locale.parse("en_US")
 _CURRENT: ContextVar[Locale] = ContextVar("locale", default=LOCALE)
+_DAYS: ContextVar[Locale] = ContextVar("days", default=LOCALE)
 DAY = "d MMMM y"
+LEFT_TO_RIGHT, END = "\N{LEFT-TO-RIGHT ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+MARKS = str.maketrans("", "", "\N{RIGHT-TO-LEFT MARK}\N{LEFT-TO-RIGHT MARK}\N{ARABIC LETTER MARK}")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST_DECIMALS = 100  # more than any amount or unit price has
 WIDE = Context(prec=1000)  # babel would cut what is longer than the usual 28 digits
 
 
 @contextmanager
-def in_locale(name: str) -> Iterator[None]:
-    """Write amounts, numbers and days as a locale does until the end of the block, as on a customer's documents."""
-    token = _CURRENT.set(Locale.parse(name or "en_US"))
+def in_locale(name: str, *, english_days: bool = False) -> Iterator[None]:
+    """Write amounts, numbers and days as a locale does until the end of the block, as on a customer's documents.
+
+    `english_days`: names of months are English, as the words around them.
+    """
+    locale = Locale.parse(name or "en_US")
+    token, days = _CURRENT.set(locale), _DAYS.set(LOCALE if english_days else locale)
     try:
         yield
     finally:
         _CURRENT.reset(token)
+        _DAYS.reset(days)
 
 
 def money(amount: Decimal, currency: str) -> str:
@@ -50,7 +58,11 @@ def money(amount: Decimal, currency: str) -> str:
         pattern.prefix = (f"¤{NO_BREAK}", f"-¤{NO_BREAK}")
     with localcontext(WIDE):
         shown = amount if amount else abs(amount)
-        return str(pattern.apply(shown, locale, currency=currency, currency_digits=False))
+        written = str(pattern.apply(shown, locale, currency=currency, currency_digits=False))
+    if locale.text_direction == "ltr":
+        return written
+    # Amid a text from right to left, the parts of an amount would change places.
+    return f"{LEFT_TO_RIGHT}{written.translate(MARKS)}{END}"
 
 
 def amount_text(amount: Decimal, currency: str) -> str:
@@ -95,7 +107,7 @@ def plural(unit: str) -> str:
 
 def day(value: date) -> str:
     """Write a day: 31 October 2026."""
-    locale = _CURRENT.get()
+    locale = _DAYS.get()
     return format_date(value, DAY if locale == LOCALE else "long", locale=locale)
 
 
@@ -123,7 +135,7 @@ def period(start_on: date, end_on: date) -> str:
     last = end_on - timedelta(days=1)
     if start_on == last:
         return day(last)
-    if _CURRENT.get() != LOCALE:
+    if _DAYS.get() != LOCALE:
         return f"{day(start_on)} \N{EN DASH} {day(last)}"
     if (start_on.year, start_on.month) == (last.year, last.month):
         return f"{start_on.day}\N{EN DASH}{day(last)}"
@@ -132,9 +144,18 @@ def period(start_on: date, end_on: date) -> str:
 
 
 def direction(text: str) -> str:
-    """Give `rtl` for a text that begins in a script written from right to left, else `ltr`."""
+    """Give `rtl` for a text that begins in a script written from right to left, else `ltr`.
+
+    As Unicode says, parts that were set apart (isolates) do not count.
+    """
+    depth = 0
     for letter in text:
-        if (kind := unicodedata.bidirectional(letter)) in ("L", "R", "AL"):
+        kind = unicodedata.bidirectional(letter)
+        if kind in ("LRI", "RLI", "FSI"):
+            depth += 1
+        elif kind == "PDI":
+            depth -= 1
+        elif depth <= 0 and kind in ("L", "R", "AL"):
             return "ltr" if kind == "L" else "rtl"
     return "ltr"
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.conf import settings
-
 from billing.adjusting import Adjustment, adjustment_lines, compute_adjustments
 from billing.agreements import agreements_of
 from billing.consolidating import consolidate, payers_of, shared_groups
@@ -22,6 +20,7 @@ from billing.errors import NoSubscription, RatingFailed
 from billing.fees import Fee, FeeBook, open_book
 from billing.lines import MeasureKey, PlanRate, draft_lines, plan_fees, read_plan_rate, usage_period
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.parties import issuer_now, recipient_of
 from billing.placing import place_adjustments
 from billing.plan_terms import PlanBasis, plan_basis
 from billing.rating import SubscriptionRate, TermsError
@@ -31,7 +30,6 @@ from billing.scanning import changed_line_ids
 from billing.spending import Owed, planned_credits
 from billing.subscribing import anchor_of, whole_period
 from billing.taxing import Taxes, tax_lines, tax_table
-from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
 from metering.models import Meter
@@ -117,7 +115,7 @@ def _draw(
         book.enter(lines)
         rated[slot] = lines
     discounted = _discounted(due, rated, replaced)
-    table = tax_table()
+    table, issuer = tax_table(), issuer_now()
     shared, payers = shared_groups(due), payers_of(due)
     together: dict[GroupKey, list[InvoiceDraft]] = {}
     for slot, (lines, discounts) in sorted(discounted.items()):
@@ -143,7 +141,7 @@ def _draw(
             tax_included=taxed.included,
             taxes=taxed.taxes,
             total=subtotal - discount + taxed.added,
-            issuer=dict(settings.ISSUER),
+            issuer=issuer,
             recipient=recipient_of(customer),
             watermark=watermark or 0,
             plan_terms=frozen.get(slot),
@@ -390,16 +388,3 @@ def measures_of(
         assert meter is not None  # held by rate_meter_exactly_on_usage
         measures[key] = measure(meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
     return measures
-
-
-def recipient_of(customer: Customer) -> dict[str, str]:
-    """Give who is billed, as frozen on an invoice."""
-    return {
-        "code": customer.code,
-        "name": customer.name,
-        "email": customer.email,
-        "address": customer.address,
-        "country": customer.country,
-        "tax_id": customer.tax_id,
-        "locale": customer.locale,
-    }

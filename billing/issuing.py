@@ -27,6 +27,7 @@ from billing.drafts import (
     InvoiceKey,
 )
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, InvoiceSeries, InvoiceStatus
+from billing.parties import keep_words
 from billing.spending import apply_credits
 from billing.telling import tell_issued
 from metering.periods import local_day
@@ -59,6 +60,7 @@ def store_drafts(
     Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
     appeared meanwhile.
     """
+    keep_words([draft.recipient for draft in drafts])
     replaced = [existing.get(draft.due.key) for draft in drafts]
     new_ids = iter(_next_ids(Invoice, sum(1 for invoice in replaced if invoice is None)))
     rows = [
@@ -102,6 +104,7 @@ def store_consolidated(
     old = {pk for pk in was_on.values() if pk is not None}
     if not wholes and not old:
         return []
+    keep_words([whole.recipient for whole in wholes])
     by_key = {draft.due.key: row for row, draft in zip(rows, drafts, strict=True)}
     reusable = set(
         Invoice.objects.filter(pk__in=old, status=InvoiceStatus.DRAFT).values_list("pk", flat=True)

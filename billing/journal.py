@@ -14,22 +14,24 @@ from typing import TypeVar
 from django.db.models import F, Q, QuerySet
 
 from billing.models import ChangeKind, CreditNote, Invoice, InvoiceChange, InvoiceStatus, Payment
+from billing.wording import word
 from customers.models import Customer
 from metering.periods import local_day
 
+# The kinds in the order of a day, and the words for each.
 KINDS = {
-    "invoice": "Invoice",
-    "credits_applied": "Paid from credits",
-    "credit_note": "Credit note",
-    "payment": "Payment",
-    "refund": "Refund",
-    "moved": "Moved to credits",
-    "reversal": "Payment taken back",
-    "write_off": "Written off",
-    "reinstate": "Write-off taken back",
-    "void": "Invoice voided",
-    "closed": "Closed without payment",
-    "reopened": "Due again",
+    "invoice": "invoice",
+    "credits_applied": "credits_used",
+    "credit_note": "credit_note",
+    "payment": "payment",
+    "refund": "refund",
+    "moved": "moved",
+    "reversal": "reversal",
+    "write_off": "written_off",
+    "reinstate": "reinstate",
+    "void": "invoice_voided",
+    "closed": "closed",
+    "reopened": "reopened",
 }
 # What a customer is told of a decision that is the company's own affair; the reason is not said.
 TOLD = {"write_off": "closed", "reinstate": "reopened"}
@@ -57,17 +59,24 @@ class Entry:
     tax: Decimal | None
     amount: Decimal
     due_on: date | None
-    text: str
+    note: str
+    method: str = ""
 
     @property
     def title(self) -> str:
-        return KINDS[self.kind]
+        """Say what happened, in the language of the document that is being written."""
+        return word(KINDS[self.kind])
+
+    @property
+    def text(self) -> str:
+        """Give what else there is to say: how was paid and with which reference, or why."""
+        return f"{word(self.method) if self.method else ''} {self.note}".strip()
 
 
 def told_to_customer(entry: Entry) -> Entry:
     """Give an entry as the customer's statement says it."""
     told = TOLD.get(entry.kind)
-    return entry if told is None else replace(entry, kind=told, text="")
+    return entry if told is None else replace(entry, kind=told, note="", method="")
 
 
 def entries(*, first: date | None, last: date, customer: Customer | None = None) -> list[Entry]:
@@ -94,24 +103,21 @@ def _all(first: date | None, last: date, customer: Customer | None) -> Iterator[
     for note in _between(notes, "issued_at", first, last):
         on = local_day(note.issued_at, note.zone)
         net = note.tax - note.total + note.tax_included
-        yield _entry(note.invoice, on, note.issued_at, "credit_note", note.number, -note.total, text=note.reason,
+        yield _entry(note.invoice, on, note.issued_at, "credit_note", note.number, -note.total, note=note.reason,
                      net=net, tax=-note.tax - note.tax_included)  # fmt: skip
     payments = Payment.objects.filter(of_invoice, received_on__lte=last).select_related("invoice__customer")
     if first is not None:
         payments = payments.filter(received_on__gte=first)
     for payment in payments.iterator(1000):
-        text = payment.reason or payment.reference
-        if payment.method:
-            text = f"{payment.get_method_display()} {text}".strip()
         yield _entry(payment.invoice, payment.received_on, payment.recorded_at, payment.kind, str(payment.pk),
-                     -payment.amount, text=text)  # fmt: skip
+                     -payment.amount, note=payment.reason or payment.reference, method=payment.method)  # fmt: skip
     changes = InvoiceChange.objects.filter(of_invoice).exclude(kind=ChangeKind.APPROVED)
     for change in _between(changes.select_related("invoice__customer"), "recorded_at", first, last):
         invoice = change.invoice
         on = local_day(change.recorded_at, invoice.zone)
         amount = invoice.credits_applied - invoice.total if change.kind == ChangeKind.VOID else -change.amount
         number = invoice.number or ""
-        yield _entry(invoice, on, change.recorded_at, change.kind, number, amount, text=change.reason)
+        yield _entry(invoice, on, change.recorded_at, change.kind, number, amount, note=change.reason)
 
 
 def _issued(invoice: Invoice) -> Iterator[Entry]:
@@ -119,7 +125,7 @@ def _issued(invoice: Invoice) -> Iterator[Entry]:
     on = local_day(invoice.issued_at, invoice.zone)
     tax = invoice.tax + invoice.tax_included
     yield _entry(invoice, on, invoice.issued_at, "invoice", invoice.number or "", invoice.total,
-                 text=invoice.plan_name, net=invoice.total - tax, tax=tax, due_on=invoice.due_on)  # fmt: skip
+                 note=invoice.plan_name, net=invoice.total - tax, tax=tax, due_on=invoice.due_on)  # fmt: skip
     if invoice.credits_applied:
         yield _entry(
             invoice, on, invoice.issued_at, "credits_applied", invoice.number or "", -invoice.credits_applied
@@ -141,10 +147,11 @@ def _entry(
     number: str,
     amount: Decimal,
     *,
-    text: str = "",
+    note: str = "",
+    method: str = "",
     net: Decimal | None = None,
     tax: Decimal | None = None,
     due_on: date | None = None,
 ) -> Entry:
     return Entry(on, at, kind, number, invoice.number or "", invoice.customer.code, invoice.recipient.get("name", ""),
-                 invoice.currency, net, tax, amount, due_on, text)  # fmt: skip
+                 invoice.currency, net, tax, amount, due_on, note, method)  # fmt: skip

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from billing.collecting import key_taken_is_refused
@@ -15,9 +14,9 @@ from billing.discounting import held_coupons
 from billing.drafts import DraftCredit, DraftDiscount, DraftLine, DraftTax
 from billing.errors import FiguresChanged, InvalidAmount, KeptChanging, KeyTaken
 from billing.formatting import WIDE
-from billing.invoicing import recipient_of
 from billing.issuing import invoice_discount, invoice_line, issue
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, LineKind, TaxCategory
+from billing.parties import issuer_now, keep_words, recipient_of
 from billing.rating import Step, currency_digits, round_amount
 from billing.spending import Owed, planned_credits
 from billing.taxing import tax_lines, tax_table
@@ -173,7 +172,7 @@ def _store(
         tax_included=drawn.tax_included,
         taxes=[tax.as_json() for tax in drawn.taxes],
         total=drawn.total,
-        issuer=dict(settings.ISSUER),
+        issuer=issuer_now(),
         recipient=recipient_of(customer),
         plan_name="",
         plan_code="",
@@ -183,6 +182,7 @@ def _store(
         issue_after=now,
         key=key,
     )
+    keep_words([invoice.recipient])
     with key_taken_is_refused("invoice"):
         invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(invoice_line(invoice, line) for line in drawn.lines)

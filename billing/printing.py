@@ -7,12 +7,14 @@ import contextlib
 import functools
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from billing.errors import BillingError
+from billing.models import Logo
 
 LOGO_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 
@@ -36,9 +38,20 @@ def pdf_of(html: str) -> bytes:
     return bytes(page.write_pdf(pdf_identifier=identifier, pdf_tags=True))
 
 
-def logo() -> str:
-    """Give the issuer's logo (ISSUER_LOGO) as embedded data; empty where none is set."""
+def logo_of(issuer: Mapping[str, str]) -> str:
+    """Give the logo of a document's issuer as embedded data: the one uploaded when the document was written.
+
+    Where none was, the file named by ISSUER_LOGO; empty where there is none either.
+    """
+    if digest := issuer.get("logo"):
+        return _uploaded(digest)
     return _embedded(settings.ISSUER_LOGO) if settings.ISSUER_LOGO else ""
+
+
+@functools.lru_cache(maxsize=4)  # an uploaded logo never changes
+def _uploaded(digest: str) -> str:
+    content = Logo.objects.values_list("content", flat=True).get(pk=digest)
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 @functools.lru_cache(maxsize=4)

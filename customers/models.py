@@ -105,11 +105,11 @@ class Customer(models.Model):
         help_text="From the day an invoice is issued until it is due. Leave empty for the usual number.",
     )
     locale = models.CharField(
-        "number and date format",
+        "language and formats",
         max_length=16,
         default="en_US",
         validators=[validate_locale],
-        help_text="How invoices write amounts and dates: en_US $1,234.50, de_DE 1.234,50 $.",
+        help_text="Of invoices and mails: en_US $1,234.50, en_GB, de_DE German and 1.234,50 $, fr_FR, ja_JP, ar_SA.",
     )
     tax_id = models.CharField("tax ID", max_length=64, blank=True, help_text="For example a VAT number.")
     tax_treatment = models.CharField(

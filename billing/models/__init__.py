@@ -49,6 +49,7 @@ from billing.models.limits import (
     UsageLimit,
 )
 from billing.models.outcomes import Outcome
+from billing.models.papers import DocumentWords, Logo, Seller
 from billing.models.payments import (
     ChangeKind,
     CreditNote,
@@ -120,6 +121,7 @@ __all__ = [
     "DisputeStepKind",
     "DisputedOutcome",
     "DisputedState",
+    "DocumentWords",
     "FindingKind",
     "GrantInterval",
     "Invoice",
@@ -134,6 +136,7 @@ __all__ = [
     "LimitSetter",
     "LineKind",
     "LineSettlement",
+    "Logo",
     "MailKind",
     "MailState",
     "MailText",
@@ -154,6 +157,7 @@ __all__ = [
     "RecurringGrant",
     "Reservation",
     "ReservationState",
+    "Seller",
     "Subscription",
     "SubscriptionChange",
     "TaxCategory",

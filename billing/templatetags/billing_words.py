@@ -6,8 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django import template
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
-from billing import formatting
+from billing import formatting, wording
 from billing.lifecycle import customer_status
 from billing.models import Invoice, InvoiceStatus
 from metering.periods import local_day
@@ -64,6 +66,14 @@ def period_until(start_on: date, end_on: date) -> str:
 
 
 @register.filter
+def unbroken_days(period: str) -> SafeString:
+    """Write a period so that a line ends between its days only, also in scripts without spaces."""
+    return format_html_join(
+        " \N{EN DASH} ", '<span class="day">{}</span>', ((day,) for day in period.split(" \N{EN DASH} "))
+    )
+
+
+@register.filter
 def moment(instant: datetime, zone: str) -> str:
     return formatting.moment(instant, zone)
 
@@ -76,3 +86,25 @@ def minute(instant: datetime, zone: str) -> str:
 @register.filter
 def direction(text: str) -> str:
     return formatting.direction(text)
+
+
+@register.simple_tag
+def word(key: str, **values: str) -> str:
+    """Write a fixed word of documents in the language of the one being written: `{% word "by_day" day=due|day %}`."""
+    return wording.word(key, **values)
+
+
+@register.simple_tag
+def page_numbers() -> SafeString:
+    """Write the content of the page number for a style sheet: "Page " counter(page) " of " counter(pages)."""
+    parts = wording.PLACEHOLDER.split(wording.current_words().texts["page"])
+    written = [
+        f"counter({part})" if n % 2 else f'"{_for_css(part)}"'
+        for n, part in enumerate(parts)
+        if n % 2 or part
+    ]
+    return mark_safe(" ".join(written))  # noqa: S308 - nothing but escapes and counters
+
+
+def _for_css(text: str) -> str:
+    return "".join(f"\\{ord(letter):06x}" for letter in text)

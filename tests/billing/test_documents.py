@@ -198,8 +198,8 @@ def test_a_long_invoice_numbers_its_pages_and_repeats_the_head_of_its_table() ->
 def test_a_rounded_line_shows_the_exact_sum_and_what_it_was_rounded_to() -> None:
     page = invoice_html(long_invoice())
     # 2 x 0.125 + 1 x 0.00001 = 0.25001
-    assert "Up to 2</bdi> · 2 calls × $0.125 = $0.25" in page
-    assert "Over 2</bdi> · 1 call × $0.00001 = $0.00001" in page
+    assert 'Up to 2</bdi> · <bdi dir="ltr">2 calls × $0.125 = $0.25' in page
+    assert 'Over 2</bdi> · <bdi dir="ltr">1 call × $0.00001 = $0.00001' in page
     assert "Sum $0.25001, rounded to $0.25" in page
 
 
