@@ -11,6 +11,7 @@ from django.urls import reverse
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Give the groups of the menu. Unmatched events show how many wait, because each is money not yet billed."""
+    badges = _badges(request)
     return [
         {
             "title": None,
@@ -29,7 +30,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
                 _item("Disputes", "gavel", "billing_dispute_changelist", "billing.view_dispute")
-                | _disputed(request),
+                | badges["disputed"],
                 _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
                 | {"active": _is_costs},
@@ -47,7 +48,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "billing_closereview_changelist",
                     "billing.view_closereview",
                 )
-                | _held(request),
+                | badges["held"],
                 _item(
                     "Late usage",
                     "history_toggle_off",
@@ -60,7 +61,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "billing_parkedcustomer_changelist",
                     "billing.view_parkedcustomer",
                 )
-                | _parked(request),
+                | badges["parked"],
             ],
         },
         {
@@ -105,7 +106,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "billing_webhookendpoint_changelist",
                     "billing.view_webhookendpoint",
                 )
-                | _broken(request),
+                | badges["broken"],
                 _item(
                     "Sent webhooks",
                     "send",
@@ -153,40 +154,32 @@ def _waiting(request: HttpRequest) -> dict[str, Any]:
     return {"badge": badge, "badge_variant": "warning"}
 
 
-def _disputed(request: HttpRequest) -> dict[str, Any]:
-    if not request.user.has_perm("billing.view_dispute"):
-        return {}
-    from billing.models import Dispute
+def _badges(request: HttpRequest) -> dict[str, dict[str, Any]]:
+    """Count what waits for a person in the lists that this one may open, all in one query."""
+    from django.db.models import Count, QuerySet, Value
 
-    waiting = Dispute.objects.filter(state="open").count()
-    return {"badge": waiting, "badge_variant": "warning"} if waiting else {}
+    from billing.models import CloseReview, Dispute, ParkedCustomer, WebhookEndpoint
 
-
-def _held(request: HttpRequest) -> dict[str, Any]:
-    if not request.user.has_perm("billing.view_closereview"):
-        return {}
-    from billing.models import CloseReview
-
-    held = CloseReview.objects.filter(held=True).count()
-    return {"badge": held, "badge_variant": "warning"} if held else {}
-
-
-def _broken(request: HttpRequest) -> dict[str, Any]:
-    if not request.user.has_perm("billing.view_webhookendpoint"):
-        return {}
-    from billing.models import WebhookEndpoint
-
-    off = WebhookEndpoint.objects.filter(removed_at=None).exclude(switched_off_at=None).count()
-    return {"badge": off, "badge_variant": "danger"} if off else {}
-
-
-def _parked(request: HttpRequest) -> dict[str, Any]:
-    if not request.user.has_perm("billing.view_parkedcustomer"):
-        return {}
-    from billing.models import ParkedCustomer
-
-    waiting = ParkedCustomer.objects.filter(cleared_at=None).count()
-    return {"badge": waiting, "badge_variant": "danger"} if waiting else {}
+    waiting: dict[str, tuple[QuerySet[Any], str, str]] = {
+        "disputed": (Dispute.objects.filter(state="open"), "billing.view_dispute", "warning"),
+        "held": (CloseReview.objects.filter(held=True), "billing.view_closereview", "warning"),
+        "broken": (
+            WebhookEndpoint.objects.filter(removed_at=None, switched_off_at__isnull=False),
+            "billing.view_webhookendpoint",
+            "danger",
+        ),
+        "parked": (ParkedCustomer.objects.filter(cleared_at=None), "billing.view_parkedcustomer", "danger"),
+    }
+    counts = [
+        rows.order_by().values(name=Value(name)).annotate(count=Count("pk"))
+        for name, (rows, permission, _) in waiting.items()
+        if request.user.has_perm(permission)
+    ]
+    found: dict[str, dict[str, Any]] = {name: {} for name in waiting}
+    if counts:
+        for row in counts[0].union(*counts[1:], all=True):
+            found[row["name"]] = {"badge": row["count"], "badge_variant": waiting[row["name"]][2]}
+    return found
 
 
 UNFOLD: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -119,3 +120,23 @@ def test_the_log_is_searched_and_costs_the_same_however_long_it_is(
     assert [row.message.subject for row in found.context["cl"].result_list] == ["INV-07"]
     with django_assert_max_num_queries(20):
         assert len(staff.get(page("webhookdelivery_changelist")).context["cl"].result_list) == 30
+
+
+def test_the_menu_counts_what_was_switched_off_and_nothing_for_who_may_not_look(staff: Client) -> None:
+    def badge(client: Client) -> Any:
+        menu = client.get(reverse("admin:index")).context["sidebar_navigation"]
+        return next(
+            item.get("badge") for group in menu for item in group["items"] if item["title"] == "Webhooks"
+        )
+
+    for n in range(3):
+        register_endpoint(EndpointTerms(f"{URL}/{n}"), by="anna", now=NOW)
+    assert not badge(staff)
+    off = WebhookEndpoint.objects.order_by("id")[:2]
+    WebhookEndpoint.objects.filter(pk__in=[each.pk for each in off]).update(
+        active=False, switched_off_at=NOW, switched_off_reason="It failed."
+    )
+    assert badge(staff) == 2
+    nobody = Client()
+    nobody.force_login(User.objects.create_user("guest", is_staff=True))
+    assert not badge(nobody)
