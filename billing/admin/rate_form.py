@@ -24,7 +24,7 @@ from billing.admin.price_tables import (
 )
 from billing.admin.rate_fields import MODELS, NAMES, SHOWN, TIERED, in_words
 from billing.errors import InvalidRate
-from billing.models import Plan, Rate, RateKind
+from billing.models import Plan, Rate, RateKind, TaxCategory
 from billing.pricing import put_rate, read_rates
 from metering.models import Meter, MeterStatus
 
@@ -100,6 +100,10 @@ class RateForm(forms.Form):
     label = forms.CharField(
         label="Text on the invoice", max_length=200, required=False, widget=UnfoldAdminTextInputWidget
     )
+    tax_category = forms.ChoiceField(
+        label="Tax category", choices=[("", "As the plan"), *TaxCategory.choices], required=False,
+        widget=UnfoldAdminSelectWidget, help_text="Which of a country's tax rates its lines have.",
+    )  # fmt: skip
     amount = _decimal("Amount", "For each whole billing period; for example 199.00")
     timing = forms.ChoiceField(
         label="Billed",
@@ -120,9 +124,9 @@ class RateForm(forms.Form):
     NAMES: Mapping[str, str] = NAMES
     ROW_OPTIONS = ("tiers_apply", "unmatched", "row_limits")
     FIELDS: dict[str, tuple[str, ...]] = {
-        RateKind.USAGE: ("meter", "model", *SHOWN, *ROW_OPTIONS, "label"),
-        RateKind.SUBSCRIPTION: ("label", "amount", "per_seat", "timing", "prorated"),
-        RateKind.ONE_TIME: ("label", "amount"),
+        RateKind.USAGE: ("meter", "model", *SHOWN, *ROW_OPTIONS, "label", "tax_category"),
+        RateKind.SUBSCRIPTION: ("label", "amount", "per_seat", "timing", "prorated", "tax_category"),
+        RateKind.ONE_TIME: ("label", "amount", "tax_category"),
     }
 
     def __init__(
@@ -152,6 +156,8 @@ class RateForm(forms.Form):
             self._prepare_tables(stored, spare=spare)
         else:
             self.fields["label"].required = True
+        if is_override:
+            del self.fields["tax_category"]
         if is_override and kind == RateKind.USAGE:
             del self.fields["meter"], self.fields["label"]
         if kind == RateKind.ONE_TIME:
@@ -185,13 +191,15 @@ class RateForm(forms.Form):
 
     def save(self) -> Rate:
         """Write the rate. Raises PlanFrozen when the plan was activated meanwhile."""
-        return put_rate(self.plan, self.terms(), instead_of=self.rate)
+        category = {"tax_category": self.cleaned_data["tax_category"]} if "tax_category" in self.data else {}
+        return put_rate(self.plan, self.terms() | category, instead_of=self.rate)
 
     def terms(self) -> dict[str, object]:
         """Give the terms as the API writes them, with only the fields of the chosen model."""
         cleaned = self.cleaned_data
         if self.kind != RateKind.USAGE:
-            return filled({"kind": self.kind, **{name: cleaned[name] for name in self.FIELDS[self.kind]}})
+            names = (name for name in self.FIELDS[self.kind] if name != "tax_category")
+            return filled({"kind": self.kind, **{name: cleaned[name] for name in names}})
         model = cleaned["model"]
         meter = self.chosen_meter
         assert meter is not None  # the field is required
@@ -294,6 +302,7 @@ def _initial(stored: Mapping[str, Any], rate: Rate | None) -> dict[str, Any]:
         **stored,
         **{name: shown(name, stored.get(name)) for name in SHOWN},
         "meter": rate.meter_id,
+        "tax_category": rate.tax_category,
         "label": rate.label or stored.get("label", ""),
         "unmatched": stored.get("unmatched") or "",
         "row_limits": own,

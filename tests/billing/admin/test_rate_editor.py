@@ -220,3 +220,30 @@ def test_any_rate_is_previewed_at_any_quantity(plan: Plan) -> None:
                 assert shown["amount"] == money(round_amount(exact, 2), "USD")
             else:
                 assert shown["refused"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("usage", {"unit_amount": "2.00"}),
+        ("subscription", {"label": "Base", "amount": "10.00", "timing": "in_advance"}),
+        ("one_time", {"label": "Set-up", "amount": "10.00"}),
+    ],
+)
+def test_the_tax_category_of_a_rate_is_chosen_kept_and_taken_back(
+    staff: Client, plan: Plan, kind: str, fields: dict[str, Any]
+) -> None:
+    sent = usage(plan, **fields) if kind == "usage" else fields
+    write(staff, plan, sent | {"tax_category": "reduced"}, kind)
+    rate_row = Rate.objects.get()
+    assert rate_row.tax_category == "reduced"
+    page = reverse("admin:billing_plan_rate", args=[plan.pk, rate_row.pk])
+    shown = form_of(staff.get(page), "rate_form")
+    assert shown["tax_category"] == ["reduced"]
+    staff.post(page, shown)
+    assert Rate.objects.get().tax_category == "reduced"
+    staff.post(page, shown | {"tax_category": ""})
+    assert Rate.objects.get().tax_category == ""
+    wrong = staff.post(page, shown | {"tax_category": "luxury"})
+    assert list(wrong.context["form"].errors) == ["tax_category"]
+    assert Rate.objects.get().tax_category == ""
