@@ -15,7 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.errors import RatingFailed
-from billing.formatting import money, quantity_of
+from billing.formatting import amount_text, money, quantity_of
 from billing.limiting import standings
 from billing.models import LimitKind, LimitSetter, UsageLimit
 from billing.rating.money import currency_digits, round_amount
@@ -54,6 +54,11 @@ class LimitForm(forms.ModelForm):
     class Meta:
         model = UsageLimit
         fields = ("customer", "meter", "quantity", "amount", "kind", "remind_at")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and self.instance.is_money:
+            self.initial["amount"] = amount_text(self.instance.amount, self.instance.customer.currency)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
