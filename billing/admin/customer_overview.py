@@ -18,7 +18,7 @@ from billing.formatting import period as days_words
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, Rate, RateKind, Subscription
 from billing.overriding import override_differences
-from customers.models import Customer
+from customers.models import BillTo, Customer
 from customers.staff_pages import bar_chart
 from metering.measuring import measure_series
 from metering.models import Meter
@@ -65,6 +65,7 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
         "parent": customer.parent,
         "paid_for": is_billed_to_parent(customer),
         "children": list(customer.children.order_by("name", "pk")[:CHILDREN_SHOWN]),
+        "pays_for_children": customer.children.filter(bill_to=BillTo.PARENT).exists(),
         "children_count": customer.children.count(),
     }
 

@@ -52,6 +52,8 @@ class CustomerForm(forms.ModelForm):
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+        if "bill_to" in self.fields:
+            self.fields["bill_to"].required = False  # left out: itself
         if "country" in self.fields:
             self.fields["country"] = forms.ChoiceField(
                 required=False, choices=[("", "Not said"), *country_choices()], widget=UnfoldAdminSelectWidget,
@@ -74,6 +76,9 @@ class CustomerForm(forms.ModelForm):
         if not code:
             raise ValidationError("The name has no letters to make a code of. Write a code.")
         return code
+
+    def clean_bill_to(self) -> str:
+        return self.cleaned_data["bill_to"] or BillTo.ITSELF.value
 
     def clean_currency(self) -> str:
         return billable_currency(self.cleaned_data["currency"])
