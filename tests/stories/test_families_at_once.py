@@ -13,6 +13,7 @@ from billing import closing
 from billing.models import Invoice
 from billing.verification import invoices_to_verify, verify
 from customers.models import BillTo
+from metering import catalog
 from tests.billing.money import tax
 from tests.factories import TICKETS, make_customer, make_meter, make_plan, make_subscription
 from tests.stories.test_closers_at_once import at_once
@@ -56,8 +57,11 @@ def test_a_family_pays_what_its_customers_would_pay_taxed_on_the_whole(
 ) -> None:
     """The children's own amounts add up to the whole, and its tax is on their sum, whoever else pays itself."""
     before = transaction.savepoint()
-    _one_family(used, paid_for, percent)
-    transaction.savepoint_rollback(before)
+    try:
+        _one_family(used, paid_for, percent)
+    finally:
+        transaction.savepoint_rollback(before)
+        catalog.forget()
 
 
 def _one_family(used: list[int], paid_for: list[bool], percent: str) -> None:
