@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from django.db.models import Q
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
@@ -84,7 +85,11 @@ class Sum:
 
 def evidence_lines(invoice: Invoice) -> list[InvoiceLine]:
     """Give the lines whose events are results that are counted one by one."""
-    lines = invoice.lines.filter(kind__in=[LineKind.USAGE, LineKind.ADJUSTMENT], meter__type=MeterType.COUNT)
+    lines = InvoiceLine.objects.filter(
+        Q(invoice=invoice) | Q(invoice__part_of=invoice),
+        kind__in=[LineKind.USAGE, LineKind.ADJUSTMENT],
+        meter__type=MeterType.COUNT,
+    )
     return list(lines.select_related("invoice", "meter", "adjusts__invoice").order_by("n"))
 
 

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "دفعة",
     "refund": "استرداد",
     "moved": "محول إلى الرصيد",
+    "customer": "العميل",
     "your_part": "حصتكم من فاتورة",
     "paid_by": "يدفعها",
     "days_in_zone": "الأيام بتوقيت {zone}",

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Zahlung",
     "refund": "Rückzahlung",
     "moved": "In Guthaben umgewandelt",
+    "customer": "Kunde",
     "your_part": "Ihr Teil einer Rechnung",
     "paid_by": "Zahlt",
     "days_in_zone": "Tage in der Zeitzone {zone}",

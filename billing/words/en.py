@@ -52,6 +52,7 @@ WORDS = {
     "reference": "Reference: {number}",
     "terms": "Terms",
     # ---- one invoice for several customers --------------------------------
+    "customer": "Customer",
     "your_part": "Your part of an invoice",
     "paid_by": "Paid by",
     "days_in_zone": "days in {zone} time",

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Pago",
     "refund": "Reembolso",
     "moved": "Traspasado a crédito",
+    "customer": "Cliente",
     "your_part": "Su parte de una factura",
     "paid_by": "Pagado por",
     "days_in_zone": "días en hora de {zone}",

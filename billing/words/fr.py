@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Paiement",
     "refund": "Remboursement",
     "moved": "Transféré vers les crédits",
+    "customer": "Client",
     "your_part": "Votre part d’une facture",
     "paid_by": "Payé par",
     "days_in_zone": "jours à l’heure de {zone}",

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Pagamento",
     "refund": "Rimborso",
     "moved": "Trasferito ai crediti",
+    "customer": "Cliente",
     "your_part": "La vostra parte di una fattura",
     "paid_by": "Pagato da",
     "days_in_zone": "giorni all’ora di {zone}",

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "お支払い",
     "refund": "返金",
     "moved": "クレジットへの振替",
+    "customer": "お客様",
     "your_part": "請求書のお客様分",
     "paid_by": "お支払い元",
     "days_in_zone": "{zone} 時間の日付",

@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Betaling",
     "refund": "Terugbetaling",
     "moved": "Omgezet in tegoed",
+    "customer": "Klant",
     "your_part": "Uw deel van een factuur",
     "paid_by": "Betaald door",
     "days_in_zone": "dagen in tijdzone {zone}",

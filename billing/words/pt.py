@@ -66,6 +66,7 @@ WORDS = {
     "payment": "Pagamento",
     "refund": "Reembolso",
     "moved": "Transferido para créditos",
+    "customer": "Cliente",
     "your_part": "A sua parte de uma fatura",
     "paid_by": "Pago por",
     "days_in_zone": "dias na hora de {zone}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -136,7 +137,7 @@ def test_the_document_says_who_pays(family: tuple[Customer, ...]) -> None:  # no
     close()
     whole = invoice_html(consolidated())
     assert whole.index("Globex") < whole.index("Berlin") < whole.index("Tokyo")
-    assert "Subtotal <bdi>Berlin</bdi>" in whole
+    assert "Subtotal Berlin" in " ".join(re.sub(r"<[^>]*>|[\u2068\u2069]", "", whole).split())
     part = invoice_html(Invoice.objects.get(number=BERLIN))
     assert "Your part of an invoice" in part
     assert "Tokyo" not in part
