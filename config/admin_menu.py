@@ -93,6 +93,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Coupons", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
                 _item("Tax", "account_balance", "billing_taxrate_changelist", "billing.view_taxrate"),
+                _item("Seller", "storefront", "billing_seller_changelist", "billing.view_seller"),
             ],
         },
         {

@@ -23,6 +23,7 @@ from billing.admin.money_pages import MoneyPages, money_overview
 from billing.admin.own_prices import OwnPricePages
 from billing.admin.portal_pages import PortalPages
 from billing.admin.previewing import preview_page
+from billing.admin.statements import StatementPages
 from billing.admin.subscription_forms import AssignForm
 from billing.admin.subscription_pages import SubscriptionPages
 from billing.admin.timeline import effect_words
@@ -161,7 +162,7 @@ FAMILY = (
 
 @admin.register(Customer)
 class CustomerAdmin(
-    SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, SimpleHistoryAdmin, StaffAdmin
+    SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, StatementPages, SimpleHistoryAdmin, StaffAdmin
 ):
     form = CustomerForm
     shows_log = True
@@ -251,7 +252,13 @@ class CustomerAdmin(
             path("<int:pk>/preview/", wrap(self.preview_view), name="customers_customer_preview"),
             path("<int:pk>/archive/", wrap(self.archive_view), name="customers_customer_archive"),
         ]
-        added = [*self.portal_urls(), *self.own_price_urls(), *self.money_urls(), *self.subscription_urls()]
+        added = [
+            *self.portal_urls(),
+            *self.own_price_urls(),
+            *self.money_urls(),
+            *self.statement_urls(),
+            *self.subscription_urls(),
+        ]
         return [*own, *added, *super().get_urls()]
 
     def assign_view(self, request: HttpRequest, pk: int) -> HttpResponse:

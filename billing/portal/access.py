@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import cache_control
 
+from billing.portal.logo import logo_now
 from customers.models import Customer, PortalAccess
 from customers.portal_access import live_access
 
@@ -43,7 +44,7 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **context: A
     """Render a page. `issuer` names who bills; `access` is whose portal it is, None before sign-in."""
     access: PortalAccess | None = getattr(request, "portal_access", None)
     customer: Customer | None = access.customer if access else None
-    shared = {"issuer": settings.ISSUER, "access": access, "customer": customer}
+    shared = {"issuer": settings.ISSUER, "logo": logo_now(), "access": access, "customer": customer}
     answer = render(request, template, shared | context, status=status)
     answer.headers["Content-Security-Policy"] = POLICY
     return answer

@@ -158,6 +158,8 @@ def pages() -> dict[str, str]:
         "billing_coupon_changelist": (), "billing_coupon_add": (), "billing_coupon_change": (held.coupon_id,),
         "billing_coupon_archive": (held.coupon_id,), "billing_taxrate_changelist": (), "billing_taxrate_add": (),
         "billing_taxrate_change": (rate_of_tax.pk,), "billing_taxrate_setup": (),
+        "billing_seller_changelist": (), "billing_seller_logo": (), "customers_customer_statement": (customer.pk,),
+        "customers_customer_statement_file": (customer.pk, "csv"),
         "customers_customer_money": (customer.pk,), "customers_customer_grant": (customer.pk,),
         "customers_customer_coupon": (customer.pk,), "customers_customer_credit_alert": (customer.pk,),
         "customers_customer_grant_void": (customer.pk, granted.pk),
@@ -197,6 +199,7 @@ def pages() -> dict[str, str]:
 WRITES = {
     "billing_budget_add",
     "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
+    "billing_seller_logo",
     "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
     "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
     "customers_customer_grant_void", "customers_customer_coupon_remove",
@@ -221,6 +224,7 @@ ONLY_SHOWS = {
     "billing_budget_changelist",
     "billing_webhookendpoint_changelist", "billing_webhookdelivery_changelist", "billing_webhookdelivery_change",
     "billing_noticemail_changelist",
+    "billing_seller_changelist", "customers_customer_statement", "customers_customer_statement_file",
     "billing_coupon_changelist", "billing_taxrate_changelist", "customers_customer_money",
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
@@ -292,6 +296,7 @@ def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) 
     clerk = sign_in("Billing clerk")
     refused = {
         "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
+        "billing_seller_logo",
         "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
         "auth_group_add", "auth_user_add", "billing_invoice_credit", "billing_plan_activate",
         "customers_apikey_add", "customers_apikey_revoke",
@@ -345,7 +350,7 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
         "Workloads", "Budgets",
         "Closes", "Unusual invoices", "Late usage", "Not billed",
         "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",
-        "Coupons", "Tax", "Webhooks", "Sent webhooks", "Notices", "Mail texts", "Staff users", "Groups",
+        "Coupons", "Tax", "Seller", "Webhooks", "Sent webhooks", "Notices", "Mail texts", "Staff users", "Groups",
     ]  # fmt: skip
 
 

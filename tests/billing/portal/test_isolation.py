@@ -20,7 +20,7 @@ from metering.models import Event, Meter
 from tests.billing.money import credit, give
 from tests.factories import NOW, event, send, send_tickets
 
-OPEN_TO_ALL = {"sign_in", "link", "sign_out"}
+OPEN_TO_ALL = {"sign_in", "link", "logo", "sign_out"}
 # Takes forms only; tests/billing/portal/test_disputes.py tries it as somebody else.
 TAKES_FORMS = {"dispute_line"}
 NAMES = sorted(pattern.name for pattern in urlpatterns)
