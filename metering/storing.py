@@ -24,6 +24,7 @@ from metering.columns import Columns, Row, columns_of, plain_array, text_array
 
 # How long after a repeated key a source is taken to repeat more: a refused attempt costs as much as half a batch.
 CAREFUL_SECONDS = 60.0
+REMEMBER_AT_MOST = 10_000  # CloudEvents name sources of their own, as many as they like
 
 INSERT_NEW = """
 WITH ledger AS (
@@ -127,6 +128,8 @@ class _Repeating:
         self._until: dict[str, float] = {}
 
     def note(self, source: str) -> None:
+        if len(self._until) >= REMEMBER_AT_MOST:
+            self._until.clear()
         self._until[source] = time.monotonic() + CAREFUL_SECONDS
 
     def __contains__(self, source: str) -> bool:

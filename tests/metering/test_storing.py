@@ -103,6 +103,13 @@ def test_a_source_that_repeats_is_asked_for_its_keys_for_a_time_and_others_are_n
     assert statements[-1] == "new"
 
 
+def test_no_more_than_so_many_sources_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "REMEMBER_AT_MOST", 3)
+    for n in range(4):
+        storing.repeating.note(f"source-{n}")
+    assert [f"source-{n}" in storing.repeating for n in range(4)] == [False, False, False, True]
+
+
 def test_what_has_to_be_looked_at_is_asked_for(statements: list[str]) -> None:
     signal = event("s", reverses={"key": "a"})
     for batch in (
