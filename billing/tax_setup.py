@@ -19,7 +19,7 @@ OVERLAP = (
     "Another rate for this country, region and category holds on some of these days. End that one first."
 )
 EU_SOURCE = "Published tables of VAT in the EU, end of 2025"
-CANADA_SOURCE = "Usual rates of 2025; ask the Canada Revenue Agency"
+UNVERIFIED = "Usual rate of 2025, not verified: check with your adviser"
 # Standard rates. Reduced ones depend on what is sold; only countries with a single usual one have it here.
 EU_STANDARD = {
     "AT": "20", "BE": "21", "BG": "20", "CY": "19", "CZ": "21", "DE": "19", "DK": "25", "EE": "24", "ES": "21",
@@ -49,20 +49,20 @@ PRESETS = (
     Preset("CH", "VAT", "8.1", "Published tables of VAT in Europe, 2025"),
     Preset("CH", "VAT", "2.6", "Published tables of VAT in Europe, 2025", "reduced"),
     Preset("NO", "VAT", "25", "Published tables of VAT in Europe, 2025"),
-    Preset("AU", "GST", "10", "Usual rate of 2025; ask the Australian Taxation Office"),
-    Preset("NZ", "GST", "15", "Usual rate of 2025; ask Inland Revenue"),
-    Preset("JP", "Consumption tax", "10", "Usual rate of 2025; ask the National Tax Agency"),
-    Preset("SG", "GST", "9", "Usual rate of 2025; ask the Inland Revenue Authority"),
-    Preset("ZA", "VAT", "15", "Usual rate of 2025; ask the Revenue Service"),
-    Preset("CA", "GST", "5", CANADA_SOURCE),
+    Preset("AU", "GST", "10", UNVERIFIED),
+    Preset("NZ", "GST", "15", UNVERIFIED),
+    Preset("JP", "Consumption tax", "10", UNVERIFIED),
+    Preset("SG", "GST", "9", UNVERIFIED),
+    Preset("ZA", "VAT", "15", UNVERIFIED),
+    Preset("CA", "GST", "5", UNVERIFIED),
     *(
-        Preset("CA", "HST", percent, CANADA_SOURCE, region=region)
+        Preset("CA", "HST", percent, UNVERIFIED, region=region)
         for region, percent in {"ON": "13", "NB": "15", "NL": "15", "NS": "14", "PE": "15"}.items()
     ),
-    Preset("CA", "QST", "9.975", CANADA_SOURCE, region="QC", on_top=True),
-    Preset("CA", "PST", "7", CANADA_SOURCE, region="BC", on_top=True),
-    Preset("CA", "PST", "6", CANADA_SOURCE, region="SK", on_top=True),
-    Preset("CA", "RST", "7", CANADA_SOURCE, region="MB", on_top=True),
+    Preset("CA", "QST", "9.975", UNVERIFIED, region="QC", on_top=True),
+    Preset("CA", "PST", "7", UNVERIFIED, region="BC", on_top=True),
+    Preset("CA", "PST", "6", UNVERIFIED, region="SK", on_top=True),
+    Preset("CA", "RST", "7", UNVERIFIED, region="MB", on_top=True),
 )
 
 
