@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidg
 from billing.admin.settling_forms import who_of
 from billing.dispute_effects import preview_effect, total
 from billing.disputing import MAX_TEXT, decide_dispute, reopen_dispute
-from billing.errors import BillingError, FiguresChanged, NotInThisState
+from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState
 from billing.formatting import money
 from billing.models import Dispute, DisputedOutcome, DisputedState, DisputeRemedy, DisputeState
 from billing.subject_story import subject_story
@@ -157,7 +157,11 @@ class DisputeAdmin(ReadOnlyAdmin):
         if done:
             return redirect("admin:billing_dispute_change", pk)
         chosen = _chosen(request, form, waiting)
-        effect = preview_effect(chosen, now=timezone.now()) if chosen and may_decide else []
+        try:
+            effect = preview_effect(chosen, now=timezone.now()) if chosen and may_decide else []
+        except DisputeRefused as refused:  # its events are archived: it can only be declined
+            messages.error(request, refused.message)
+            chosen, effect = [], []
         currency = dispute.invoice.currency
         return self.page(
             request,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.cost_rates import Validity, add_cost_rate
@@ -134,3 +136,15 @@ def test_the_page_of_a_subject_shows_price_cost_by_workload_and_margin() -> None
     assert "Margin unknown" not in known
     event_page = f"/admin/metering/event/{Event.objects.get(key='evt-1').pk}/change/"
     assert "outcome/subject/?customer=acme&amp;subject=ticket-1" in text_of(clerk.get(event_page))
+
+
+def test_the_queue_asks_as_often_for_three_disputes_as_for_one() -> None:
+    invoice = billed()
+    staff = sign_in("Billing clerk")
+    counts = []
+    for numbers in ((1,), (2,), (3, 4)):
+        dispute(invoice, *numbers)
+        with CaptureQueriesContext(connection) as asked:
+            staff.get(reverse("admin:billing_dispute_changelist"))
+        counts.append(len(asked))
+    assert counts[1] == counts[2]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate
@@ -126,7 +129,6 @@ def test_outcomes_of_another_customer_cannot_be_slipped_in(anna: Client, invoice
 
 
 def test_no_box_is_offered_once_the_time_is_over(anna: Client, acme: Customer) -> None:
-    import time_machine
 
     send(event("evt-1", subject="ticket-1"))
     close_period(Month(2026, 10), now=NOW, grace_days=0)
@@ -156,3 +158,20 @@ def test_the_story_of_a_subject_has_activity_outcome_and_price_and_no_cost(
     assert anna.get("/portal/subjects/?subject=nobody").status_code == 404
     assert anna.get("/portal/subjects/").status_code == 404
     assert Decimal(2) == invoice.lines.get().unit_amount
+
+
+def test_a_page_of_outcomes_asks_as_often_for_forty_as_for_four(anna: Client, invoice: Invoice) -> None:
+    anna.post(DISPUTE, {"outcome": ids(1), "send": "1", "reason": "Back."})
+    counts = []
+    for first in (0, 100):
+        with CaptureQueriesContext(connection) as asked:
+            anna.get(EVENTS if first == 0 else EVENTS.replace("000001", "000002"))
+        counts.append(len(asked))
+        if first == 0:
+            sent = (
+                event(f"nov-{n}", subject=f"ticket-{100 + n}", occurred_at="2026-11-03T10:00:00Z")
+                for n in range(40)
+            )
+            send(*sent)
+            close_period(Month(2026, 11), now=NOW + timedelta(days=30), grace_days=0)
+    assert counts[0] == counts[1]
