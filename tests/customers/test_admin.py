@@ -111,7 +111,8 @@ def test_libraries_show_no_tables_of_their_own(staff: Client) -> None:
         for model in app["models"]
     }
     assert labels == {
-        "ApiKey", "ChangedLine", "CheckRun", "CloseReview", "CloseRun", "CostRate", "Coupon", "CreditNote", "Customer",
+        "ApiKey", "Budget", "Dispute", "NoticeMail", "Seller", "WebhookDelivery", "WebhookEndpoint",
+        "ChangedLine", "CheckRun", "CloseReview", "CloseRun", "CostRate", "Coupon", "CreditNote", "Customer",
         "Event", "EventConflict", "Group", "Invoice", "MailText", "Meter", "Outcome", "ParkedCustomer", "Payment",
         "Plan", "ReconciliationRun", "TaxRate", "UsageLimit", "User", "Workload",
     }  # fmt: skip
