@@ -196,4 +196,4 @@ def test_a_page_asks_the_database_as_often_for_fifty_events_as_for_one(
         with CaptureQueriesContext(connection) as queries:
             assert len(keys_on(page_of(client, path_of(invoice)))) == rows
         counts.add(len(queries))
-    assert counts == {7}  # session, person, access with customer, invoice, line, meter, events
+    assert counts == {8}  # session, person, access with customer, invoice, line, meter, events, logo
