@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import StringIO
 
@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from billing.auditing import EQUATIONS, audit
+from billing.changing import pause
 from billing.checking import failed_checks, last_runs
 from billing.closing import close_period
 from billing.collecting import record_payment
@@ -20,11 +21,13 @@ from billing.correcting import issue_credit_note
 from billing.crediting import CreditTerms, grant_credit
 from billing.models import CheckKind, CheckRun, Invoice
 from billing.months import Month
+from billing.subscribing import Author
 from customers.models import Customer
 from metering.correcting import void_event
 from metering.models import Event, EventArchive
 from tests.factories import (
     NOW,
+    TICKETS,
     event,
     make_customer,
     make_meter,
@@ -284,3 +287,33 @@ def test_the_command_keeps_its_run_and_its_exit_status_tells(
     runs = last_runs(CheckKind.AUDIT)
     assert (runs.clean, [each.differing for each in failed_checks()]) == (clean, [1])
     assert CheckRun.objects.count() == 2
+
+
+def test_paused_periods_tile_as_others_do_and_one_that_is_left_out_is_named() -> None:
+    """Paused from 10 October to 20 December. Usage stays charged, so each month has its invoice, November too."""
+    fee = {"kind": "subscription", "label": "Base", "amount": "31.00", "timing": "in_arrears"}
+    make_meter()
+    subscription = make_subscription(plan=make_plan(fee, TICKETS))
+    author = Author(datetime(2026, 10, 2, tzinfo=UTC), "anna", "asked for")
+    pause(subscription, when=date(2026, 10, 10), until=date(2026, 12, 20), author=author)
+    send_tickets(3, occurred_at="2026-11-15T00:00:00Z")
+    for month in (10, 11, 12):
+        now = datetime(2027, 1, 5, tzinfo=UTC)
+        close_period(Month(2026, month), now=now, grace_days=0)
+    # 9 of 31 days; 3 tickets; 12 of 31 days.
+    assert [str(each.total) for each in Invoice.objects.order_by("sequence")] == [
+        "9.0000",
+        "6.0000",
+        "12.0000",
+    ]
+    assert broken() == {}
+    tamper(
+        "DELETE FROM billing_invoiceline WHERE invoice_id = (SELECT id FROM billing_invoice WHERE sequence = 2)"
+    )
+    tamper("DELETE FROM billing_invoice WHERE sequence = 2")
+    assert any("begins 2026-12-01" in each for each in broken()["periods_tile"])
+
+
+def test_every_equation_is_broken_by_a_test_above() -> None:
+    cases = test_an_equation_names_what_breaks_it.pytestmark[0].args[1]  # type: ignore[attr-defined]
+    assert {equation.code for equation in EQUATIONS} == {code for code, *_ in cases}
