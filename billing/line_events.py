@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
-from django.db.models import BooleanField, QuerySet, Value
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from django.db.models import BooleanField, Q, QuerySet, Value
+from msgspec.json import encode
 
 from billing.models import AdjustmentWaiver, InvoiceLine, LineKind, LineSettlement
 from metering.behind import events_behind, events_changed
 from metering.models import Event
 from metering.periods import Period
+
+CHUNK = 1_000
+
+
+def leads_to_events() -> Q:
+    """Give the condition of lines that have events: a meter's, and those that caused an adjustment."""
+    return Q(meter__isnull=False) | Q(adjusts__isnull=False)
+
+
+def change_of(event: Any, line: InvoiceLine) -> str:
+    """Say what an event did to a line: counted, or to the line that it adjusts: added or taken_back."""
+    if line.kind != LineKind.ADJUSTMENT:
+        return "counted"
+    return "taken_back" if event.taken_back else "added"
+
+
+def events_json(
+    line: InvoiceLine, bodies: Callable[[Sequence[Event]], Iterable[Mapping[str, object]]]
+) -> Iterator[str]:
+    """Write a line and all its events as one JSON object, piece by piece; `bodies` gives those of a chunk."""
+    head = {
+        "invoice": line.invoice.number,
+        "line": line.n,
+        "kind": line.kind,
+        "description": line.description,
+        "period_start": line.period_start,
+        "period_end": line.period_end,
+        "quantity": f"{line.quantity:f}",
+        "amount": f"{line.amount:f}",
+        "currency": line.invoice.currency,
+    }
+    yield encode(head).decode().removesuffix("}") + ',"events":['
+    rows = events_of_line(line).select_related("workload", "customer", "meter").iterator(chunk_size=CHUNK)
+    separator = ""
+    while chunk := list(islice(rows, CHUNK)):
+        for body in bodies(chunk):
+            yield separator + encode(body).decode()
+            separator = ","
+    yield "]}\n"
 
 
 def events_of_line(line: InvoiceLine) -> QuerySet[Event]:

@@ -19,10 +19,11 @@ from uuid import UUID
 from django.db import transaction
 
 from metering.errors import CorrectionRefused, EventVoided, UnknownEvent
+from metering.histories import chain_of
 from metering.identity import new_uuid7
 from metering.incoming import MAX_KEY, IncomingEvent, Refusal, TimeBounds, decode_event, event_id
 from metering.ingesting import EventResult, ResultStatus, prepare_events, store_prepared
-from metering.models import BatchKind, CorrectionKind, Event, EventBatch, EventConflict, EventCorrection
+from metering.models import BatchKind, CorrectionKind, Event, EventBatch, EventCorrection
 from metering.storing import stored_contents
 
 MAX_REASON = 1_000
@@ -38,17 +39,6 @@ class Amendment:
 
     correction: EventCorrection
     replacement: EventResult
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """Something that happened to an event or to one that replaced it. `by` is the source, person or API key."""
-
-    at: datetime
-    what: str
-    key: str
-    by: str
-    reason: str = ""
 
 
 def find_event(key: str, *, source: str) -> Event:
@@ -101,41 +91,6 @@ def amend_event(
 def correction_of(event: Event) -> EventCorrection | None:
     """Give the correction that took an event back, if there is one."""
     return EventCorrection.objects.filter(event_id=event.pk).first()
-
-
-def event_history(event: Event) -> list[HistoryEntry]:
-    """Give everything that happened to an event, to those it replaced and to those that replaced it, oldest first."""
-    events, corrections = _chain(event)
-    entries = [HistoryEntry(each.received_at, "received", each.key, each.source) for each in events]
-    released = {each.released_batch_id: each for each in events if each.released_batch_id is not None}
-    for batch in EventBatch.objects.filter(pk__in=released):
-        entries.append(HistoryEntry(batch.received_at, "matched", released[batch.pk].key, ""))
-    for conflict in EventConflict.objects.filter(event_id__in=[each.pk for each in events]):
-        entries.append(HistoryEntry(conflict.received_at, "conflict refused", conflict.key, conflict.source))
-    keys = {each.pk: each.key for each in events}
-    for correction in corrections:
-        what = "amended" if correction.kind == CorrectionKind.AMEND else "voided"
-        entries.append(
-            HistoryEntry(correction.at, what, keys[correction.event_id], correction.by, correction.reason)
-        )
-    order = {"received": 0, "matched": 1}
-    return sorted(entries, key=lambda entry: (entry.at, order.get(entry.what, 2)))
-
-
-def _chain(event: Event) -> tuple[list[Event], list[EventCorrection]]:
-    """Give an event with those before and after it, and the corrections between them, in their order."""
-    corrections: list[EventCorrection] = []
-    first = event.pk
-    while (before := EventCorrection.objects.filter(replacement_id=first).first()) is not None:
-        corrections.insert(0, before)
-        first = before.event_id
-    last: UUID | None = event.pk
-    while last is not None and (after := EventCorrection.objects.filter(event_id=last).first()) is not None:
-        corrections.append(after)
-        last = after.replacement_id
-    ids = [first, *(each.replacement_id for each in corrections if each.replacement_id is not None)]
-    found = Event.objects.in_bulk(ids)
-    return [found[each] for each in ids], corrections
 
 
 def _correct(
@@ -239,7 +194,7 @@ def _same(decoded: IncomingEvent, stored: Any) -> bool:
 
 def _next_key(event: Event) -> str:
     """Give the first free key for a replacement: the original's with a number."""
-    events, _ = _chain(event)
+    events = chain_of(event)
     number = len(events) + 1
     while True:
         mark = f"#{number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -29,11 +30,12 @@ from billing.evidence import FORMATS, evidence_file
 from billing.formatting import day, money
 from billing.formatting import period as days_words
 from billing.lifecycle import Action, State, in_state, state_of
-from billing.line_events import events_of_line
+from billing.line_events import change_of, events_json, events_of_line
 from billing.models import BILLED, Invoice, InvoiceLine, InvoiceStatus
 from billing.models.invoices import SETTLED
 from billing.totals import total_rows
 from customers.staff_pages import link, require
+from metering.histories import event_histories
 from metering.models import Event
 
 STATE_LABELS = {
@@ -213,6 +215,11 @@ class InvoiceAdmin(InvoicePages):
                 wrap(self.events_csv_view),
                 name="billing_invoice_events_csv",
             ),
+            path(
+                "<int:pk>/lines/<int:n>/events.json",
+                wrap(self.events_json_view),
+                name="billing_invoice_events_json",
+            ),
         ]
         return [*own, *super().get_urls()]
 
@@ -286,6 +293,37 @@ class InvoiceAdmin(InvoicePages):
         rows = (_event_row(event) for event in _events(line, newest_first=False).iterator(1000))
         return csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
 
+    def events_json_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponseBase:
+        """Stream the events of a line with the whole history of each."""
+        require(request, "billing.view_invoice", "metering.view_event")
+        line = _line(pk, n)
+        name = f"{line.invoice.number or 'draft'}-line-{n}-events.json"
+        return StreamingHttpResponse(
+            events_json(line, lambda events: _event_bodies(events, line)),
+            content_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+
+def _event_bodies(events: Sequence[Event], line: InvoiceLine) -> Iterator[dict[str, object]]:
+    histories = event_histories(events)
+    for event in events:
+        yield {
+            "key": event.key,
+            "source": event.source,
+            "occurred_at": event.occurred_at,
+            "received_at": event.received_at,
+            "subject": event.subject,
+            "workload": event.workload.name if event.workload else None,
+            "dimensions": event.dimensions or {},
+            "value": f"{Decimal(event.counted_value):f}",
+            "change": change_of(event, line),
+            "history": [
+                {"at": each.at, "what": each.what, "key": each.key, "by": each.by, "reason": each.reason}
+                for each in histories[event.pk]
+            ],
+        }
+
 
 def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
     """Add up the chosen invoices by currency; drafts and void ones count for nothing that is due."""
@@ -310,7 +348,7 @@ def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
 def _line(invoice_pk: int, n: int) -> InvoiceLine:
     rows = InvoiceLine.objects.select_related("invoice", "meter", "adjusts__invoice")
     line = get_object_or_404(rows, Q(invoice=invoice_pk) | Q(invoice__part_of=invoice_pk), n=n)
-    if line.meter_id is None:
+    if line.meter_id is None and line.adjusts_id is None:
         raise Http404("This line has no events: it is a fixed fee.")
     return line
 

@@ -44,7 +44,10 @@ def worked_rows(lines: Iterable[DraftLine], currency: str) -> list[LineRow]:
 
 def invoice_rows(invoice: Invoice, lines: Iterable[InvoiceLine]) -> list[LineRow]:
     """Explain stored lines from what was frozen on them."""
-    return [_row(line, invoice.currency, has_events=line.meter_id is not None) for line in lines]
+    return [
+        _row(line, invoice.currency, has_events=line.meter_id is not None or line.adjusts_id is not None)
+        for line in lines
+    ]
 
 
 def document_rows(invoice: Invoice) -> list[LineRow]:

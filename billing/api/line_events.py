@@ -11,7 +11,8 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework import serializers
 
-from billing.models import InvoiceLine, LineKind
+from billing.line_events import change_of
+from billing.models import InvoiceLine
 from customers.spreadsheets import csv_cell
 from metering.api.shapes import EventShape
 from metering.api.texts import decimal_text, instant_text
@@ -49,13 +50,6 @@ def event_body(event: Event, line: InvoiceLine) -> dict[str, Any]:
         "change": change_of(event, line),
         "history": f"/api/v1/events/{quote(event.key, safe='')}/?source={quote(event.source, safe='')}",
     }
-
-
-def change_of(event: Any, line: InvoiceLine) -> str:
-    """Say what an event did to a line: counted, or to the line that it adjusts: added or taken_back."""
-    if line.kind != LineKind.ADJUSTMENT:
-        return "counted"
-    return "taken_back" if event.taken_back else "added"
 
 
 def events_table(events: QuerySet[Event], line: InvoiceLine, *, name: str) -> StreamingHttpResponse:

@@ -18,13 +18,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.disputing import MOST_OUTCOMES, disputable_until, is_disputable
-from billing.line_events import events_of_line
+from billing.line_events import change_of, events_json, events_of_line, leads_to_events
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.outcomes import told_outcomes
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_invoice
 from customers.models import Customer
-from metering.correcting import HistoryEntry, event_history
+from metering.histories import HistoryEntry, event_histories
 from metering.incoming import event_id
 from metering.models import Event
 from metering.outcomes import OutcomeState
@@ -108,7 +108,7 @@ def event(
         line=line,
         event=found,
         dimensions=[(name, dims[name]) for name in _priced_dimensions(line) if name in dims],
-        history=_history(found, line.invoice.customer),
+        history=_histories([found], line.invoice.customer)[found.pk],
     )
 
 
@@ -126,22 +126,56 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
     )
 
 
+@require_safe
+@for_customer
+def events_json_file(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
+    """Stream a line's events as JSON, each with what happened to it; who did it is not told."""
+    invoice, line = _line(customer, number, n)
+    names = _priced_dimensions(line)
+
+    def bodies(events: Sequence[Event]) -> Iterator[dict[str, object]]:
+        histories = _histories(events, line.invoice.customer)
+        for found in events:
+            row = _row(found, names)
+            yield {
+                "key": row.key,
+                "occurred_at": found.occurred_at,
+                "received_at": found.received_at,
+                "subject": row.subject,
+                "dimensions": row.prices,
+                "value": f"{row.value:f}",
+                "change": change_of(found, line),
+                "history": [
+                    {"at": entry.at, "what": entry.what, "key": entry.key} for entry in histories[found.pk]
+                ],
+            }
+
+    return StreamingHttpResponse(
+        events_json(line, bodies),
+        content_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{invoice.number}-line-{line.n}-events.json"'},
+    )
+
+
 def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
     invoice = visible_invoice(customer, number)
     lines = (
         InvoiceLine.objects.filter(Q(invoice=invoice) | Q(invoice__part_of=invoice))
         .select_related("invoice__customer", "invoice__subscription__plan", "meter", "adjusts__invoice")
-        .exclude(meter=None)
+        .filter(leads_to_events())
     )
     return invoice, get_object_or_404(lines, n=n)
 
 
-def _history(event: Event, customer: Customer) -> list[HistoryEntry]:
-    """Give what happened, without what concerns an event that was moved to or from somebody else."""
-    entries = event_history(event)
-    ids = {entry.key: event_id(event.source, entry.key) for entry in entries}
-    own = set(Event.objects.filter(pk__in=ids.values(), customer=customer).values_list("key", flat=True))
-    return [entry for entry in entries if entry.key in own]
+def _histories(events: Sequence[Event], customer: Customer) -> dict[uuid.UUID, list[HistoryEntry]]:
+    """Give what happened to each, without what concerns an event that was moved to or from somebody else."""
+    histories = event_histories(events)
+    ids = [event_id(event.source, entry.key) for event in events for entry in histories[event.pk]]
+    own = set(Event.objects.filter(pk__in=ids, customer=customer).values_list("source", "key"))
+    return {
+        event.pk: [entry for entry in histories[event.pk] if (event.source, entry.key) in own]
+        for event in events
+    }
 
 
 def _page_of(events: QuerySet[Event], request: HttpRequest) -> tuple[list[Event], bool, bool]:

@@ -33,6 +33,7 @@ urlpatterns = [
     ),
     path("invoices/<slug:number>/lines/<int:n>/events/", events.events, name="events"),
     path("invoices/<slug:number>/lines/<int:n>/events/<uuid:pk>/", events.event, name="event"),
+    path("invoices/<slug:number>/lines/<int:n>/events/json/", events.events_json_file, name="events_json"),
     path("invoices/<slug:number>/lines/<int:n>/events/csv/", events.events_file, name="events_file"),
     path("invoices/<slug:number>/lines/<int:n>/dispute/", disputes.dispute_line, name="dispute_line"),
     path("disputes/", disputes.disputes, name="disputes"),

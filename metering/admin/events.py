@@ -19,8 +19,9 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from customers.staff_pages import BoundedPaginator, ReadOnlyAdmin, put_errors, require
-from metering.correcting import MAX_REASON, event_history, void_event
+from metering.correcting import MAX_REASON, void_event
 from metering.errors import MeteringError
+from metering.histories import event_history
 from metering.incoming import event_id
 from metering.models import Event, EventBatch, Meter
 from metering.unmatched import Reason, Waiting, waiting_by_reason

@@ -33,11 +33,11 @@ from metering.correcting import (
     AMENDABLE,
     amend_event,
     correction_of,
-    event_history,
     find_event,
     void_event,
 )
 from metering.errors import UnknownEvent
+from metering.histories import event_history
 from metering.models import Event, EventCorrection
 from metering.storing import stored_contents
 

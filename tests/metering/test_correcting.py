@@ -12,9 +12,10 @@ from django.db import IntegrityError, connection, transaction
 
 from customers.models import Customer
 from metering.aggregation import Span
-from metering.correcting import amend_event, event_history, find_event, void_event
+from metering.correcting import amend_event, find_event, void_event
 from metering.errors import CorrectionRefused, EventVoided, UnknownEvent
 from metering.folding import fold_usage
+from metering.histories import event_history
 from metering.ingesting import ResultStatus
 from metering.ledger import place_batches
 from metering.measuring import measure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from billing.models import Invoice, InvoiceLine
 from billing.months import Month
 from customers.models import Customer
 from metering.correcting import amend_event, void_event
+from metering.histories import event_histories
 from metering.models import Event
 from tests import staff
 from tests.factories import BOUNDS, NOW, event, send, send_tickets
@@ -79,12 +81,52 @@ def test_the_portal_shows_them_and_what_happened_to_each(adjustment: InvoiceLine
     assert anna.get(f"{path}{Event.objects.get(key='evt-200').pk}/").status_code == 404
 
 
+def chained(answer: Any) -> dict[str, list[tuple[str, str]]]:
+    body = json.loads(b"".join(answer.streaming_content))
+    return {
+        each["key"]: [(entry["what"], entry["key"]) for entry in each["history"]] for each in body["events"]
+    }
+
+
+HISTORIES = {
+    "evt-120": [("received", "evt-120")],
+    "evt-121": [("received", "evt-121")],
+    "evt-7": [("received", "evt-7"), ("voided", "evt-7")],
+    "evt-8": [("received", "evt-8"), ("received", "evt-8#2"), ("amended", "evt-8")],
+    "evt-8#2": [("received", "evt-8"), ("received", "evt-8#2"), ("amended", "evt-8")],
+}
+
+
+def test_portal_and_admin_give_them_as_json_with_the_whole_history_of_each(
+    adjustment: InvoiceLine, anna: Client
+) -> None:
+    portal: Any = anna.get(f"/portal/invoices/{adjustment.invoice.number}/lines/{adjustment.n}/events/json/")
+    text = b"".join(portal.streaming_content).decode()
+    assert {each["key"]: each["change"] == "taken_back" for each in json.loads(text)["events"]} == CAUSES
+    assert json.loads(text)["amount"] == "6.0000"
+    assert "clerk" not in text  # who did it and why is between staff
+    assert "three" not in text
+    url = reverse("admin:billing_invoice_events_json", args=[adjustment.invoice_id, adjustment.n])
+    assert chained(staff.sign_in().get(url)) == HISTORIES
+    usage = reverse("admin:billing_invoice_events_json", args=[adjustment.invoice_id, 1])
+    assert list(chained(staff.sign_in("Read only").get(usage))) == ["other"]
+
+
+def test_histories_of_many_events_ask_no_query_for_each(
+    adjustment: InvoiceLine, django_assert_num_queries: Any
+) -> None:
+    events = list(events_of_line(adjustment))
+    with django_assert_num_queries(3):  # corrections, events, refused conflicts
+        found = event_histories(events)
+    assert {event.key: [(e.what, e.key) for e in found[event.pk]] for event in events} == HISTORIES
+
+
 def test_another_customer_sees_none_of_it(
     adjustment: InvoiceLine, globex: Customer, sign_in: Callable[[Customer], Client]
 ) -> None:
     other = sign_in(globex)
     path = f"/portal/invoices/{adjustment.invoice.number}/lines/{adjustment.n}/events/"
-    for end in ("", "csv/", f"{Event.objects.get(key='evt-7').pk}/"):
+    for end in ("", "csv/", "json/", f"{Event.objects.get(key='evt-7').pk}/"):
         assert other.get(path + end).status_code == 404
 
 

@@ -27,7 +27,7 @@ NAMES = sorted(pattern.name for pattern in urlpatterns)
 BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL | TAKES_FORMS]
 OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
 OF_AN_EVENT = ["event"]
-OF_AN_INVOICE = ["events", "evidence", "events_file", "invoice", "invoice_file"]
+OF_AN_INVOICE = ["events", "evidence", "events_file", "events_json", "invoice", "invoice_file"]
 
 
 def address(name: str, invoice: Invoice) -> str:
@@ -43,7 +43,7 @@ def address(name: str, invoice: Invoice) -> str:
         kwargs["kind"] = "csv"
     if name == "evidence":
         kwargs["kind"] = "csv"
-    if name in ("events", "events_file"):
+    if name in ("events", "events_file", "events_json"):
         kwargs["n"] = 1
     if name == "dispute":
         kwargs["pk"] = dispute_of(invoice).pk
