@@ -50,6 +50,8 @@ def read_logo(content: bytes) -> Picture:
     """
     if len(content) > MOST_UPLOADED:
         raise UnusableLogo("The file is larger than 2 MB. Save the logo smaller.")
+    if _is_cut(content):
+        raise UnusableLogo("The file is cut off before its end. Upload it again.")
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as uploaded:
             if uploaded.width * uploaded.height > MOST_PIXELS:
@@ -79,6 +81,13 @@ def read_logo(content: bytes) -> Picture:
             "The picture has too much detail for a logo. Save it smaller or with fewer colours."
         )
     return Picture(written.getvalue(), clean.width, clean.height)
+
+
+def _is_cut(content: bytes) -> bool:
+    """Say whether a picture has no end. Pillow fills what is missing with grey once the library of PDFs is loaded."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content
+    return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
 
 
 @transaction.atomic

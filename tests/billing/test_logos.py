@@ -86,6 +86,7 @@ REFUSED = {
     "empty": b"",
     "gif": picture(kind="GIF", mode="P", colour="black"),
     "cut": picture()[:60],
+    "cut JPEG": picture(size=(400, 400), kind="JPEG")[:700],
     "bomb": bomb(),
     "large": b"\x89PNG\r\n\x1a\n" + b"\0" * (2 * 1024 * 1024),
 }

@@ -194,7 +194,7 @@ def test_margins_ask_as_often_for_many_customers_as_for_one(django_assert_max_nu
         make_subscription(make_customer(f"c{n}"), plan)
     send(*(event(f"e{n}", customer=f"c{n}", subject=f"s{n}") for n in range(12)), call("x", customer="c1"))
     for name in MARGIN_GROUPS:
-        with django_assert_max_num_queries(22):
+        with django_assert_max_num_queries(23):
             margins(FIRST, LAST, group_by=name, now=NOW)
     with django_assert_max_num_queries(24):
         invoice_margins(FIRST, LAST, by_line=True, now=NOW)

@@ -77,5 +77,5 @@ def test_a_clerk_approves_what_is_held_and_looks_at_late_usage(page: Page, shoot
     page.get_by_label("Reason").fill("Agreed by phone.")
     page.get_by_role("button", name="Waive").click()
     expect(page.get_by_text("1 line waived.")).to_be_visible()
-    page.get_by_text("What was waived, and by whom").click()
+    page.get_by_text("What was credited or waived, and by whom").click()
     shoot(page, "late-usage-waived")

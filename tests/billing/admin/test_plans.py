@@ -40,7 +40,7 @@ def rate(**fields: Any) -> dict[str, Any]:
 
 def test_a_new_plan_is_a_draft_and_leads_to_its_first_rate(staff: Client) -> None:
     fields = {"name": "Support Outcome Plan", "code": "", "billing_period": "monthly", "currency": "USD"}
-    fields |= {"tax_category": "standard"}
+    fields |= {"tax_category": "standard", "dispute_days": "30"}
     answer = staff.post(reverse("admin:billing_plan_add"), fields, follow=True)
     plan = Plan.objects.get()
     assert (plan.code, plan.version, plan.status) == ("support_outcome_plan", 1, PlanStatus.DRAFT)
@@ -272,6 +272,7 @@ def test_terms_for_the_whole_invoice_are_checked_at_their_fields(staff: Client) 
         "currency": "USD",
         "usage_period": "monthly",
         "tax_category": "standard",
+        "dispute_days": "30",
     }
     bad = staff.post(
         reverse("admin:billing_plan_add"), fields | {"usage_period": "weekly", "minimum_amount": "-1"}
