@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from customers.api.parsing import is_storable
 
+NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 PAGE_PARAMETERS = frozenset({"page", "page_size"})
 
 
@@ -29,7 +31,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            return super().to_internal_value(data)
+            raise ValidationError({NON_FIELD: ["Send one JSON object with named fields."]})
         problems = self._problems(data)
         known = {name: value for name, value in data.items() if name in self.fields}
         try:
