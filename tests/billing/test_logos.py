@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from billing.correcting import issue_credit_note
 from billing.documents import credit_note_html, invoice_html, invoice_pdf
@@ -93,7 +93,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_whatever_is_no_picture_is_refused_in_words(name: str) -> None:
+def test_whatever_is_no_picture_is_refused_in_words(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as the library of PDFs leaves it
     with pytest.raises(UnusableLogo) as refused:
         put_logo(REFUSED[name], **WHO)
     assert "logo" in refused.value.fields
