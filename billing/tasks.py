@@ -23,6 +23,7 @@ from billing.reconciling import reconcile_month
 from billing.recurring import grant_due
 from billing.reminding import remind
 from billing.telling import tell_overdue
+from customers.repeating import forget_answers
 
 
 @app.periodic(cron="23 * * * *")
@@ -120,6 +121,13 @@ def look_after_webhooks(timestamp: int) -> None:
     now = timezone.now()
     tell_overdue(now=now)
     prune_messages(now=now)
+
+
+@app.periodic(cron="57 * * * *")
+@app.task(queueing_lock="forget_old_answers", pass_context=False)
+def forget_old_answers(timestamp: int) -> None:
+    """Forget what the API answered to writes so long ago that nobody sends them again, each hour."""
+    forget_answers(now=timezone.now())
 
 
 @app.periodic(cron="7 * * * *")

@@ -21,6 +21,10 @@ from billing.errors import SecretLost
 from billing.models import WebhookEndpoint
 
 OVERLAP = timedelta(hours=24)
+LOST = (
+    "The secret cannot be worked out any more, because SECRET_KEY was replaced. Make a new secret, or add the earlier "
+    "key to SECRET_KEY_FALLBACKS."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,14 @@ def new_secret() -> Secret:
     return Secret(text, salt, _fingerprint(text))
 
 
+def current_secret(endpoint: WebhookEndpoint) -> str:
+    """Work out the secret once more, for who asked for it and never got the answer. Raises SecretLost."""
+    text = _find(endpoint.secret_salt, endpoint.secret_print)
+    if text is None:
+        raise SecretLost(LOST)
+    return text
+
+
 def signatures(endpoint: WebhookEndpoint, *, message_id: str, body: str, now: datetime) -> str:
     """Sign a body for the header `webhook-signature`: by the secret, and by the one before while both hold.
 
@@ -49,10 +61,7 @@ def signatures(endpoint: WebhookEndpoint, *, message_id: str, body: str, now: da
         texts.append(_find(endpoint.old_secret_salt, endpoint.old_secret_print))
     found = [text for text in texts if text is not None]
     if not found:
-        raise SecretLost(
-            "The secret cannot be worked out any more, because SECRET_KEY was replaced. Make a new secret, or add the "
-            "earlier key to SECRET_KEY_FALLBACKS."
-        )
+        raise SecretLost(LOST)
     return " ".join(Webhook(text).sign(message_id, now, body) for text in found)
 
 

@@ -36,6 +36,12 @@ class AlreadyExists(CustomersError):
     field = "code"
 
 
+class KeyTaken(CustomersError):
+    """An Idempotency-Key stands for another request."""
+
+    code = "key_taken"
+
+
 class CustomerFixed(CustomersError):
     """A customer with a plan keeps its time zone and currency."""
 

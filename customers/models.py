@@ -216,6 +216,27 @@ class ApiKey(AbstractAPIKey):
         ]
 
 
+class StoredAnswer(models.Model):
+    """What the API answered to a write with an Idempotency-Key, so that it is not done again. Kept for days."""
+
+    source = models.CharField(max_length=100, help_text="Of the API key that sent it.")
+    key = models.CharField(max_length=200)
+    request = models.TextField(help_text="Method and address.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what was sent.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Empty only until its transaction ends.")
+    body = models.TextField()
+    made_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "key"], name="storedanswer_key_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request} under {self.key}"
+
+
 class PortalAccess(models.Model):
     """A person who may open one customer's portal, through a link and without a password."""
 

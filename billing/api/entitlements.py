@@ -154,6 +154,7 @@ class ReserveView(StrictParameters, APIView):
     permission_classes = [HasScope]
     required_scopes = SCOPES
     schema_tag = "Outcomes"
+    repeatable = False  # a reservation has its key
 
     @extend_schema(
         operation_id="reserve",
@@ -176,6 +177,7 @@ class _EndView(StrictParameters, APIView):
     permission_classes = [HasScope]
     required_scopes = SCOPES
     schema_tag = "Outcomes"
+    repeatable = False  # a reservation has its key
     end: Callable[..., Reservation]
 
     def post(self, request: Request, customer: str, meter: str) -> Response:

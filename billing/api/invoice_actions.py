@@ -43,9 +43,8 @@ from billing.models import CreditNote, Invoice
 from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
-from customers.api.parsing import is_storable
+from customers.api.repeating import key_of
 
-LONGEST_KEY = 200
 # How the OpenAPI description shows each action.
 DESCRIBED: dict[str, Any] = {
     "create": extend_schema(
@@ -225,11 +224,4 @@ def _wanted(sent: dict[str, Any]) -> dict[str, Any]:
 
 def _key(sent: dict[str, Any], request: Request) -> str | None:
     """Give the key of the body, or of the header where the body has none."""
-    if "key" in sent:
-        return str(sent["key"])
-    header = request.headers.get("Idempotency-Key")
-    if header is None or not header.strip():
-        return None
-    if len(header) > LONGEST_KEY or not is_storable(header):
-        raise serializers.ValidationError({"key": [f"Idempotency-Key: use up to {LONGEST_KEY} letters."]})
-    return header.strip()
+    return str(sent["key"]) if "key" in sent else key_of(request)

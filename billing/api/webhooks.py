@@ -24,6 +24,7 @@ from billing.registering import (
     send_again,
     send_test,
 )
+from billing.webhook_secrets import current_secret
 from billing.webhook_types import CHOOSABLE, WebhookType
 from customers.api.authors import author_of, empty_body
 from customers.api.pages import Pages
@@ -61,7 +62,10 @@ class EndpointSerializer(StrictSerializer):
 
 
 class SecretShape(EndpointSerializer):
-    secret = serializers.CharField(help_text="Shown now and never again.")
+    secret = serializers.CharField(
+        allow_null=True,
+        help_text="Shown now and never again. Null when the request is repeated after the endpoint was removed.",
+    )
 
 
 class TestShape(serializers.Serializer[Any]):
@@ -132,6 +136,7 @@ class WebhookEndpointViewSet(
     required_scopes = MANAGE_SCOPES
     schema_tag = TAG
     lookup_value_regex = ID
+    stored_nowhere = frozenset({"secret"})
 
     @extend_schema(summary="Add a webhook endpoint", responses={201: SecretShape}, examples=[EXAMPLE])
     def create(self, request: Request) -> Response:
@@ -173,6 +178,10 @@ class WebhookEndpointViewSet(
         empty_body(request)
         message = send_test(self.get_object(), by=author_of(request), now=timezone.now())
         return Response({"id": f"msg_{message.hex}"})
+
+    def tell_again(self, body: dict[str, Any]) -> dict[str, Any]:
+        endpoint = self.get_queryset().filter(pk=body["id"]).first() if "secret" in body else None
+        return body if endpoint is None else {**body, "secret": current_secret(endpoint)}
 
     def _with_secret(self, endpoint: WebhookEndpoint, secret: str, *, status: int = 200) -> Response:
         body = {**self.get_serializer(endpoint).data, "secret": secret}

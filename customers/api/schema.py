@@ -9,16 +9,29 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
-BEARER, HEADER = "bearer", "header"
+from customers.api.repeating import HEADER, LONGEST_KEY, REPLAYED, WRITES, RepeatableWrites
+
+BEARER, OWN_HEADER = "bearer", "header"
 TAG_DEFAULT = "Set-up"
+
+
+# Not told of views whose writes have names of their own: see RepeatableWrites.
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "in": "header",
+    "name": HEADER,
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+    "description": "Your own name for this request. Sent again within 7 days, it is not done again: the first answer "
+    f"comes once more, with the header `{REPLAYED}: true`. With another request it is 409. What was refused can be "
+    "corrected and sent under the same key.",
+}
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "customers.api.authentication.ApiKeyAuthentication"
-    name = [BEARER, HEADER]
+    name = [BEARER, OWN_HEADER]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        return [{BEARER: []}, {HEADER: []}]
+        return [{BEARER: []}, {OWN_HEADER: []}]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
@@ -46,6 +59,12 @@ class RouteSchema(AutoSchema):
     def get_tags(self) -> list[str]:
         return [getattr(self.view, "schema_tag", TAG_DEFAULT)]
 
+    def _get_parameters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = super()._get_parameters()
+        if isinstance(self.view, RepeatableWrites) and self.view.repeats(self.view, self.method):
+            found.append(IDEMPOTENCY_KEY)
+        return found
+
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         describe: Any = self._get_response_for_code
@@ -54,7 +73,7 @@ class RouteSchema(AutoSchema):
         return bodies
 
     def _refusals(self) -> dict[str, OpenApiResponse]:
-        writes = self.method in {"POST", "PATCH"}
+        writes = self.method in WRITES
         found = {
             "400": _refusal(
                 "Something sent is wrong; `fields` names it.", "invalid", "label: Unknown field."

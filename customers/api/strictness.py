@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from customers.api.parsing import is_storable
+from customers.api.repeating import RepeatableWrites
 
 NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 PAGE_PARAMETERS = frozenset({"page", "page_size"})
@@ -56,13 +57,16 @@ class StrictSerializer(serializers.Serializer[Any]):
         return problems
 
 
-class StrictParameters:
-    """A view that answers only query parameters it knows, each sent once unless it says otherwise."""
+class StrictParameters(RepeatableWrites):
+    """A view that answers only query parameters it knows, each sent once unless it says otherwise.
+
+    Its writes can be sent again under an Idempotency-Key.
+    """
 
     parameters: frozenset[str] = frozenset()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        super().initial(request, *args, **kwargs)
         check_parameters(request, self.known_parameters())
 
     def known_parameters(self) -> frozenset[str]:

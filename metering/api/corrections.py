@@ -59,6 +59,7 @@ class _OneEvent(StrictParameters, APIView):
 
     permission_classes = [HasScope]
     required_scopes = CORRECTION_SCOPES
+    repeatable = False  # an event is corrected once
     schema_tag = "Events and usage"
     parameters = frozenset({"source"})
 

@@ -69,6 +69,7 @@ class EventsView(StrictParameters, APIView):
     permission_classes = [HasScope]
     required_scopes = INGEST_SCOPES
     schema_tag = "Events and usage"
+    repeatable = False  # each event has its key
 
     @extend_schema(
         operation_id="send_events",
