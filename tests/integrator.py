@@ -14,6 +14,7 @@ from django.test import Client
 from customers.api.authentication import remembered_keys
 from customers.keys import create_api_key
 from metering import catalog
+from tests.described import check_described
 from tests.factories import NOW
 
 API = "/api/v1/"
@@ -36,7 +37,7 @@ class Integrator:
         return self.answer(self.client.patch(API + route, json.dumps(body), content_type="application/json"))
 
     def delete(self, route: str) -> int:
-        return int(self.client.delete(API + route).status_code)
+        return self.answer(self.client.delete(API + route))[0]
 
     def send(
         self, route: str, body: str | bytes, content_type: str = "application/json", **headers: str
@@ -46,7 +47,10 @@ class Integrator:
         return self.answer(self.client.post(API + route, body, content_type=content_type, headers=named))
 
     def answer(self, response: Any) -> tuple[int, Any]:
-        if response.headers["Content-Type"] != "application/json":
+        """Give an answer; it is as the OpenAPI description says."""
+        asked = response.wsgi_request
+        check_described(asked.method, asked.path, response)
+        if response.headers.get("Content-Type") != "application/json":
             return response.status_code, response.content
         return response.status_code, json.loads(response.content)
 

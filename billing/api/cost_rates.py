@@ -6,8 +6,7 @@ from typing import Any
 
 import django_filters
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -15,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.amounts import price_text
+from billing.api.rate_schema import COST_RATE_SCHEMA, USAGE_TERMS
 from billing.api.serializers import validate_billable, validate_year
 from billing.cost_rates import Validity, add_cost_rate, withdraw_cost_rate
 from billing.models import CostRate, CostRateKind
@@ -47,6 +47,14 @@ class ValiditySerializer(StrictSerializer):
     effective_until = serializers.DateField(default=None, allow_null=True, validators=[validate_year])
 
 
+class DescribedField(serializers.Field[Any, Any, Any, Any]):
+    """A field of an answer that is there for some, as a schema describes it."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        super().__init__(required=False)
+        extend_schema_field(schema)(self)  # type: ignore[type-var]  # of an instance, as of a class
+
+
 class CostRateShape(serializers.Serializer[Any]):
     """The terms of a usage cost stand beside these fields, as they do in the body of a request."""
 
@@ -61,6 +69,10 @@ class CostRateShape(serializers.Serializer[Any]):
     effective_until = serializers.DateField(allow_null=True, help_text="The first day it no longer holds.")
     created_at = serializers.DateTimeField()
     withdrawn_at = serializers.DateTimeField(allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        terms = {name: DescribedField(each) for name, each in USAGE_TERMS.items() if name != "meter"}
+        return {**super().get_fields(), **terms}
 
     def to_representation(self, instance: CostRate) -> dict[str, Any]:
         row = instance
@@ -108,7 +120,7 @@ class CostRateViewSet(
 
     @extend_schema(
         summary="Add a cost rate",
-        request=OpenApiTypes.OBJECT,
+        request={"application/json": COST_RATE_SCHEMA},
         responses={201: CostRateShape},
         examples=[
             OpenApiExample("By dimensions", value=EXAMPLE, request_only=True),

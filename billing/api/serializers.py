@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from billing.agreements import agreement_of
 from billing.api.amounts import amount_text
+from billing.api.rate_schema import DECIMAL, OVERRIDES_SCHEMA, RATE_SCHEMA
 from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription, TaxCategory
 from billing.overriding import override_differences, written_overrides
@@ -28,39 +29,11 @@ from customers.codes import code_from_label, validate_code
 from customers.models import Customer
 from metering.periods import local_day
 
-RATE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["kind"],
-    "description": "A rate; docs/rates.md explains every field.",
-    "properties": {
-        "kind": {"type": "string", "enum": ["usage", "subscription", "one_time"]},
-        "label": {"type": "string", "maxLength": 200},
-        "tax_category": {
-            "type": "string",
-            "enum": TaxCategory.values,
-            "description": "The plan's when left out.",
-        },
-        "meter": {"type": "string", "description": "Usage rates: the code of a meter."},
-        "model": {
-            "type": "string",
-            "description": "Usage rates: per_unit, graduated, volume, package and others.",
-        },
-        "unit_amount": {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]},
-        "tiers": {"type": "array", "items": {"type": "object"}},
-        "rows": {"type": "array", "items": {"type": "object"}},
-        "amount": {
-            "anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}],
-            "description": "Subscription and one-time rates.",
-        },
-    },
-    "example": {"kind": "usage", "meter": "tickets_resolved", "model": "per_unit", "unit_amount": "2.00"},
-}
 MAX_RATES = 200
-DECIMAL_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]}
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 
 
-@extend_schema_field(DECIMAL_SCHEMA)
+@extend_schema_field(DECIMAL)
 class ExactDecimalField(serializers.Field[Any, Any, Any, Any]):
     """A decimal as exact as it was sent."""
 
@@ -292,7 +265,7 @@ class PlanByCodeField(serializers.CharField):
         return value.code
 
 
-@extend_schema_field({"type": "array", "items": {"type": "object"}})
+@extend_schema_field(OVERRIDES_SCHEMA)
 class OverridesField(serializers.Field[Any, Any, Any, Any]):
     """A list of overrides; null and an empty object are none."""
 
