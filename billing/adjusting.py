@@ -43,8 +43,8 @@ class Settled:
 class Adjustment:
     """What one changed line comes to now. `difference` is in major units, rounded as its line was.
 
-    `amount` is after `discount`: what coupons took off the line goes with it, in proportion. `plan` is what the terms
-    of the plan as a whole come to otherwise; one changed line of an invoice carries it.
+    `amount` is after `discount`: what coupons took off the line goes with it, in proportion. `terms` is what the terms
+    of the plan as a whole come to; one changed line of an invoice carries it.
     """
 
     line: InvoiceLine
@@ -52,7 +52,12 @@ class Adjustment:
     quantity: Decimal
     amount: Decimal
     discount: Decimal = ZERO
-    plan: PlanDifference | None = None
+    terms: PlanDifference | None = None
+
+    @property
+    def plan(self) -> PlanDifference | None:
+        """What the terms of the plan come to otherwise; None where they come to what was billed."""
+        return self.terms if self.terms is not None and self.terms.difference else None
 
     @property
     def usage_difference(self) -> Decimal:
@@ -91,7 +96,7 @@ def compute_adjustments(
         {line.invoice_id: line.invoice for line in lines}.values(), usage, without_drafts=without_drafts
     )
     carriers = {pk: plans[invoice] for invoice, pk in first_of_each(lines).items() if invoice in plans}
-    return [replace(each, plan=carriers.get(each.line.pk)) for each in found]
+    return [replace(each, terms=carriers.get(each.line.pk)) for each in found]
 
 
 def adjustment_lines(adjustment: Adjustment, *, n: int) -> list[DraftLine]:

@@ -16,13 +16,12 @@ from django.db import transaction
 
 from billing.adjusting import Adjustment, compute_adjustments
 from billing.errors import DisputeRefused
-from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind
+from billing.line_events import DISPUTE_SOURCE
+from billing.models import Dispute, DisputedOutcome, Invoice, InvoiceLine, InvoiceStatus, LineKind
 from billing.outcomes import settle_outcomes
 from billing.rating.exact import ZERO
 from metering.models import Event
 from metering.reversing import reverse_outcomes
-
-SOURCE = "dispute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +44,25 @@ class LineEffect:
     @property
     def plan(self) -> Decimal:
         """The difference that it makes to minimum, included spend and service fee of the invoice as a whole."""
-        before, after = self.before.plan, self.after.plan
+        before, after = self.before.terms, self.after.terms
         return (after.difference if after else ZERO) - (before.difference if before else ZERO)
 
     @property
-    def gross(self) -> Decimal:
-        """The difference before the line's discount."""
-        return self.amount + self.after.discount - self.before.discount
+    def is_alone(self) -> bool:
+        """Tell whether nothing else of the line's usage waits to be settled."""
+        return not self.before.usage_difference and self.before.quantity == self.before.settled.quantity
 
 
 def preview_effect(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> list[LineEffect]:
     """Compute what accepting outcomes of one dispute would come to. Writes nothing."""
     if not outcomes:
         return []
-    lines = line_ids(outcomes[0].dispute)
+    lines = priced_lines(outcomes[0].dispute)
+    drafts = drafts_about(lines)
     with transaction.atomic():
-        before = compute_adjustments(lines, watermark=None)
+        before = compute_adjustments(lines, watermark=None, without_drafts=drafts)
         take_back(outcomes, now=now)
-        after = compute_adjustments(lines, watermark=None)
+        after = compute_adjustments(lines, watermark=None, without_drafts=drafts)
         transaction.set_rollback(True)
     return effects(before, after)
 
@@ -76,12 +76,20 @@ def total(found: Sequence[LineEffect]) -> Decimal:
     return sum((each.amount + each.plan for each in found), ZERO)
 
 
-def line_ids(dispute: Dispute) -> list[int]:
-    """Give the lines of the invoice that price the disputed meter: the rates of a plan may be several."""
-    lines = InvoiceLine.objects.filter(
-        invoice=dispute.invoice_id, meter=dispute.line.meter_id, kind=LineKind.USAGE
-    )
+def priced_lines(dispute: Dispute) -> list[int]:
+    """Give the usage lines that price the disputed outcomes: the rates of a plan may be several.
+
+    What an adjustment billed is priced by the lines of the invoice that it adjusts.
+    """
+    priced = dispute.line if dispute.line.adjusts is None else dispute.line.adjusts
+    lines = InvoiceLine.objects.filter(invoice=priced.invoice_id, meter=priced.meter_id, kind=LineKind.USAGE)
     return list(lines.order_by("n").values_list("id", flat=True))
+
+
+def drafts_about(lines: Sequence[int]) -> list[int]:
+    """Give the drafts that carry adjustments of lines: drawn up anew before they are issued, they settle nothing."""
+    drafts = Invoice.objects.filter(status=InvoiceStatus.DRAFT, lines__adjusts__in=lines)
+    return list(drafts.values_list("id", flat=True).distinct())
 
 
 def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
@@ -112,4 +120,4 @@ def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
         if repeats is not None and repeats.id in named:
             chosen.append(each.event)
             keys.append(f"dispute-{outcomes[0].dispute_id}-{each.event.pk}")
-    return reverse_outcomes(chosen, keys=keys, source=SOURCE, now=now)
+    return reverse_outcomes(chosen, keys=keys, source=DISPUTE_SOURCE, now=now)

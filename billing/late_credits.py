@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 
 from django.contrib.auth.models import User
 
@@ -15,9 +14,9 @@ from billing.deciding import decision_reason, lock_effects, settle_beside, settl
 from billing.errors import InvalidAmount, NotCreditable, NotInThisState
 from billing.formatting import money
 from billing.models import CreditNote, Invoice
-from billing.rating.money import currency_digits, round_fraction
+from billing.rating.money import currency_digits
 from billing.scanning import scan_changes
-from billing.shares import Share, remaining_shares, take
+from billing.shares import Share, amount_giving, remaining_shares
 
 
 def credit_late_usage(
@@ -66,18 +65,11 @@ def _amount_of_line(each: Adjustment, left: Share) -> Decimal:
             f"{where}: the minimum, included spend or service fee changes with it, which a credit note cannot do. "
             f"{INSTEAD}"
         )
-    digits = currency_digits(currency)
     back = -each.difference
-    whole = back
-    if line.discount:
-        net = Fraction(line.amount) - Fraction(line.discount)
-        whole = round_fraction(Fraction(back) * Fraction(line.amount) / net, digits) if net else back
-    if whole > left.amount:
-        raise NotCreditable(f"{where}: {money(left.amount, currency)} of it is left to credit. {INSTEAD}")
-    unit = Decimal(1).scaleb(-digits)
-    for amount in (whole, whole - unit, whole + unit):
-        if 0 < amount <= left.amount:
-            taken = take(left, amount, digits=digits)
-            if taken.amount - taken.discount == back:
-                return amount
-    raise NotCreditable(f"{where}: its discount cannot be taken back to the cent. {INSTEAD}")
+    if back > left.amount - left.discount:
+        rest = money(left.amount - left.discount, currency)
+        raise NotCreditable(f"{where}: {rest} of it is left to credit. {INSTEAD}")
+    amount = amount_giving(left, back, digits=currency_digits(currency))
+    if amount is None:
+        raise NotCreditable(f"{where}: its discount cannot be taken back to the cent. {INSTEAD}")
+    return amount

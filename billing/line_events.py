@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.db.models import BooleanField, Q, QuerySet, Value
 from msgspec.json import encode
 
-from billing.models import AdjustmentWaiver, InvoiceLine, LineKind, LineSettlement
+from billing.models import (
+    AdjustmentWaiver,
+    DisputedOutcome,
+    DisputedState,
+    InvoiceLine,
+    LineKind,
+    LineSettlement,
+)
 from metering.behind import events_behind, events_changed
 from metering.models import Event
 from metering.periods import Period
 
 CHUNK = 1_000
+# The source of the events by which accepted disputes take outcomes back.
+DISPUTE_SOURCE = "dispute"
 
 
 def leads_to_events() -> Q:
@@ -59,20 +69,24 @@ def events_of_line(line: InvoiceLine) -> QuerySet[Event]:
 
     Each has `taken_back`: on an adjustment, that the event counted before and counts no more; the other events of an
     adjustment were added. What late usage changes of the terms of a plan has the events of the line it names; any other
-    line without a meter has none.
+    line without a meter has none. What the credit note of a dispute gave back is on no adjustment.
     """
     invoice = line.invoice
     if line.kind == LineKind.ADJUSTMENT:
         assert line.adjusts is not None  # held by invoiceline_adjustment_names_line
         assert line.adjusts.meter_id is not None  # only usage lines are adjusted
         period = Period(line.adjusts.period_start, line.adjusts.period_end, line.adjusts.invoice.zone)
-        return events_changed(
+        changed = events_changed(
             meter_id=line.adjusts.meter_id,
             customer_id=invoice.customer_id,
             start=period.start,
             end=period.end,
-            after=_settled_before(line.adjusts, invoice.watermark),
+            after=settled_up_to([line.adjusts], before=invoice.watermark),
             until=invoice.watermark,
+        )
+        credited = given_back()
+        return changed.exclude(Q(("taken_back", True)), pk__in=credited).exclude(
+            signal__isnull=False, source=DISPUTE_SOURCE, target_id__in=credited
         )
     if line.meter_id is None:
         return Event.objects.none()
@@ -86,12 +100,23 @@ def events_of_line(line: InvoiceLine) -> QuerySet[Event]:
     ).annotate(taken_back=Value(False, output_field=BooleanField()))
 
 
-def _settled_before(line: InvoiceLine, position: int) -> int:
-    """Give the last position before one at which a line was billed, settled or waived."""
-    settled = LineSettlement.objects.filter(line=line, position__lt=position).values_list(
-        "position", flat=True
-    )
-    waived = AdjustmentWaiver.objects.filter(line=line, position__lt=position).values_list(
-        "position", flat=True
-    )
-    return max([line.invoice.watermark, *settled, *waived])
+def billed_outcomes(line: InvoiceLine) -> QuerySet[Event]:
+    """Give the outcomes that a line billed: those that a usage line counted, or that an adjustment added."""
+    return events_of_line(line).filter(Q(("taken_back", False)), signal=None)
+
+
+def given_back() -> QuerySet[DisputedOutcome, UUID]:
+    """Give the events that credit notes of disputes gave back, which nothing else has to take back."""
+    return DisputedOutcome.objects.filter(
+        state=DisputedState.ACCEPTED, decided_by__credit_note__isnull=False
+    ).values_list("event_id", flat=True)
+
+
+def settled_up_to(lines: Collection[InvoiceLine], *, before: int | None = None) -> int:
+    """Give the last position, before one, at which any of some lines was billed, settled or waived."""
+    settled = LineSettlement.objects.filter(line__in=lines)
+    waived = AdjustmentWaiver.objects.filter(line__in=lines)
+    if before is not None:
+        settled, waived = settled.filter(position__lt=before), waived.filter(position__lt=before)
+    positions = [*settled.values_list("position", flat=True), *waived.values_list("position", flat=True)]
+    return max([*(line.invoice.watermark for line in lines), *positions])

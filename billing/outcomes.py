@@ -20,7 +20,7 @@ from billing.models import (
     Subscription,
 )
 from billing.subscribing import whole_period
-from metering.models import Event
+from metering.models import Event, EventBatch
 from metering.outcomes import OutcomeState
 from metering.periods import Period, local_day, month_period
 from metering.settling import PAGE, OutcomePage, StoredOutcome, outcome_page, settle_events
@@ -105,7 +105,11 @@ def invoices_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, str]:
 
 
 def lines_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, InvoiceLine]:
-    """Give the line of the issued invoice whose period each outcome settled in, where there is one. One query."""
+    """Give the line of an issued invoice that billed each outcome, where one did. Three queries at most.
+
+    It is the usage line of the period in which the outcome settled, or the first adjustment of that line after the
+    outcome was stored. One that counts since something else came late stands with the usage line.
+    """
     if not outcomes:
         return {}
     days = [each.settlement.settles_at.date() for each in outcomes]
@@ -116,7 +120,7 @@ def lines_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, InvoiceLine]:
         meter__in={each.event.meter_id for each in outcomes},
         period_end__gte=min(days),
         period_start__lte=max(days),
-    ).select_related("invoice__subscription__plan", "meter")
+    ).select_related("invoice__subscription__plan", "invoice__part_of", "meter")
     spans: dict[tuple[int, int | None], list[tuple[Period, InvoiceLine]]] = {}
     for line in lines:
         period = Period(line.period_start, line.period_end, line.invoice.zone)
@@ -127,7 +131,43 @@ def lines_of(outcomes: Sequence[StoredOutcome]) -> dict[UUID, InvoiceLine]:
         for period, line in spans.get((each.event.customer_id, each.event.meter_id), []):
             if each.state in BILLED_STATES and period.start <= each.settlement.settles_at < period.end:
                 found[each.event.pk] = line
-    return found
+    return _with_adjustments(found, [each.event for each in outcomes if each.event.pk in found])
+
+
+def _with_adjustments(found: dict[UUID, InvoiceLine], events: Sequence[Event]) -> dict[UUID, InvoiceLine]:
+    """Put the adjustment that billed it in the place of the usage line where an outcome was stored after that."""
+    positions = _positions(events)
+    late = {
+        pk: positions[pk]
+        for pk, line in found.items()
+        if positions[pk] is None or (positions[pk] or 0) > line.invoice.watermark
+    }
+    if not late:
+        return found
+    rows = (
+        InvoiceLine.objects.filter(
+            adjusts__in={found[pk].pk for pk in late}, adjusts_plan=False, invoice__status__in=BILLED
+        )
+        .select_related("invoice__subscription__plan", "invoice__part_of", "meter", "adjusts__invoice")
+        .order_by("invoice__watermark")
+    )
+    adjusting: dict[int | None, list[InvoiceLine]] = {}
+    for row in rows:
+        adjusting.setdefault(row.adjusts_id, []).append(row)
+    billed = {pk: line for pk, line in found.items() if pk not in late}
+    for pk, position in late.items():
+        for row in adjusting.get(found[pk].pk, []):
+            if position is not None and position <= row.invoice.watermark:
+                billed[pk] = row
+                break
+    return billed
+
+
+def _positions(events: Sequence[Event]) -> dict[UUID, int | None]:
+    """Give the ledger position from which each event could count; None where its batch has none yet."""
+    batches = {event.pk: event.released_batch_id or event.batch_id for event in events}
+    placed = dict(EventBatch.objects.filter(pk__in=set(batches.values())).values_list("pk", "position"))
+    return {pk: placed[batch] for pk, batch in batches.items()}
 
 
 class _LazyPeriods:

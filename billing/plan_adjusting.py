@@ -22,12 +22,16 @@ PLAN_KINDS = (LineKind.INCLUDED_SPEND, LineKind.MINIMUM, LineKind.SERVICE_FEE)
 
 @dataclass(frozen=True, slots=True)
 class PlanDifference:
-    """What the terms of the plan come to now and what stands of them, after discounts, in major units."""
+    """What the terms of the plan come to now and what stands of them, after discounts, in major units.
+
+    `now` is what each comes to, by the kind of its line.
+    """
 
     working: tuple[Step, ...]
     difference: Decimal
     label: str
     tax_category: str
+    now: Mapping[str, Decimal]
 
 
 def discount_share(line: InvoiceLine, amount: Decimal, *, digits: int) -> Decimal:
@@ -55,7 +59,7 @@ def usage_beside(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:
 def plan_differences(
     invoices: Collection[Invoice], usage: Mapping[int, Decimal], *, without_drafts: Collection[int]
 ) -> dict[int, PlanDifference]:
-    """Apply the frozen terms to the usage of invoices as it is now, given by invoice; those that differ, by invoice.
+    """Apply the frozen terms to the usage of invoices as it is now, given by invoice; also where that does not differ.
 
     What adjusted an invoice that is void by now is taken back. `without_drafts` settle nothing. Three queries.
     """
@@ -71,9 +75,7 @@ def plan_differences(
         is_void = invoice.status == InvoiceStatus.VOID
         lines = {} if is_void else printed[pk]
         before = settled[pk] + sum((line.amount - line.discount for line in lines.values()), ZERO)
-        difference = _difference(invoice, None if is_void else usage[pk], lines, before=before)
-        if difference.difference:
-            found[pk] = difference
+        found[pk] = _difference(invoice, None if is_void else usage[pk], lines, before=before)
     return found
 
 
@@ -84,21 +86,25 @@ def _difference(
     assert invoice.plan_terms is not None  # only those are asked about
     basis = read_basis(invoice.plan_terms)
     digits = currency_digits(invoice.currency)
-    steps, names, now = [], [], ZERO
+    steps: list[Step] = []
+    names: list[str] = []
+    by_kind: dict[str, Decimal] = {}
     for line in [] if usage is None else basis.apply(usage, digits=digits):
         name = describe_plan_line(line)
         steps.append(Step(f"{name}, now", "now", None, None, line.amount))
-        now += line.amount
+        by_kind[line.kind] = line.amount
         names.append(name)
         of = printed.get(line.kind)
         if of is not None and (discount := discount_share(of, line.amount, digits=digits)):
             steps.append(Step(f"Discount of {name}", "discount", None, None, -discount))
-            now -= discount
+            by_kind[line.kind] -= discount
     names += [line.description for line in printed.values() if line.description not in names]
     if not steps:
         steps.append(Step("Nothing owed now", "now", None, None, ZERO))
     steps.append(Step("Billed before", "before", None, None, -before))
-    return PlanDifference(tuple(steps), now - before, ", ".join(names) or "plan terms", basis.tax_category)
+    now = sum(by_kind.values(), ZERO)
+    label = ", ".join(names) or "plan terms"
+    return PlanDifference(tuple(steps), now - before, label, basis.tax_category, by_kind)
 
 
 def _settled(invoices: Collection[int], *, without_drafts: Collection[int]) -> dict[int, Decimal]:

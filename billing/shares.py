@@ -89,6 +89,24 @@ def take(share: Share, amount: Decimal, *, digits: int) -> Share:
     )
 
 
+def amount_giving(left: Share, back: Decimal, *, digits: int) -> Decimal | None:
+    """Give what to take of a line, before its discount, so that exactly `back` goes back after it.
+
+    `left` is what is not credited yet of a line above 0. None: no amount gives that.
+    """
+    line, whole = left.line, back
+    if line.discount:
+        net = Fraction(line.amount) - Fraction(line.discount)
+        whole = round_fraction(Fraction(back) * Fraction(line.amount) / net, digits) if net else back
+    unit = Decimal(1).scaleb(-digits)
+    for amount in (whole, whole - unit, whole + unit):
+        if 0 < amount <= left.amount:
+            taken = take(left, amount, digits=digits)
+            if taken.amount - taken.discount == back:
+                return amount
+    return None
+
+
 @exactly
 def take_total(shares: Sequence[Share], total: Decimal, *, digits: int) -> list[Share]:
     """Take a total, tax included, from remaining lines in proportion to what is left of each."""

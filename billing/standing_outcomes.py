@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from uuid import UUID
 
+from billing.line_events import given_back
 from billing.models import MeterCoverage
 from billing.outcomes import settle_outcomes
 from billing.segments import BilledLine, billed_lines
@@ -67,6 +68,7 @@ def _of_meter(
         signal=None,
     )
     voided = dict(occurred.values_list("pk", "voided_batch_id"))
+    given = set(given_back().filter(event_id__in=[event for event in counted if event not in counts]))
     why_not = _why_not([event for event, batch in voided.items() if batch is None and event not in counts])
     for event, batch in voided.items():
         by = counted.get(event, ())
@@ -74,7 +76,7 @@ def _of_meter(
             yield StandingOutcome(event, _standing(by), invoices=_invoices_of_one_time(by))
         else:
             why = why_not.get(event, OutcomeStanding.UNPRICED)
-            yield StandingOutcome(event, why, to_take_back=bool(by))
+            yield StandingOutcome(event, why, to_take_back=bool(by) and event not in given)
 
 
 def _standing(counted_by: Sequence[tuple[BilledLine, Standing]]) -> OutcomeStanding:

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import Expression, RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
 from metering.aggregation import Span, carries_over, sources_as_of, united
+from metering.fragments import Sql
 from metering.meter_types import Need, need_of
 from metering.models import Event, EventBatch, Meter
 from metering.outcome_statements import outcome_ids
@@ -75,7 +76,8 @@ def events_changed(
     """Give the events that change a span's quantity between two ledger positions, oldest first.
 
     They were stored or matched in between, or voided: `taken_back` tells these. What came and went in between changes
-    nothing. Where earlier events matter to the span (a level, an outcome), they are among them; so are reversals.
+    nothing. Where earlier events matter to the span (a level), they are among them. On a meter of outcomes they are
+    those that count now and did not, those that counted and do not now, whatever caused it, and the signals in between.
     """
     meter = Meter.objects.get(pk=meter_id)
     batches = EventBatch.objects.filter(position__gt=after, position__lte=until, first_occurred_at__lt=end)
@@ -89,10 +91,13 @@ def events_changed(
         default=Value(False),
     )
     went = Case(When(voided_batch_id__in=changed, then=Value(True)), default=Value(False))
-    if not meter.is_outcome:  # a signal about an outcome counts nothing itself
-        events = _counted(events, meter)
+    if meter.is_outcome:
+        return _outcomes_changed(
+            meter, Span(0, customer_id, start, end), events, came=came, went=went, after=after, until=until
+        )
     return (
-        events.annotate(taken_back=went, came=came)
+        _counted(events, meter)
+        .annotate(taken_back=went, came=came)
         .exclude(came=F("taken_back"))
         .order_by("occurred_at", "id")
     )
@@ -101,6 +106,47 @@ def events_changed(
 def _outcomes_behind(meter: Meter, span: Span, *, as_of: int | None) -> QuerySet[Event]:
     ids = united(outcome_ids(meter, source) for source in sources_as_of(as_of, [span], carries=True))
     return Event.objects.filter(pk__in=RawSQL(ids.text, ids.parameters))  # noqa: S611  text of metering.outcome_statements
+
+
+def _outcomes_changed(
+    meter: Meter,
+    span: Span,
+    events: QuerySet[Event],
+    *,
+    came: Expression,
+    went: Expression,
+    after: int,
+    until: int,
+) -> QuerySet[Event]:
+    """Compare what counts at two positions. The outcomes are settled at each once, in one query made here."""
+    now, before = (
+        united(outcome_ids(meter, source) for source in sources_as_of(position, [span], carries=True))
+        for position in (until, after)
+    )
+    statement = (
+        Sql("WITH now AS MATERIALIZED (") + now + "), before AS MATERIALIZED (" + before + ")" + DIFFERENCE
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement.text, statement.parameters)
+        changed = cursor.fetchall()
+    gone = RawSQL("SELECT unnest(%s::uuid[])", [[event for event, counts in changed if not counts]])
+    either = RawSQL("SELECT unnest(%s::uuid[])", [[event for event, _ in changed]])
+    signals = events.filter(signal__isnull=False).annotate(gone=went, came=came).exclude(came=F("gone"))
+    taken_back = Case(
+        When(signal=None, pk__in=gone, then=Value(True)), When(signal=None, then=Value(False)), default=went
+    )
+    return (
+        Event.objects.filter(Q(pk__in=either) | Q(pk__in=signals.values("pk")))
+        .annotate(taken_back=taken_back)
+        .order_by("occurred_at", "id")
+    )
+
+
+# What counts now and did not, and what counted and does not now.
+DIFFERENCE = """
+SELECT id, true FROM (SELECT id FROM now EXCEPT SELECT id FROM before) added
+UNION ALL SELECT id, false FROM (SELECT id FROM before EXCEPT SELECT id FROM now) gone
+"""
 
 
 def _counted(events: QuerySet[Event], meter: Meter) -> QuerySet[Event]:

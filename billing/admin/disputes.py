@@ -20,7 +20,8 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidg
 
 from billing.admin.settling_forms import who_of
 from billing.dispute_effects import preview_effect, total
-from billing.disputing import MAX_TEXT, decide_dispute, reopen_dispute
+from billing.dispute_rules import MAX_TEXT
+from billing.disputing import decide_dispute, reopen_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState
 from billing.formatting import money
 from billing.models import Dispute, DisputedOutcome, DisputedState, DisputeRemedy, DisputeState

@@ -16,7 +16,8 @@ from rest_framework.response import Response
 
 from billing.api.amounts import amount_text
 from billing.api.settlement_shapes import REASON_EXAMPLE, ReasonSerializer
-from billing.disputing import MAX_TEXT, MOST_OUTCOMES, decide_dispute, open_dispute, reopen_dispute
+from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES
+from billing.disputing import decide_dispute, open_dispute, reopen_dispute
 from billing.line_events import events_of_line
 from billing.models import (
     Dispute,

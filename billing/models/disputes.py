@@ -69,6 +69,17 @@ class Dispute(models.Model):
         """The name people use: D-12."""
         return f"D-{self.pk}"
 
+    @property
+    def printed_on(self) -> Invoice:
+        """The invoice that was sent: the consolidated one where the disputed line is on a part of it."""
+        return self.invoice.part_of or self.invoice
+
+    @property
+    def payer(self) -> Customer | None:
+        """Who pays for the outcomes in their customer's place; None where nobody else does."""
+        whole = self.invoice.part_of
+        return None if whole is None or whole.customer_id == self.customer_id else whole.customer
+
 
 class DisputeStep(models.Model):
     """Something that happened to a dispute, with the words both sides read.

@@ -11,7 +11,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from billing.disputing import MAX_TEXT, MOST_OUTCOMES, disputable_until, is_disputable, open_dispute
+from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES, disputable_until, is_disputable
+from billing.disputing import open_dispute
 from billing.errors import BillingError
 from billing.line_events import events_of_line
 from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind

@@ -17,7 +17,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.disputing import MOST_OUTCOMES, disputable_until, is_disputable
+from billing.dispute_rules import MOST_OUTCOMES, disputable_until, is_disputable
 from billing.line_events import change_of, events_json, events_of_line, leads_to_events
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.outcomes import told_outcomes

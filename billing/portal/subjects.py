@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.disputing import is_disputable
+from billing.dispute_rules import is_disputable
 from billing.portal.access import for_customer, page
 from billing.rating import round_amount
 from billing.rating.money import currency_digits

@@ -16,7 +16,6 @@ from billing.dispute_effects import preview_effect, total
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
 from billing.models import (
-    AdjustmentWaiver,
     CreditNote,
     Dispute,
     DisputedOutcome,
@@ -149,20 +148,6 @@ def test_what_repeated_a_disputed_outcome_goes_with_it() -> None:
     invoice = Invoice.objects.get()
     assert invoice.total == 2
     assert decide(dispute(invoice, 1), 1).amount == -2
-
-
-def test_late_usage_of_the_line_refuses_a_credit_note_and_is_settled_by_an_adjustment() -> None:
-    invoice = billed()
-    send(event("evt-late", subject="ticket-late"))
-    found = dispute(invoice, 1)
-    with pytest.raises(DisputeRefused, match="other changes"):
-        decide(found, 1)
-    assert not AdjustmentWaiver.objects.exists()
-    assert Event.objects.filter(signal="reverses").count() == 0
-    decide(found, 1, remedy="adjustment")
-    # One came late, one was taken back: 10 x $2.00 as before.
-    assert [amount for _, _, amount in lines(december())] == [0]
-    all_true()
 
 
 def test_late_usage_after_a_credit_note_is_billed_in_full() -> None:
@@ -299,17 +284,4 @@ def test_two_people_who_decide_at_once_decide_once() -> None:
     november = december()
     given = sum(note.total for note in CreditNote.objects.all()) - november.total
     assert given == 4
-    all_true()
-
-
-def test_a_plan_minimum_leaves_nothing_to_give_back_and_only_an_adjustment_can_say_so() -> None:
-    """10 x $2.00 = $20.00 and a minimum of $20.00: without one ticket $18.00 and $2.00 more of the minimum."""
-    invoice = billed(minimum_amount=Decimal(20))
-    assert invoice.total == 20
-    found = dispute(invoice, 1)
-    assert total(preview_effect(list(found.outcomes.all()), now=DECIDED)) == 0
-    with pytest.raises(DisputeRefused, match="minimum"):
-        decide(found, 1)
-    assert decide(found, 1, remedy="adjustment").amount == 0
-    december()
     all_true()

@@ -1,0 +1,78 @@
+"""Who is told of a dispute: the staff who may decide it, the customer, who pays for it, and webhook endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from billing.formatting import amount_text
+from billing.models import Dispute, DisputedOutcome, DisputeStep
+from billing.notifying import WebhookType, announce, queue_mails
+
+
+def tell_opened(dispute: Dispute, rows: Sequence[DisputedOutcome], *, now: datetime) -> None:
+    """Announce a dispute, and mail it to the staff who may decide it."""
+    announce(WebhookType.OUTCOME_DISPUTED, dispute.number, _data(dispute, rows), now=now)
+    count = _count(len(rows))
+    body = (
+        f"{dispute.customer} disputes {count} of invoice {dispute.invoice.number}.\n\n{dispute.reason}\n\n"
+        f"Decide it here: {settings.PUBLIC_URL}/admin/billing/dispute/{dispute.pk}/change/\n"
+    )
+    subject = f"{dispute.number}: {dispute.customer} disputes {count}"
+    queue_mails(_deciders(), subject=subject, body=body, now=now)
+
+
+def tell_decided(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None:
+    """Announce a decision, and mail it to whose outcomes they are and to who pays for them."""
+    rows = list(step.outcomes.all())
+    decision = {
+        "accepted": step.accepted,
+        "declined": step.declined,
+        "answer": step.text,
+        "remedy": step.remedy or None,
+        "amount": amount_text(step.amount or Decimal(0), dispute.invoice.currency),
+        "credit_note": step.credit_note.number if step.credit_note else None,
+    }
+    announce(WebhookType.DISPUTE_DECIDED, dispute.number, _data(dispute, rows) | decision, now=now)
+    readers = {dispute.customer.email: dispute.customer}
+    if dispute.payer is not None:
+        readers.setdefault(dispute.payer.email, dispute.payer)
+    subject = f"Your dispute {dispute.number} was decided"
+    for email, reader in readers.items():
+        if not email:
+            continue
+        whose = "" if reader == dispute.customer else f" for {dispute.customer}"
+        body = (
+            f"Dear {reader},\n\nof the outcomes you disputed{whose} on invoice {dispute.invoice.number}, "
+            f"{step.accepted} were accepted and {step.declined} declined.\n\n{step.text}\n\n"
+            f"All of it is in your portal: {settings.PUBLIC_URL}/portal/disputes/{dispute.pk}/\n"
+        )
+        queue_mails([email], subject=subject, body=body, now=now)
+
+
+def _data(dispute: Dispute, rows: Sequence[DisputedOutcome]) -> dict[str, object]:
+    return {
+        "dispute": dispute.number,
+        "customer": dispute.customer.code,
+        "invoice": dispute.invoice.number,
+        "line": dispute.line.n,
+        "currency": dispute.invoice.currency,
+        "reason": dispute.reason,
+        "outcomes": [{"key": each.key, "subject": each.subject, "state": each.state} for each in rows],
+    }
+
+
+def _deciders() -> list[str]:
+    """Give the addresses of the staff who may decide disputes."""
+    users = User.objects.with_perm(
+        "billing.decide_dispute", backend="django.contrib.auth.backends.ModelBackend"
+    )
+    return [user.email for user in users.filter(is_staff=True).exclude(email="")]
+
+
+def _count(outcomes: int) -> str:
+    return "1 outcome" if outcomes == 1 else f"{outcomes:,} outcomes"
