@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
@@ -16,9 +17,9 @@ from rest_framework.response import Response
 
 from billing.api.amounts import amount_text
 from billing.api.settlement_shapes import REASON_EXAMPLE, ReasonSerializer
-from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES
+from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES, require_disputable
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute
-from billing.line_events import events_of_line
+from billing.line_events import billed_outcomes
 from billing.models import (
     Dispute,
     DisputedState,
@@ -36,11 +37,16 @@ from metering.api.texts import instant_text
 
 class DisputeFilter(django_filters.FilterSet):  # type: ignore[misc]
     customer = django_filters.CharFilter(field_name="customer__code")
-    invoice = django_filters.CharFilter(field_name="invoice__number")
+    invoice = django_filters.CharFilter(
+        method="on_invoice", help_text="Of a consolidated one: its parts, too."
+    )
 
     class Meta:
         model = Dispute
         fields = ["customer", "invoice", "state"]
+
+    def on_invoice(self, rows: QuerySet[Dispute], name: str, value: str) -> QuerySet[Dispute]:
+        return rows.filter(Q(invoice__number=value) | Q(invoice__part_of__number=value))
 
 
 class DisputedShape(serializers.Serializer[Any]):
@@ -65,10 +71,16 @@ class DisputeStepShape(serializers.Serializer[Any]):
 
 
 class DisputeShape(serializers.Serializer[Any]):
+    """`customer` is whose outcomes they are, `invoice` has the line. `printed_on` was sent, to `billed_to`, who pays:
+    the consolidated invoice of a parent; else the same invoice and customer.
+    """
+
     id = serializers.IntegerField()
     number = serializers.CharField()
     customer = serializers.CharField()
     invoice = serializers.CharField()
+    printed_on = serializers.CharField()
+    billed_to = serializers.CharField()
     line = serializers.IntegerField()
     currency = serializers.CharField()
     state = serializers.ChoiceField(choices=DisputeState.choices)
@@ -80,13 +92,13 @@ class DisputeShape(serializers.Serializer[Any]):
 
 
 class OpenSerializer(StrictSerializer):
-    invoice = serializers.CharField(max_length=64, help_text="Its number.")
+    invoice = serializers.CharField(max_length=64, help_text="Its number, or that of the consolidated one.")
     line = serializers.IntegerField(min_value=1, max_value=1_000_000, help_text="The number of the line.")
     outcomes = serializers.ListField(
         child=serializers.CharField(max_length=1_000),
         min_length=1,
         max_length=MOST_OUTCOMES,
-        help_text="The keys of outcomes that the line billed.",
+        help_text="The keys of outcomes that the line billed or, of an adjustment, added.",
     )
     reason = serializers.CharField(max_length=MAX_TEXT, required=False, allow_blank=True, default="")
     on_behalf_of = serializers.CharField(
@@ -152,7 +164,7 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
     """What customers say was billed and not really done. An outcome is disputed once; nothing changes silently."""
 
     queryset = (
-        Dispute.objects.select_related("customer", "invoice", "line")
+        Dispute.objects.select_related("customer", "invoice__customer", "invoice__part_of__customer", "line")
         .prefetch_related("outcomes", "steps__credit_note")
         .order_by("-opened_at", "-id")
     )
@@ -175,17 +187,23 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
         sent = OpenSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
         asked = sent.validated_data
-        rows = InvoiceLine.objects.select_related("invoice__subscription__plan", "meter", "adjusts__invoice")
-        line = rows.filter(invoice__number=asked["invoice"], n=asked["line"]).first()
+        rows = InvoiceLine.objects.select_related(
+            "invoice__subscription__plan", "invoice__part_of__customer", "meter", "adjusts__invoice"
+        )
+        number = asked["invoice"]
+        printed = rows.filter(Q(invoice__number=number) | Q(invoice__part_of__number=number))
+        line = printed.filter(n=asked["line"]).first()
         if line is None:
             message = f"There is no line {asked['line']} of an invoice {asked['invoice']}."
             raise ValidationError({"line": [message]})
+        now = timezone.now()
         keys = set(asked["outcomes"])
-        found = dict(events_of_line(line).filter(key__in=keys).values_list("key", "pk"))
+        require_disputable(line, now=now)
+        found = dict(billed_outcomes(line).filter(key__in=keys).values_list("key", "pk"))
         if missing := sorted(keys - set(found)):
             raise ValidationError({"outcomes": [f"The line did not bill an outcome “{missing[0]}”."]})
         by = asked.get("on_behalf_of") or _who(request)
-        dispute = open_dispute(line, found.values(), reason=asked["reason"], by=by, now=timezone.now())
+        dispute = open_dispute(line, found.values(), reason=asked["reason"], by=by, now=now)
         return Response(dispute_body(self._dispute(str(dispute.pk))), status=201)
 
     @action(detail=True, methods=["post"])
@@ -230,6 +248,8 @@ def dispute_body(dispute: Dispute) -> dict[str, Any]:
         "number": dispute.number,
         "customer": dispute.customer.code,
         "invoice": dispute.invoice.number,
+        "printed_on": dispute.printed_on.number,
+        "billed_to": dispute.printed_on.customer.code,
         "line": dispute.line.n,
         "currency": dispute.invoice.currency,
         "state": dispute.state,

@@ -11,13 +11,20 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES, disputable_until, is_disputable
+from billing.dispute_rules import (
+    MAX_TEXT,
+    MOST_OUTCOMES,
+    asks_reason,
+    disputable_until,
+    is_disputable,
+    visible_disputes,
+)
 from billing.disputing import open_dispute
 from billing.errors import BillingError
-from billing.line_events import events_of_line
-from billing.models import Dispute, DisputedOutcome, InvoiceLine, LineKind
+from billing.line_events import billed_outcomes
+from billing.models import Dispute, DisputedOutcome, InvoiceLine
 from billing.portal.access import for_customer, page
-from billing.portal.invoices import visible_invoice
+from billing.portal.invoices import dispute_words, seen_as, visible_line
 from customers.models import Customer
 
 PER_PAGE = 20
@@ -28,30 +35,44 @@ PER_TABLE = 50
 @for_customer
 def disputes(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
     """List a customer's disputes, the newest first."""
-    rows = customer.disputes.select_related("invoice", "line").prefetch_related("outcomes")
+    rows = visible_disputes(customer).select_related("invoice__part_of", "line", "customer")
     try:
-        shown = Paginator(rows, PER_PAGE).page(request.GET.get("page", 1))
+        shown = Paginator(rows.prefetch_related("outcomes"), PER_PAGE).page(request.GET.get("page", 1))
     except InvalidPage as missing:
         raise Http404 from missing
-    return page(request, "portal/disputes.html", section="invoices", disputes=shown)
+    return page(
+        request,
+        "portal/disputes.html",
+        section="invoices",
+        disputes=shown,
+        rows=[dispute_words(each) | {"invoice": seen_as(each.invoice, customer)} for each in shown],
+        pays_for_others=any(each.customer_id != customer.pk for each in shown),
+    )
 
 
 @require_safe
 @for_customer
 def dispute(request: HttpRequest, *, customer: Customer, pk: int) -> HttpResponseBase:
     """Show one dispute: its outcomes, what became of each, and all that was said."""
-    found = get_object_or_404(
-        Dispute.objects.filter(customer=customer).select_related("invoice", "line__meter"), pk=pk
-    )
+    found = _visible(customer, pk)
     return page(
         request,
         "portal/dispute.html",
         section="invoices",
         dispute=found,
-        invoice=found.invoice,
+        invoice=seen_as(found.invoice, customer),
+        whose=found.customer if found.customer_id != customer.pk else None,
+        paid_by=found.payer if found.customer_id == customer.pk else None,
         steps=found.steps.select_related("credit_note"),
         outcomes=found.outcomes.select_related("decided_by"),
     )
+
+
+def _visible(customer: Customer, pk: int) -> Dispute:
+    rows = visible_disputes(customer).select_related(
+        "customer", "invoice__customer", "invoice__part_of__customer", "line__meter"
+    )
+    return get_object_or_404(rows, pk=pk)
 
 
 @require_POST
@@ -61,9 +82,7 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
 
     `take` is `chosen`, `page` or `all`: the outcomes ticked, those shown, or all of the line up to the bound.
     """
-    invoice = visible_invoice(customer, number)
-    lines = invoice.lines.select_related("meter", "invoice__subscription__plan")
-    line = get_object_or_404(lines.filter(kind=LineKind.USAGE), n=n)
+    invoice, line = visible_line(customer, number, n)
     now = timezone.now()
     chosen, more = _chosen(request, line)
     problems: dict[str, str] = {}
@@ -81,8 +100,7 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
         problems = {"outcomes": "Choose at least one outcome: tick it in the list."}
     elif not is_disputable(line, now=now):
         problems = {"line": "The time to dispute outcomes of this invoice is over."}
-    rows = list(events_of_line(line).filter(pk__in=chosen)[: MOST_OUTCOMES + 1]) if chosen else []
-    plan = invoice.subscription.plan if invoice.subscription else None
+    rows = list(billed_outcomes(line).filter(pk__in=chosen)[: MOST_OUTCOMES + 1]) if chosen else []
     return page(
         request,
         "portal/dispute_new.html",
@@ -96,8 +114,8 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
         more=more,
         most=MOST_OUTCOMES,
         max_text=MAX_TEXT,
-        needs_reason=plan is None or plan.dispute_reason_required,
-        until=disputable_until(invoice),
+        needs_reason=asks_reason(line),
+        until=disputable_until(line.invoice),
         reason=request.POST.get("reason", ""),
         reason_problem=problems.pop("reason", ""),
         problems=list(problems.values()),
@@ -108,8 +126,8 @@ def _chosen(request: HttpRequest, line: InvoiceLine) -> tuple[list[uuid.UUID], i
     """Give the outcomes asked for, and how many of the line there are beyond the bound."""
     take = request.POST.get("take", "chosen")
     if take == "all":
-        disputed = DisputedOutcome.objects.filter(dispute__invoice=line.invoice_id).values("event_id")
-        rows = events_of_line(line).exclude(pk__in=disputed)
+        disputed = DisputedOutcome.objects.filter(dispute__customer=line.invoice.customer_id)
+        rows = billed_outcomes(line).exclude(pk__in=disputed.values("event_id"))
         found = list(rows.values_list("pk", flat=True)[:MOST_OUTCOMES])
         return found, max(rows.count() - MOST_OUTCOMES, 0)
     names = request.POST.getlist("shown" if take == "page" else "outcome")[: MOST_OUTCOMES + 1]

@@ -17,12 +17,18 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.dispute_rules import MOST_OUTCOMES, disputable_until, is_disputable
-from billing.line_events import change_of, events_json, events_of_line, leads_to_events
-from billing.models import Invoice, InvoiceLine, LineKind
+from billing.dispute_rules import (
+    MOST_OUTCOMES,
+    bills_outcomes,
+    disputable_until,
+    disputed_among,
+    is_disputable,
+)
+from billing.line_events import change_of, events_json, events_of_line
+from billing.models import InvoiceLine
 from billing.outcomes import told_outcomes
 from billing.portal.access import for_customer, page
-from billing.portal.invoices import visible_invoice
+from billing.portal.invoices import visible_line
 from customers.models import Customer
 from metering.histories import HistoryEntry, event_histories
 from metering.incoming import event_id
@@ -60,20 +66,19 @@ class EventRow:
 @for_customer
 def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
     """List a line's events, oldest first; `?after=` and `?before=` name the event a page begins or ends at."""
-    invoice, line = _line(customer, number, n)
+    invoice, line = visible_line(customer, number, n)
     names = _priced_dimensions(line)
     found, has_earlier, has_later = _page_of(events_of_line(line), request)
     now = timezone.now()
-    is_outcome = (
-        line.invoice_id == invoice.pk
-        and line.meter is not None
-        and line.kind == LineKind.USAGE
-        and line.meter.is_outcome
-    )
+    is_outcome = bills_outcomes(line)
     states = _states(found, now=now) if is_outcome else {}
-    # Whose outcomes they are disputes them, on its own part; who pays for them does not.
-    offered = line.invoice_id == invoice.pk and is_disputable(line, now=now)
-    rows = [_row(event, names, states.get(event.pk), offered=offered) for event in found]
+    # Whose outcomes they are may dispute them, and so may who pays for them.
+    offered = is_disputable(line, now=now)
+    before = disputed_among([event.pk for event in found]) if offered else {}
+    rows = [
+        _row(event, names, states.get(event.pk), offered=offered and event.pk not in before)
+        for event in found
+    ]
     return page(
         request,
         "portal/events.html",
@@ -84,7 +89,8 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
         rows=rows,
         is_outcome=is_outcome,
         may_dispute=any(row.may_dispute for row in rows),
-        until=disputable_until(invoice) if offered else None,
+        until=disputable_until(line.invoice) if offered else None,
+        whose=line.invoice.customer if line.invoice.customer_id != customer.pk else None,
         most=MOST_OUTCOMES,
         earlier=_cursor(found[0]) if found and has_earlier else "",
         later=_cursor(found[-1]) if found and has_later else "",
@@ -97,7 +103,7 @@ def event(
     request: HttpRequest, *, customer: Customer, number: str, n: int, pk: uuid.UUID
 ) -> HttpResponseBase:
     """Show one event of a line with what happened to it: when it came, was matched, corrected, replaced."""
-    invoice, line = _line(customer, number, n)
+    invoice, line = visible_line(customer, number, n)
     found = get_object_or_404(events_of_line(line).select_related("meter"), pk=pk)
     dims = found.dimensions or {}
     return page(
@@ -116,7 +122,7 @@ def event(
 @for_customer
 def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
     """Stream a line's events as CSV, times in the invoice's zone."""
-    invoice, line = _line(customer, number, n)
+    invoice, line = visible_line(customer, number, n)
     names = _priced_dimensions(line)
     rows = (_row(event, names) for event in events_of_line(line).iterator(chunk_size=CHUNK))
     return StreamingHttpResponse(
@@ -130,7 +136,7 @@ def events_file(request: HttpRequest, *, customer: Customer, number: str, n: int
 @for_customer
 def events_json_file(request: HttpRequest, *, customer: Customer, number: str, n: int) -> HttpResponseBase:
     """Stream a line's events as JSON, each with what happened to it; who did it is not told."""
-    invoice, line = _line(customer, number, n)
+    invoice, line = visible_line(customer, number, n)
     names = _priced_dimensions(line)
 
     def bodies(events: Sequence[Event]) -> Iterator[dict[str, object]]:
@@ -155,16 +161,6 @@ def events_json_file(request: HttpRequest, *, customer: Customer, number: str, n
         content_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{invoice.number}-line-{line.n}-events.json"'},
     )
-
-
-def _line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
-    invoice = visible_invoice(customer, number)
-    lines = (
-        InvoiceLine.objects.filter(Q(invoice=invoice) | Q(invoice__part_of=invoice))
-        .select_related("invoice__customer", "invoice__subscription__plan", "meter", "adjusts__invoice")
-        .filter(leads_to_events())
-    )
-    return invoice, get_object_or_404(lines, n=n)
 
 
 def _histories(events: Sequence[Event], customer: Customer) -> dict[uuid.UUID, list[HistoryEntry]]:
@@ -210,7 +206,8 @@ def _read_cursor(text: str) -> tuple[datetime, uuid.UUID]:
 
 def _states(events: Sequence[Event], *, now: datetime) -> dict[uuid.UUID, StoredOutcome]:
     """Give what became of outcomes, by event; what was voided since has no state."""
-    loaded = Event.objects.filter(pk__in=[each.pk for each in events], voided_batch_id=None)
+    ids = [each.pk for each in events]
+    loaded = Event.objects.filter(pk__in=ids, voided_batch_id=None, signal=None)
     return {each.event.pk: each for each in told_outcomes(list(loaded.select_related("meter")), now=now)}
 
 
@@ -226,12 +223,12 @@ def _row(
         prices={name: str(dimensions.get(name, "")) for name in names},
         value=event.counted_value,
         taken_back=event.taken_back,
-        state=outcome.state.value if outcome else "",
+        state=outcome.state.value if outcome else event.signal or "",
         reason=outcome.reason if outcome else "",
         may_dispute=offered
         and outcome is not None
         and outcome.state == OutcomeState.SETTLED
-        and "Disputed and declined" not in outcome.reason,
+        and not event.taken_back,
     )
 
 

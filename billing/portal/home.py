@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from billing.accounts import balances
 from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
-from billing.portal.invoices import visible_invoices
+from billing.portal.invoices import mark_disputed, visible_invoices
 from billing.portal.limits import reached_rows
 from billing.portal.running import RunningBill, bills_in_preparation, children_bills, running_bills
 from billing.showing import remember_shown
@@ -45,7 +45,7 @@ def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         chart=chart,
         charted=[meter for meter, _ in charted],
         chart_period=chosen[1].period if chosen else None,
-        invoices=visible_invoices(customer)[:LATEST],
+        invoices=mark_disputed(visible_invoices(customer)[:LATEST]),
         reached=reached_rows(customer, now=now),
         balances=(held := balances(customer, now=now)),
         several=len(held) > 1,

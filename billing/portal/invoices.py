@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django import forms
@@ -11,10 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from billing.dispute_rules import visible_disputes
 from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file, evidence_lines
 from billing.lifecycle import customer_status
-from billing.models import Invoice, InvoiceStatus
+from billing.line_events import leads_to_events
+from billing.models import Dispute, DisputedState, DisputeState, Invoice, InvoiceLine, InvoiceStatus
 from billing.portal.access import for_customer, page
 from customers.models import Customer
 
@@ -37,6 +40,29 @@ def visible_invoices(customer: Customer) -> QuerySet[Invoice]:
 def visible_invoice(customer: Customer, number: str) -> Invoice:
     """Give one of them. Raises Http404 for every other number, whoever's it is."""
     return get_object_or_404(visible_invoices(customer), number=number)
+
+
+def visible_line(customer: Customer, number: str, n: int) -> tuple[Invoice, InvoiceLine]:
+    """Give a line that leads to events, and the invoice on which the customer sees it. Raises Http404."""
+    found = visible_invoice(customer, number)
+    lines = (
+        InvoiceLine.objects.filter(Q(invoice=found) | Q(invoice__part_of=found))
+        .select_related(
+            "invoice__customer",
+            "invoice__subscription__plan",
+            "invoice__part_of",
+            "meter",
+            "adjusts__invoice",
+        )
+        .filter(leads_to_events())
+    )
+    return found, get_object_or_404(lines, n=n)
+
+
+def seen_as(part: Invoice, customer: Customer) -> Invoice:
+    """Give the invoice on which a customer sees another: who pays for a part sees the whole."""
+    whole = part.part_of
+    return whole if whole is not None and whole.customer_id == customer.pk else part
 
 
 class InvoiceFilter(forms.Form):
@@ -77,6 +103,7 @@ def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         raise Http404 from missing
     chosen = request.GET.copy()
     chosen.pop("page", None)
+    mark_disputed(shown)
     return page(
         request,
         "portal/invoices.html",
@@ -84,7 +111,7 @@ def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         chooser=chooser,
         invoices=shown,
         is_filtered=bool(chooser.chosen()),
-        any_dispute=customer.disputes.exists(),
+        any_dispute=visible_disputes(customer).exists(),
         any_invoice=bool(years),
         query=chosen.urlencode(),
     )
@@ -104,8 +131,40 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         payments=found.payments.order_by("received_on", "pk"),
         notes=found.credit_notes.order_by("issued_at"),
         has_evidence=bool(evidence_lines(found)),
-        disputes=found.disputes.prefetch_related("outcomes"),
+        disputes=[dispute_words(each) for each in disputes_on([found])],
     )
+
+
+def disputes_on(invoices: Collection[Invoice]) -> QuerySet[Dispute]:
+    """Give the disputes of invoices and of the parts printed on them, the newest first."""
+    rows = Dispute.objects.filter(Q(invoice__in=invoices) | Q(invoice__part_of__in=invoices))
+    return rows.select_related("invoice__part_of", "customer").prefetch_related("outcomes")
+
+
+def dispute_words(dispute: Dispute) -> dict[str, Any]:
+    """Give what a list says of a dispute; its outcomes are loaded."""
+    states = [each.state for each in dispute.outcomes.all()]
+    counts = [(label, states.count(state)) for state, label in DisputedState.choices]
+    return {
+        "dispute": dispute,
+        "count": len(states),
+        "said": ", ".join(f"{count} {label.lower()}" for label, count in counts if count),
+    }
+
+
+def mark_disputed(invoices: Iterable[Any]) -> Sequence[Any]:
+    """Write on each invoice of a list how many of its disputes wait, and how many were decided."""
+    rows = list(invoices)
+    by_id = {each.pk: each for each in rows}
+    for each in rows:
+        each.open_disputes = each.decided_disputes = 0
+    for dispute in disputes_on(rows):
+        invoice = by_id.get(dispute.invoice_id) or by_id.get(dispute.invoice.part_of_id or 0)
+        if invoice is not None and dispute.state == DisputeState.OPEN:
+            invoice.open_disputes += 1
+        elif invoice is not None:
+            invoice.decided_disputes += 1
+    return rows
 
 
 @require_safe

@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.dispute_rules import is_disputable
 from billing.portal.access import for_customer, page
+from billing.portal.invoices import seen_as
 from billing.rating import round_amount
 from billing.rating.money import currency_digits
 from billing.subject_story import StoryOutcome, StoryStep, subject_story
@@ -22,25 +24,41 @@ from metering.outcomes import OutcomeState
 @require_safe
 @for_customer
 def subject(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
-    """Show the whole timeline of `?subject=`; 404 where nothing happened for it."""
+    """Show the whole timeline of `?subject=`; 404 where nothing happened for it.
+
+    `?of=` names a customer for whom this one pays: of its subjects those are shown that an invoice to this one billed.
+    """
     name = request.GET.get("subject", "").replace("\x00", "")
+    owner = _owner(customer, request.GET.get("of", "").replace("\x00", ""))
     now = timezone.now()
-    story = subject_story(customer, name, now=now) if name else None
-    if story is None:
+    story = subject_story(owner, name, now=now) if name else None
+    if story is None or (owner != customer and not any(_pays(customer, each) for each in story.outcomes)):
         raise Http404
     return page(
         request,
         "portal/subject.html",
         section="invoices",
         subject=name,
-        zone=customer.timezone,
-        outcomes=[_outcome(each, now=now) for each in story.outcomes],
+        zone=owner.timezone,
+        whose=owner if owner != customer else None,
+        outcomes=[_outcome(each, customer, now=now) for each in story.outcomes],
         steps=[_step(each) for each in story.steps],
         more=story.more,
     )
 
 
-def _outcome(each: StoryOutcome, *, now: Any) -> dict[str, Any]:
+def _owner(customer: Customer, code: str) -> Customer:
+    if code in ("", customer.code):
+        return customer
+    paid_for = Customer.objects.filter(invoices__part_of__customer=customer).distinct()
+    return get_object_or_404(paid_for, code=code)
+
+
+def _pays(customer: Customer, outcome: StoryOutcome) -> bool:
+    return outcome.line is not None and seen_as(outcome.line.invoice, customer).customer_id == customer.pk
+
+
+def _outcome(each: StoryOutcome, customer: Customer, *, now: Any) -> dict[str, Any]:
     event, line = each.outcome.event, each.line
     assert event.meter is not None  # held by outcome_events
     # The invoice may still be a draft, which the customer does not see.
@@ -60,6 +78,7 @@ def _outcome(each: StoryOutcome, *, now: Any) -> dict[str, Any]:
         "reason": each.outcome.reason,
         "settles_at": each.outcome.settlement.settles_at,
         "line": line,
+        "invoice": seen_as(line.invoice, customer) if line is not None else None,
         "price": price,
         "dispute": each.disputed.dispute if each.disputed else None,
         "may_dispute": may,

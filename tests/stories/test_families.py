@@ -57,8 +57,8 @@ def tickets(customer: str, count: int, *, at: str = "2026-10-05T10:00:00Z", name
     )
 
 
-def make_family() -> tuple[Customer, Customer, Customer]:
-    make_meter()
+def make_family(**meter: Any) -> tuple[Customer, Customer, Customer]:
+    make_meter(**meter)
     parent = make_customer("globex", name="Globex", country="DE", email="pay@globex.test", payment_days=10)
     berlin = make_customer("berlin", name="Berlin", parent=parent, bill_to=BillTo.PARENT)
     tokyo = make_customer("tokyo", name="Tokyo", parent=parent, bill_to=BillTo.PARENT)
