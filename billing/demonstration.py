@@ -26,7 +26,6 @@ from billing.demonstrated import (
     events_of,
     reopened_later,
 )
-from billing.limiting import set_limit
 from billing.models import (
     Budget,
     BudgetMeasure,
@@ -37,6 +36,7 @@ from billing.models import (
     PlanStatus,
 )
 from billing.pricing import activate_plan, create_plan
+from billing.restricting import set_limit
 from billing.subscribing import subscribe
 from customers.models import Customer
 from metering.meter_types import OncePerSubject

@@ -180,6 +180,14 @@ class InvalidLimit(BillingError):
     code = "invalid_limit"
 
 
+class LimitExists(BillingError):
+    code = "limit_exists"
+
+
+class LimitRefused(BillingError):
+    code = "limit_refused"
+
+
 class LimitReached(BillingError):
     code = "limit_reached"
 

@@ -1,4 +1,4 @@
-"""How far customers have come with their limits, and setting limits: by staff, or tighter ones by the customer itself.
+"""How far customers have come with their limits. What the limits are is set by `billing.restricting`.
 
 `standings` is the one place that compares use with limits: for entitlements, reservations, reminders, staff and portal.
 """
@@ -11,17 +11,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing.charging import Charges, usage_charges
 from billing.drafts import DuePeriod
-from billing.errors import InvalidLimit
+from billing.errors import RatingFailed
 from billing.formatting import money, quantity_of
 from billing.models import (
-    LimitKind,
-    LimitSetter,
     MeterCoverage,
     Reservation,
     ReservationState,
@@ -29,7 +25,6 @@ from billing.models import (
     UsageLimit,
 )
 from billing.rating.exact import exactly
-from billing.rating.money import currency_digits, round_amount
 from billing.subscribing import whole_period
 from customers.models import Customer
 from metering.aggregation import Span
@@ -136,6 +131,18 @@ def standings(limits: Sequence[UsageLimit], *, now: datetime) -> list[Standing]:
     return [looked_at.standing(limit) for limit in limits]
 
 
+def known_standings(limits: Sequence[UsageLimit], *, now: datetime) -> list[Standing | None]:
+    """Give how far each limit is used, in their order; None where usage has no price."""
+    looked_at = look_at(limits, now=now)
+    found: list[Standing | None] = []
+    for limit in limits:
+        try:
+            found.append(looked_at.standing(limit))
+        except RatingFailed:
+            found.append(None)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was used, and is held, of the meters of some limits, at one moment."""
@@ -226,66 +233,3 @@ def _held(running: Mapping[Pair, Running]) -> dict[Pair, Decimal]:
     )
     found = {(customer, meter, start): held for customer, meter, start, held in rows}
     return {pair: found.get((*pair, each.period.start), ZERO) for pair, each in running.items()}
-
-
-def set_limit(
-    customer: Customer,
-    meter: Meter,
-    *,
-    set_by: LimitSetter,
-    quantity: Decimal | None,
-    amount: Decimal | None,
-    kind: str = LimitKind.HARD,
-    remind_at: Sequence[int] = (50, 80, 100),
-) -> UsageLimit:
-    """Set the limit of a customer and meter, one of those staff and the customer itself may each set.
-
-    Raises InvalidLimit naming each wrong field, also for a customer's own limit above the hard limit of staff.
-    """
-    problems: dict[str, str] = {}
-    digits = currency_digits(customer.currency)
-    if amount is not None and round_amount(amount, digits) != amount:
-        problems["amount"] = f"Amounts in {customer.currency} have at most {digits} decimals."
-    if len(set(remind_at)) != len(remind_at):
-        problems["remind_at"] = "A percentage is named twice."
-    with transaction.atomic():
-        # One at a time, so that two answers from one person do not both find no limit.
-        Customer.objects.select_for_update(of=("self",)).get(pk=customer.pk)
-        limit = UsageLimit.objects.filter(
-            customer=customer, meter=meter, set_by=set_by
-        ).first() or UsageLimit(customer=customer, meter=meter, set_by=set_by)
-        limit.quantity, limit.amount, limit.kind = quantity, amount, kind
-        limit.remind_at = sorted(remind_at)
-        try:
-            limit.full_clean()
-        except ValidationError as refused:
-            problems = {
-                ("" if name == "__all__" else name): texts[0] for name, texts in refused.message_dict.items()
-            } | problems
-        if set_by == LimitSetter.CUSTOMER and not problems:
-            ours = UsageLimit.objects.filter(
-                customer=customer, meter=meter, set_by=LimitSetter.STAFF, kind=LimitKind.HARD
-            ).first()
-            if ours is not None and ours.is_money == limit.is_money and limit.most > ours.most:
-                what = (
-                    money(ours.most, customer.currency)
-                    if ours.is_money
-                    else quantity_of(ours.most, meter.unit)
-                )
-                name = "amount" if ours.is_money else "quantity"
-                problems[name] = f"Your limit is {what} already: you can only set a lower one."
-        if problems:
-            raise InvalidLimit(
-                next(iter(problems.values())), fields={name: text for name, text in problems.items() if name}
-            )
-        limit.save()
-    return limit
-
-
-def remove_limit(customer: Customer, meter: Meter, *, set_by: LimitSetter) -> bool:
-    """Take a limit away; tell whether there was one."""
-    limit = UsageLimit.objects.filter(customer=customer, meter=meter, set_by=set_by).first()
-    if limit is None:
-        return False
-    limit.delete()
-    return True

@@ -55,7 +55,9 @@ CONFLICTS = frozenset(
         "kept_changing",
         "key_taken",
         "not_in_this_state",
+        "limit_exists",
         "limit_reached",
+        "limit_refused",
         "recurrence_stopped",
         "reservation_refused",
     }

@@ -14,12 +14,12 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing.errors import RatingFailed
+from billing.errors import InvalidLimit, RatingFailed
 from billing.formatting import amount_text, money, quantity_of
-from billing.limiting import standings
+from billing.limiting import known_standings, standings
 from billing.models import LimitKind, LimitSetter, UsageLimit
-from billing.rating.money import currency_digits, round_amount
-from customers.staff_pages import StaffAdmin
+from billing.restricting import check_limit
+from customers.staff_pages import StaffAdmin, put_errors
 
 COLOURS = {LimitKind.HARD: "danger", LimitKind.SOFT: "warning"}
 
@@ -60,15 +60,15 @@ class LimitForm(forms.ModelForm):
         if self.instance.pk and self.instance.is_money:
             self.initial["amount"] = amount_text(self.instance.amount, self.instance.customer.currency)
 
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        customer = cleaned.get("customer") or getattr(self.instance, "customer", None)
-        amount = cleaned.get("amount")
-        if customer is not None and amount is not None:
-            digits = currency_digits(customer.currency)
-            if round_amount(amount, digits) != amount:
-                self.add_error("amount", f"Amounts in {customer.currency} have at most {digits} decimals.")
-        return cleaned
+    def _post_clean(self) -> None:
+        """Refuse by field what the API would refuse, before anything is written."""
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors:
+            return
+        try:
+            check_limit(self.instance)
+        except InvalidLimit as refused:
+            put_errors(self, refused.fields, message=refused.message)
 
 
 @admin.register(UsageLimit)
@@ -99,20 +99,10 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Measure what the shown limits are about together, not one by one."""
         shown = super().get_changelist_instance(request)
-        self._fill(list(shown.result_list))
+        limits: list[Any] = list(shown.result_list)
+        for limit, standing in zip(limits, known_standings(limits, now=timezone.now()), strict=True):
+            limit.standing = standing
         return shown
-
-    def _fill(self, limits: list[Any]) -> None:
-        now = timezone.now()
-        try:
-            for standing in standings(limits, now=now):
-                standing.limit.standing = standing  # type: ignore[attr-defined]
-        except RatingFailed:
-            for limit in limits:
-                try:
-                    limit.standing = standings([limit], now=now)[0]
-                except RatingFailed:
-                    limit.standing = None
 
     @display(description="Limit")
     def most_words(self, limit: UsageLimit) -> str:

@@ -15,6 +15,7 @@ from billing.api.disputes import DisputeViewSet
 from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
 from billing.api.late_usage import LateUsageViewSet
+from billing.api.limits import LimitViewSet
 from billing.api.outcomes import OutcomesView
 from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
 from billing.api.plans import PlanViewSet
@@ -40,6 +41,7 @@ router.register("credit-alerts", CreditAlertViewSet)
 router.register("tax-rates", TaxRateViewSet)
 router.register("credit-notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
+router.register("usage-limits", LimitViewSet)
 router.register("disputes", DisputeViewSet)
 router.register("cost-rates", CostRateViewSet)
 router.register("budgets", BudgetViewSet)

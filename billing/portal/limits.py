@@ -13,12 +13,13 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from billing.errors import InvalidLimit, RatingFailed
+from billing.errors import InvalidLimit
 from billing.formatting import minute
-from billing.limiting import Standing, look_at, remove_limit, set_limit
+from billing.limiting import Standing, known_standings
 from billing.models import LimitKind, LimitSetter, Rate, Subscription, UsageLimit
 from billing.portal.access import for_customer, page
 from billing.reminding import sentence
+from billing.restricting import remove_limit, set_limit
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import local_day
@@ -100,16 +101,11 @@ def limit_rows(customer: Customer, *, now: datetime) -> list[LimitRow]:
         .select_related("customer", "meter")
         .order_by("meter", "-set_by")
     )
-    if not found:
-        return []
-    looked_at = look_at(found, now=now)
-    rows = []
-    for limit in found:
-        try:
-            rows.append(_row(looked_at.standing(limit)))
-        except RatingFailed:
-            continue
-    return rows
+    return (
+        [_row(standing) for standing in known_standings(found, now=now) if standing is not None]
+        if found
+        else []
+    )
 
 
 def reached_rows(customer: Customer, *, now: datetime) -> list[LimitRow]:

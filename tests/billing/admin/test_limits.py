@@ -8,8 +8,8 @@ import pytest
 import time_machine
 from django.urls import reverse
 
-from billing.limiting import set_limit
 from billing.models import LimitSetter, UsageLimit
+from billing.restricting import set_limit
 from metering.models import Meter
 from tests.factories import NOW, make_subscription, send_tickets
 from tests.staff import sign_in, text_of

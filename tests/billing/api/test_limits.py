@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from billing.entitling import entitlement, release_reservation, reserve
 from billing.errors import InvalidLimit, LimitReached
 from billing.invoicing import preview_invoice
-from billing.limiting import set_limit, standings
+from billing.limiting import standings
 from billing.models import (
     LimitReminder,
     LimitSetter,
@@ -25,6 +25,7 @@ from billing.models import (
     WebhookMessage,
 )
 from billing.reminding import remind
+from billing.restricting import set_limit
 from metering.models import Meter
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator

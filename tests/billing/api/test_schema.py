@@ -33,17 +33,20 @@ from billing.models import (
     DisputedOutcome,
     DisputeStep,
     Invoice,
+    LimitSetter,
     Payment,
     RecurringGrant,
     Subscription,
     TaxRate,
+    UsageLimit,
     WebhookDelivery,
     WebhookEndpoint,
 )
 from billing.registering import EndpointTerms, register_endpoint, send_test
+from billing.restricting import set_limit
 from customers.models import Customer
 from metering.api import urls as metering_urls
-from metering.models import Event, Workload
+from metering.models import Event, Meter, Workload
 from tests.billing.money import credit, give, tax
 from tests.billing.test_recurring import regularly
 from tests.factories import NOW, make_customer, make_meter, make_plan, make_subscription, send_tickets
@@ -148,6 +151,9 @@ def existing(path: str) -> dict[str, Any]:
     """Names of things that exist, for the places in a path."""
     if path.startswith("/api/v1/credit-alerts/"):  # the one before may be deleted
         set_alert(Customer.objects.get(code="acme"), currency="EUR", threshold=Decimal(5))
+    if path.startswith("/api/v1/usage-limits/") and not UsageLimit.objects.exists():
+        who, tickets = Customer.objects.get(code="acme"), Meter.objects.get(code="tickets_resolved")
+        set_limit(who, tickets, set_by=LimitSetter.STAFF, quantity=Decimal(9), amount=None)
     codes = {
         "meters": "tickets_resolved",
         "customers": "acme",
@@ -166,6 +172,7 @@ def existing(path: str) -> dict[str, Any]:
         "tax-rates": TaxRate,
         "webhook-deliveries": WebhookDelivery,
         "budgets": Budget,
+        "usage-limits": UsageLimit,
     }
     model = rows.get(path.split("/")[3])
     hook = WebhookEndpoint.objects.filter(removed_at=None).order_by("-id").first()

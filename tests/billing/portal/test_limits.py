@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
-from billing.limiting import set_limit
 from billing.models import LimitSetter, UsageLimit
+from billing.restricting import set_limit
 from customers.models import Customer
 from metering.models import Meter
 from tests.factories import make_meter, send_tickets
