@@ -77,7 +77,7 @@ def _reversal_rate(customer: Customer, meter: Meter, *, now: datetime) -> Fracti
     """Give the share of reversed outcomes of the customer in the past; that of all customers where it has none."""
     for customer_id in (customer.pk, None):
         whole: Quality = outcome_quality(
-            meter, start=now - PAST, end=now, now=now, group_by="source", customer_id=customer_id
+            meter, since=(now - PAST).date(), end=now, now=now, group_by="source", customer_id=customer_id
         ).whole
         if whole.reversal_rate is not None:
             return whole.reversal_rate

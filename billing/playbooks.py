@@ -28,7 +28,7 @@ class Choices:
     """What a playbook makes, as staff may change it before. Amounts are in major units of `currency`.
 
     `hours` is the verification window; None counts at once. `monthly_fee` None: no fee. `with_work` also measures the
-    calls and tokens behind a result.
+    calls and tokens behind a result, `with_attempts` what it is a share of.
     """
 
     meter_label: str
@@ -44,11 +44,15 @@ class Choices:
     monthly_fee: Decimal | None
     example_quantity: Decimal
     with_work: bool = True
+    with_attempts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """A kind of result that is sold. `counts` says what counts and what takes it back, `subject` what it is about."""
+    """A kind of result that is sold. `counts` says what counts and what takes it back, `subject` what it is about.
+
+    `attempts` is the meter, fields of `create_meter`, whose events may become such a result: what is begun.
+    """
 
     slug: str
     title: str
@@ -57,7 +61,15 @@ class Playbook:
     counts: str
     subject: str
     dimensions: tuple[str, ...]
+    attempts: Mapping[str, object]
     choices: Choices
+
+
+def _attempts(code: str, unit: str, begun: str) -> Mapping[str, object]:
+    return {
+        "code": code, "label": code.replace("_", " ").title(), "unit": unit, "type": MeterType.COUNT,
+        "description": f"{begun} Not priced: it shows which share of them ends well.",
+    }  # fmt: skip
 
 
 PLAYBOOKS = (
@@ -67,6 +79,7 @@ PLAYBOOKS = (
         "A ticket that your system marked as resolved. Reopened within the window, it never counts; resolved twice, it "
         "counts once.",
         "ticket-4711", ("channel", "kind"),
+        _attempts("tickets_opened", "ticket", "A ticket that the assistant began to work on."),
         Choices("Tickets Resolved", "tickets_resolved", "ticket", OncePerSubject.EVER, Decimal(72),
                 "Support Outcome Plan", "support_outcome", "USD", Decimal("2.00"), Decimal(0), None, Decimal(120)),
     ),
@@ -76,6 +89,7 @@ PLAYBOOKS = (
         "A lead that was qualified. Refused within a week, it never counts; accepted by a confirmation, it counts at "
         "once.",
         "lead-2087", ("kind", "campaign"),
+        _attempts("conversations_begun", "conversation", "A visitor with whom the agent began to talk."),
         Choices("Leads Qualified", "leads_qualified", "lead", OncePerSubject.EVER, Decimal(168),
                 "Lead Outcome Plan", "lead_outcome", "USD", Decimal("9.99"), Decimal(0), None, Decimal(40)),
     ),
@@ -85,6 +99,7 @@ PLAYBOOKS = (
         "A meeting that was booked. Called off within the window, it never counts; moved to another day, it is the "
         "same meeting and counts once.",
         "meeting-318", ("kind",),
+        _attempts("meetings_proposed", "meeting", "A meeting that the agent proposed to somebody."),
         Choices("Meetings Booked", "meetings_booked", "meeting", OncePerSubject.EVER, Decimal(48),
                 "Meeting Outcome Plan", "meeting_outcome", "USD", Decimal("60.00"), Decimal(2), None, Decimal(12)),
     ),
@@ -94,6 +109,7 @@ PLAYBOOKS = (
         "A document that was read completely. Processed again in the same month, it counts once; sent back as wrong, "
         "it is taken off.",
         "doc-90210", ("type",),
+        _attempts("documents_received", "document", "A document that came in to be read."),
         Choices("Documents Processed", "documents_processed", "document", OncePerSubject.PERIOD, None,
                 "Document Plan", "document_plan", "USD", Decimal("0.10"), Decimal(1000), Decimal("49.00"),
                 Decimal(5000)),
@@ -124,16 +140,16 @@ def proposed(book: Playbook) -> Choices:
     )
 
 
-def taken(choices: Choices) -> dict[str, str]:
+def taken(book: Playbook, choices: Choices) -> dict[str, str]:
     """Give a sentence for each code that something else has."""
     problems = {}
     if Meter.objects.filter(code=choices.meter_code).exists():
         problems["meter_code"] = f"There is a meter “{choices.meter_code}” already. Write another code."
     if Plan.objects.filter(code=choices.plan_code).exists():
         problems["plan_code"] = f"There is a plan “{choices.plan_code}” already. Write another code."
-    if choices.with_work and choices.meter_code in {work["code"] for work in WORK}:
+    if choices.meter_code in {each["code"] for each in beside(book, choices)}:
         problems["meter_code"] = (
-            f"“{choices.meter_code}” is the meter of the work behind it. Write another code."
+            f"“{choices.meter_code}” is the meter of the work or the attempts behind it. Write another code."
         )
     return problems
 
@@ -179,12 +195,12 @@ def set_up(book: Playbook, choices: Choices, *, now: datetime) -> Plan:
         "expected_amount": f"{worked.example.expected_amount:f}",
     }
     with transaction.atomic():
-        if problems := taken(choices):
+        if problems := taken(book, choices):
             raise AlreadyExists(next(iter(problems.values())))
-        if choices.with_work:
-            for fields in WORK:
-                if not Meter.objects.filter(code=fields["code"]).exists():
-                    create_meter(now=now, **fields)  # type: ignore[arg-type]  # a row of the table above
+        for fields in beside(book, choices):
+            if not Meter.objects.filter(code=fields["code"]).exists():
+                create_meter(now=now, **fields)  # type: ignore[arg-type]  # a row of the tables above
+        attempts_meter = Meter.objects.get(code=book.attempts["code"]) if choices.with_attempts else None
         create_meter(
             label=choices.meter_label,
             code=choices.meter_code,
@@ -194,6 +210,7 @@ def set_up(book: Playbook, choices: Choices, *, now: datetime) -> Plan:
             description=book.counts,
             once_per_subject=choices.once_per_subject,
             verification_hours=choices.hours,
+            attempts_meter=attempts_meter,
             now=now,
         )
         return create_plan(
@@ -207,12 +224,18 @@ def set_up(book: Playbook, choices: Choices, *, now: datetime) -> Plan:
         )
 
 
-def new_meters(choices: Choices) -> list[str]:
-    """Name the meters of the work that would be made."""
-    if not choices.with_work:
-        return []
-    there = set(Meter.objects.filter(code__in=[work["code"] for work in WORK]).values_list("code", flat=True))
-    return [str(work["label"]) for work in WORK if work["code"] not in there]
+def beside(book: Playbook, choices: Choices) -> list[Mapping[str, object]]:
+    """Give the meters that are made beside the outcome meter, where they are not there already."""
+    return [*(WORK if choices.with_work else ()), *([book.attempts] if choices.with_attempts else [])]
+
+
+def new_meters(book: Playbook, choices: Choices) -> list[str]:
+    """Name the meters beside it that would be made."""
+    wanted = beside(book, choices)
+    there = set(
+        Meter.objects.filter(code__in=[each["code"] for each in wanted]).values_list("code", flat=True)
+    )
+    return [str(each["label"]) for each in wanted if each["code"] not in there]
 
 
 def as_fields(choices: Choices) -> dict[str, object]:

@@ -6,9 +6,9 @@ draft.
 
 The rule for changes: `type` and the other fields that say how events become a quantity (Meter.DEFINITION_FIELDS) may
 change until the meter has events or an agreed plan prices it; from then on counting in another way needs another meter.
-Dimensions may be added at any time, and then no longer be taken away. Label, unit, description and whether negative
-values are taken may always change. The code stays once the meter is not a draft. The database holds the same rule
-(triggers metering_meter_stays and billing_meter_stays).
+Dimensions may be added at any time, and then no longer be taken away. Label, unit, description, what is an attempt and
+whether negative values are taken may always change. The code stays once the meter is not a draft. The database holds
+the same rule (triggers metering_meter_stays and billing_meter_stays).
 """
 
 from __future__ import annotations

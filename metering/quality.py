@@ -1,7 +1,8 @@
 """How well outcomes hold: attempted, settled, reversed, and the time to settle, by month and group, in one statement.
 
-An outcome belongs to the month in which it happened, in UTC. The rules are those of metering.outcome_statements, read
-at one moment; only that a subject counts once is looked at over the months asked for, because billing periods differ.
+An outcome belongs to the month in which it happened, in its customer's time zone, as on invoices. The rules are those
+of metering.outcome_statements, read at one moment; only that a subject counts once is looked at over the calendar
+months asked for, because billing periods differ.
 """
 
 # ruff: noqa: S608  the text of a statement stands in this module; whatever comes from outside is a parameter
@@ -9,7 +10,7 @@ at one moment; only that a subject counts once is looked at over the months aske
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
 from django.db import connection
@@ -53,9 +54,9 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Qualities by month (first instant, UTC, oldest first), by group (largest first) and of everything."""
+    """Qualities by month (its first day, oldest first), by group (largest first) and of everything."""
 
-    months: dict[datetime, Quality]
+    months: dict[date, Quality]
     groups: dict[str, Quality]
     whole: Quality
 
@@ -67,14 +68,15 @@ _BY_MONTH, _BY_GROUP, _WHOLE = 1, 2, 3
 def outcome_quality(
     meter: Meter,
     *,
-    start: datetime,
+    since: date,
     end: datetime,
     now: datetime,
     group_by: str = "workload",
     customer_id: int | None = None,
     attempts: Meter | None = None,
 ) -> QualityReport:
-    """Give the quality of an outcome meter in `[start, end)`, as known at `now`. One query, two with `attempts`.
+    """Give the quality of an outcome meter since the begin of a day until `end`, as known at `now`. One query, two
+    with `attempts`. Days and months are those of each customer's time zone.
 
     `group_by` is `customer`, `workload`, `source` or `dimension:NAME`. `attempts` names a meter each of whose events is
     an attempt; without it every outcome is one.
@@ -82,7 +84,7 @@ def outcome_quality(
     report = QualityReport({}, {}, Quality())
     with connection.cursor() as cursor:
         statement = _statement(
-            meter, start=start, end=end, now=now, group_by=group_by, customer_id=customer_id
+            meter, since=since, end=end, now=now, group_by=group_by, customer_id=customer_id
         )
         cursor.execute(statement.text, statement.parameters)
         for kind, month, group, *figures in cursor.fetchall():
@@ -92,7 +94,7 @@ def outcome_quality(
         if attempts is not None:
             for each in (*report.months.values(), *report.groups.values(), report.whole):
                 each.attempted = 0
-            statement = _attempts(attempts, start=start, end=end, group_by=group_by, customer_id=customer_id)
+            statement = _attempts(attempts, since=since, end=end, group_by=group_by, customer_id=customer_id)
             cursor.execute(statement.text, statement.parameters)
             for kind, month, group, attempted in cursor.fetchall():
                 _of(report, kind, month, group).attempted = attempted
@@ -111,7 +113,7 @@ def _put(
 def _of(report: QualityReport, kind: int, month: datetime | None, group: str | None) -> Quality:
     if kind == _BY_MONTH:
         assert month is not None  # a row of this grouping set has a month
-        return report.months.setdefault(month.replace(tzinfo=UTC), Quality())
+        return report.months.setdefault(month.date(), Quality())
     if kind == _BY_GROUP:
         return report.groups.setdefault(group or "", Quality())
     return report.whole
@@ -124,26 +126,43 @@ _JOINS = (
 )
 
 
-def _month() -> str:
-    return "date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')"
+# Counted events have a customer.
+_MONTH = "date_trunc('month', e.occurred_at AT TIME ZONE c.timezone)"
+# No zone is further from UTC: the bound that an index can use.
+_FURTHEST = timedelta(hours=24)
+
+
+def _in_time(since: date, end: datetime) -> Sql:
+    first = datetime(since.year, since.month, since.day)  # noqa: DTZ001 - a customer's clock, whatever its zone
+    return Sql(
+        "e.occurred_at >= %s AND e.occurred_at AT TIME ZONE c.timezone >= %s AND e.occurred_at < %s",
+        [_earliest(since), first, end],
+    )
+
+
+def _earliest(since: date) -> datetime:
+    return datetime(since.year, since.month, since.day, tzinfo=UTC) - _FURTHEST
 
 
 def _statement(
-    meter: Meter, *, start: datetime, end: datetime, now: datetime, group_by: str, customer_id: int | None
+    meter: Meter, *, since: date, end: datetime, now: datetime, group_by: str, customer_id: int | None
 ) -> Sql:
     window = timedelta(microseconds=int((meter.verification_hours or 0) * 3_600_000_000))
     related = _counted(customer_id)
     signals = (
         "SELECT e.customer_id, e.signal, e.target_id, e.subject, e.occurred_at FROM metering_event e WHERE "
-        + Sql("e.meter_id = %s AND e.signal IS NOT NULL AND e.occurred_at >= %s AND ", [meter.pk, start])
+        + Sql(
+            "e.meter_id = %s AND e.signal IS NOT NULL AND e.occurred_at >= %s AND ",
+            [meter.pk, _earliest(since)],
+        )
         + related
     )
     outcomes = (
         "SELECT "
-        + Sql(_month())
+        + Sql(_MONTH)
         + " AS month, "
         + group_expression(group_by)
-        + " AS grouped, e.customer_id, e.id, e.subject, e.occurred_at, least(e.occurred_at + "
+        + " AS grouped, c.timezone, e.customer_id, e.id, e.subject, e.occurred_at, least(e.occurred_at + "
         + Sql("%s", [window])
         + ", CASE WHEN own.confirmed_at IS NOT NULL THEN greatest(own.confirmed_at, e.occurred_at) END, "
         + FIRST_SINCE.format(times="every.confirmations")
@@ -152,13 +171,16 @@ def _statement(
         + _JOINS
         + " LEFT JOIN own ON own.customer_id = e.customer_id AND own.target_id = e.id"
         + " LEFT JOIN every ON every.customer_id = e.customer_id AND every.subject = e.subject"
-        + Sql(" WHERE e.meter_id = %s AND e.occurred_at >= %s AND e.occurred_at < %s", [meter.pk, start, end])
+        + Sql(" WHERE e.meter_id = %s AND ", [meter.pk])
+        + _in_time(since, end)
         + " AND e.signal IS NULL AND "
         + related
         + counted_events(meter)
     )
     once = OncePerSubject(meter.once_per_subject)
-    within = ", date_trunc('month', settles_at AT TIME ZONE 'UTC')" if once is OncePerSubject.PERIOD else ""
+    within = (
+        ", date_trunc('month', settles_at AT TIME ZONE timezone)" if once is OncePerSubject.PERIOD else ""
+    )
     place = (
         "1"
         if once is OncePerSubject.NEVER
@@ -208,13 +230,14 @@ def _proven(meter: Meter, related: Sql) -> Sql:
     )
 
 
-def _attempts(meter: Meter, *, start: datetime, end: datetime, group_by: str, customer_id: int | None) -> Sql:
+def _attempts(meter: Meter, *, since: date, end: datetime, group_by: str, customer_id: int | None) -> Sql:
     return (
-        Sql(f"SELECT GROUPING(month, grouped), month, grouped, count(*) FROM (SELECT {_month()} AS month, ")
+        Sql(f"SELECT GROUPING(month, grouped), month, grouped, count(*) FROM (SELECT {_MONTH} AS month, ")
         + group_expression(group_by)
         + " AS grouped FROM metering_event e"
         + _JOINS
-        + Sql(" WHERE e.meter_id = %s AND e.occurred_at >= %s AND e.occurred_at < %s", [meter.pk, start, end])
+        + Sql(" WHERE e.meter_id = %s AND ", [meter.pk])
+        + _in_time(since, end)
         + " AND e.signal IS NULL AND "
         + _counted(customer_id)
         + counted_events(meter)

@@ -95,6 +95,16 @@ class PlaybookForm(forms.Form):
         help_text="Not priced: they show what a result costs. Meters that are there already stay as they are.",
     )  # fmt: skip
 
+    with_attempts = forms.BooleanField(
+        label="Measure what is begun too", required=False, widget=UnfoldBooleanWidget,
+        help_text="The resolution rate is the share of it that held. You can choose another meter at any time.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, book: Playbook, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.book = book
+        self.fields["with_attempts"].label = f"Measure {book.attempts['label']} too"
+
     def clean_meter_code(self) -> str:
         return self._code("meter_code")
 
@@ -105,7 +115,7 @@ class PlaybookForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             self.choices = Choices(**cleaned)
-            put = taken(self.choices)
+            put = taken(self.book, self.choices)
             if put:
                 put_errors(self, put, message="")
         return cleaned
@@ -147,7 +157,7 @@ class PlaybookPages(StaffAdmin):
         if book is None:
             raise Http404
         offered = proposed(book)
-        form = PlaybookForm(request.POST or None, initial=as_fields(offered), auto_id="id_%s")
+        form = PlaybookForm(request.POST or None, book=book, initial=as_fields(offered), auto_id="id_%s")
         choices: Choices | None = offered
         if form.is_bound:
             choices = form.choices if form.is_valid() else None
@@ -172,7 +182,7 @@ class PlaybookPages(StaffAdmin):
             purpose=book.sells, renamed=_renamed(book, offered), choices=choices,
             lines=worked_rows(worked.lines, choices.currency) if worked and choices else [],
             total=money(worked.amount, choices.currency) if worked and choices and worked.amount is not None else "",
-            work=new_meters(choices) if choices else [],
+            work=new_meters(book, choices) if choices else [],
         )  # fmt: skip
 
     def _create(self, request: HttpRequest, book: Playbook, form: PlaybookForm) -> HttpResponse | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +24,8 @@ from metering.quality import Quality, QualityReport, outcome_quality
 
 MONTHS = 12
 SHOWN = 50
+# No code begins like this.
+THEMSELVES = "-"
 FIXED = {"workload": "workload", "customer": "customer", "source": "source"}
 COLUMNS = (
     "outcomes", "attempted", "settled", "reversed", "pending", "repeated", "unproven", "resolution rate %",
@@ -49,7 +51,8 @@ class QualityForm(forms.Form):
         names = sorted({name for meter in outcome_meters for name in meter.dimensions})
         fields["group_by"].choices = [*FIXED.items(), *((f"dimension:{name}", name) for name in names)]
         fields["attempts"].choices = [
-            ("", "the outcomes themselves"),
+            ("", "as set on the meter"),
+            (THEMSELVES, "the outcomes themselves"),
             *((meter.code, f"events of {meter.label}") for meter in meters),
         ]
 
@@ -72,7 +75,7 @@ class QualityPages(StaffAdmin):
         """Show twelve months of an outcome meter; `?format=csv` gives the file."""
         require(request, "billing.view_outcome")
         now = timezone.now()
-        meters = list(Meter.objects.order_by("label", "code"))
+        meters = list(Meter.objects.select_related("attempts_meter").order_by("label", "code"))
         form = QualityForm(request.GET or None, meters=meters)
         is_valid = not form.is_bound or form.is_valid()
         asked: dict[str, Any] = form.cleaned_data if form.is_bound and is_valid else {}
@@ -82,25 +85,26 @@ class QualityPages(StaffAdmin):
         context: dict[str, Any] = {
             "title": "Quality of outcomes", "form": form, "has_meters": bool(outcome_meters), "meter": meter,
             "purpose": "How many results hold, because what you earn moves with it. A month is that in which a result "
-            "happened, in UTC; what is pending is decided later.",
+            "happened, in the time zone of its customer, as on invoices; what is pending is decided later.",
         }  # fmt: skip
         template = "admin/billing/outcome/quality.html"
         if meter is None or not is_valid:
             return self.page(request, template, **context)
         group_by = asked.get("group_by") or "workload"
-        start = _first_month(now)
+        since = _first_month(now)
+        attempts = _attempts_of(meter, asked.get("attempts", ""), meters)
         report = outcome_quality(
             meter,
-            start=start,
+            since=since,
             end=now + timedelta(days=1),
             now=now,
             group_by=group_by,
             customer_id=asked["customer"].pk if asked.get("customer") else None,
-            attempts=next((each for each in meters if each.code == asked.get("attempts")), None),
+            attempts=attempts,
         )
         if request.GET.get("format") == "csv":
             return _file(report, meter, group_by)
-        months = _every_month(report, start, now)
+        months = _every_month(report, since, now)
         query = {name: value for name, value in request.GET.items() if value and name != "format"}
         return self.page(
             request, template, **context, whole=_row("", report.whole), by=group_by.removeprefix("dimension:"),
@@ -108,19 +112,28 @@ class QualityPages(StaffAdmin):
             left_out=max(len(report.groups) - SHOWN, 0),
             months=[_row(name, each) for name, each in months if each.outcomes or each.attempted],
             rates=_rates_chart(months), counts=_counts_chart(months),
+            attempts=attempts, attempts_set=bool(asked.get("attempts")),
             file="?" + urlencode(query | {"format": "csv"}),
         )  # fmt: skip
 
 
-def _first_month(now: datetime) -> datetime:
-    first = Anchor(now.year, now.month, 1).boundary(Interval.MONTH, 1 - MONTHS)
-    return datetime(first.year, first.month, 1, tzinfo=UTC)
+def _attempts_of(meter: Meter, asked: str, meters: list[Meter]) -> Meter | None:
+    """Give whose events are attempts: as asked for, else as the meter says; None for the outcomes themselves."""
+    if asked:
+        return next((each for each in meters if each.code == asked), None)
+    return meter.attempts_meter
 
 
-def _every_month(report: QualityReport, start: datetime, now: datetime) -> list[tuple[str, Quality]]:
+def _first_month(now: datetime) -> date:
+    return Anchor(now.year, now.month, 1).boundary(Interval.MONTH, 1 - MONTHS)
+
+
+def _every_month(report: QualityReport, since: date, now: datetime) -> list[tuple[str, Quality]]:
+    """Give all months, also those without outcomes. Where a customer's clock is ahead, the next may have begun."""
+    last = max([now.date(), *report.months])
     months = []
-    at = start
-    while at <= now:
+    at = since
+    while at <= last:
         months.append((f"{at:%b %Y}", report.months.get(at, Quality())))
         at = (at + timedelta(days=32)).replace(day=1)
     return months

@@ -40,7 +40,7 @@ STATUS_COLOURS = {MeterStatus.ACTIVE: "success", MeterStatus.DRAFT: "info", Mete
 
 NAMED = ("label", "code", "unit", "dimensions", "description")
 DEFINITION = tuple(name.removesuffix("_id") for name in Meter.DEFINITION_FIELDS)
-OUTCOMES = ("once_per_subject", "verification_hours", "evidence_meter")
+OUTCOMES = ("once_per_subject", "verification_hours", "evidence_meter", "attempts_meter")
 CONVERSION = ("filters", ("factor", "divisor"), ("rounding_function", "rounding_digits"))
 
 
@@ -76,7 +76,7 @@ class MeterForm(forms.ModelForm):
 
     class Meta:
         model = Meter
-        fields = (*NAMED, *DEFINITION, "allow_negative", "status")
+        fields = (*NAMED, *DEFINITION, "attempts_meter", "allow_negative", "status")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -42,6 +42,13 @@ class MeterSerializer(CodedSerializer):
         allow_null=True,
         help_text=help_of("evidence_meter"),
     )
+    attempts_meter: Any = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Meter.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text=help_of("attempts_meter"),
+    )
     filters = FiltersField(required=False, validators=[validate_filters], help_text=help_of("filters"))
     factor = QuantityTextField(required=False, help_text=help_of("factor"))
     divisor = QuantityTextField(required=False, help_text=help_of("divisor"))
@@ -67,6 +74,7 @@ class MeterSerializer(CodedSerializer):
             "once_per_subject",
             "verification_hours",
             "evidence_meter",
+            "attempts_meter",
             "allow_negative",
             "status",
             "created_at",

@@ -52,7 +52,7 @@ class MeterFilter(django_filters.FilterSet):  # type: ignore[misc]
 class MeterViewSet(SetUpViewSet):
     """What is counted. Events that came before their meter count from when it is made."""
 
-    queryset = Meter.objects.order_by("id")
+    queryset = Meter.objects.select_related("evidence_meter", "attempts_meter").order_by("id")
     serializer_class = MeterSerializer
     filterset_class = MeterFilter
 

@@ -162,6 +162,15 @@ class Meter(models.Model):
         help_text="Count only. An outcome counts only when an event of this meter exists for the same subject, no "
         "later than it settles.",
     )
+    attempts_meter = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Outcomes only. Each event of this meter is an attempt, such as a conversation begun: the resolution "
+        "rate is what settled of them. Empty: each outcome is one. It changes no quantity and no invoice.",
+    )
     allow_negative = models.BooleanField(
         "negative values",
         null=True,
@@ -229,6 +238,15 @@ class Meter(models.Model):
                 name="meter_outcomes_are_counted",
             ),
             models.CheckConstraint(
+                condition=models.Q(attempts_meter=None)
+                | ~models.Q(once_per_subject="never", verification_hours=None, evidence_meter=None),
+                name="meter_attempts_of_outcomes",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(attempts_meter=None) | ~models.Q(attempts_meter=models.F("id")),
+                name="meter_attempts_of_another",
+            ),
+            models.CheckConstraint(
                 condition=Exact(models.Func("filters", function="jsonb_typeof"), models.Value("object")),
                 name="meter_filters_object",
             ),
@@ -265,6 +283,12 @@ class Meter(models.Model):
             problems["evidence_meter"] = (
                 "A meter is no evidence for itself. Choose the meter of the activity."
             )
+        if self.attempts_meter_id is not None and not self.is_outcome:
+            problems["attempts_meter"] = (
+                "Only an outcome meter has attempts. Leave this empty, or say what counts as a result."
+            )
+        elif self.attempts_meter_id is not None and self.attempts_meter_id == self.pk:
+            problems["attempts_meter"] = "Leave this empty where each outcome is an attempt."
         for name, bound in (
             ("timeout_hours", MAX_TIMEOUT_HOURS),
             ("verification_hours", MAX_TIMEOUT_HOURS),

@@ -30,9 +30,9 @@ def test_the_guide_leads_from_a_playbook_to_an_invoice_of_two_tickets() -> None:
 
     text = (ROOT / "docs" / "outcomes.md").read_text().split("## From zero to invoice")[1].split("\n## ")[0]
     events = [json.loads(line) for line in re.findall(r"^ +(\{.*\})$", text, re.MULTILINE)]
-    assert len(events) == 6
+    assert len(events) == 7
     sent = send(*events, now=datetime(2026, 11, 1, 9, tzinfo=UTC))
-    assert sent.counts["accepted"] == 6
+    assert sent.counts["accepted"] == 7
     call_command("close_invoices", "--month", "2026-10", "--issue-now")
     invoice = Invoice.objects.get()
     assert [(line.description, line.quantity) for line in invoice.lines.all()] == [("Tickets Resolved", 2)]

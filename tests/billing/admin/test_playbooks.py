@@ -22,12 +22,18 @@ BILLS = {
     "meetings-booked": "$600.00",
     "documents-processed": "$449.00",
 }
+ATTEMPTS = {
+    "support-tickets": "tickets_opened",
+    "qualified-leads": "conversations_begun",
+    "meetings-booked": "meetings_proposed",
+    "documents-processed": "documents_received",
+}
 
 
 def filled(slug: str, **changes: str) -> dict[str, Any]:
     book = next(each for each in PLAYBOOKS if each.slug == slug)
     fields = {name: "" if value is None else value for name, value in as_fields(proposed(book)).items()}
-    return {**fields, "with_work": "on", **changes}
+    return {**fields, "with_work": "on", "with_attempts": "on", **changes}
 
 
 def url(slug: str) -> str:
@@ -48,9 +54,11 @@ def test_each_playbook_shows_its_bill_writes_nothing_and_then_makes_what_it_show
     made = clerk.post(url(slug), filled(slug) | {"_create": "1"}, follow=True)
     plan = Plan.objects.get()
     assert made.redirect_chain[-1][0] == reverse("admin:billing_plan_change", args=[plan.pk])
-    meter = Meter.objects.exclude(code__in=["api_calls", "llm_tokens"]).get()
+    meter = Meter.objects.exclude(attempts_meter=None).get()
     assert meter.is_outcome
-    assert Meter.objects.count() == 3
+    assert meter.attempts_meter is not None
+    assert meter.attempts_meter.code == ATTEMPTS[slug]
+    assert Meter.objects.count() == 4
     assert (plan.status, plan.examples.count()) == ("draft", 1)
     activate_plan(plan, now=NOW)  # the example passes
 
@@ -67,8 +75,19 @@ def test_codes_that_are_taken_are_never_touched_and_others_are_asked_for() -> No
     assert (Meter.objects.count(), Plan.objects.count()) == (1, 1)
     assert staff.post(url("support-tickets"), filled("support-tickets") | {"_create": "1"}).status_code == 302
     assert set(Meter.objects.values_list("code", flat=True)) == {
-        "tickets_resolved", "tickets_resolved_2", "api_calls", "llm_tokens"
+        "tickets_resolved", "tickets_resolved_2", "tickets_opened", "api_calls", "llm_tokens"
     }  # fmt: skip
+
+
+def test_without_attempts_each_outcome_is_one_and_a_meter_that_is_there_stays() -> None:
+    opened = make_meter("tickets_opened", description="Ours")
+    staff = sign_in()
+    sent = filled("support-tickets", with_attempts="", with_work="") | {"_create": "1"}
+    assert staff.post(url("support-tickets"), sent).status_code == 302
+    assert Meter.objects.get(code="tickets_resolved").attempts_meter is None
+    assert staff.post(url("support-tickets"), filled("support-tickets") | {"_create": "1"}).status_code == 302
+    assert Meter.objects.get(code="tickets_resolved_2").attempts_meter == opened
+    assert Meter.objects.get(code="tickets_opened").description == "Ours"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +96,8 @@ def test_codes_that_are_taken_are_never_touched_and_others_are_asked_for() -> No
         ("price", "-1", "greater than or equal to 0"),
         ("price", "NaN", "Enter a number"),
         ("meter_code", "two words", "letters"),
-        ("meter_code", "api_calls", "is the meter of the work behind it"),
+        ("meter_code", "api_calls", "is the meter of the work or the attempts behind it"),
+        ("meter_code", "tickets_opened", "is the meter of the work or the attempts behind it"),
         ("hours", "x", "Enter a number"),
         ("currency", "XYZ", "not one of the available choices"),
         ("plan_name", "", "required"),

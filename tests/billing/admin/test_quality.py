@@ -39,6 +39,19 @@ def test_the_page_says_the_rates_and_the_file_has_every_month_and_group() -> Non
 
 
 @time_machine.travel(NOW, tick=False)
+def test_attempts_are_those_of_the_meter_unless_others_are_asked_for() -> None:
+    meter = sent(attempts_meter=make_meter("conversations"))
+    staff = sign_in("Read only")
+    assert "No events of Conversations" in text_of(staff.get(reverse(PAGE)))
+    send(*(event(f"a{n}", meter="conversations", occurred_at="2026-09-05T09:00:00Z") for n in range(9)))
+    assert "4 settled of 9 events of Conversations" in text_of(staff.get(reverse(PAGE)))
+    asked = {"meter": meter.code, "group_by": "workload", "attempts": "-"}
+    assert "4 settled of 7 attempted" in text_of(staff.get(reverse(PAGE), asked))
+    asked["attempts"] = meter.code
+    assert "4 settled of 7 events of Tickets Resolved" in text_of(staff.get(reverse(PAGE), asked))
+
+
+@time_machine.travel(NOW, tick=False)
 def test_what_cannot_be_asked_is_said_at_its_field() -> None:
     staff = sign_in()
     assert "No meter counts outcomes yet" in text_of(staff.get(reverse(PAGE)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from customers.models import Customer
 from metering.models import Event, Meter
@@ -343,6 +344,44 @@ def test_an_outcome_meter_says_what_counts(integrator: Integrator) -> None:
     assert outcomes.items() <= made.items()
 
 
+def test_what_is_an_attempt_may_change_at_any_time_and_its_history_stays(integrator: Integrator) -> None:
+    for code in ("conversations", "calls"):
+        integrator.post("meters/", METER | {"code": code})
+    outcomes = {"once_per_subject": "ever", "attempts_meter": "conversations"}
+    made = integrator.post("meters/", METER | outcomes)[1]
+    assert made["attempts_meter"] == "conversations"
+    route = f"meters/{made['code']}/"
+    make_customer()
+    send(event("e", subject="t-1"))
+    assert (
+        integrator.patch(route, {"verification_hours": "24"})[0] == 409
+    )  # it has events: it counts as it does
+    assert integrator.patch(route, {"attempts_meter": "calls"})[1]["attempts_meter"] == "calls"
+    assert integrator.patch(route, {"attempts_meter": None})[1]["attempts_meter"] is None
+    history = Meter.objects.get(code=made["code"]).history.order_by("history_id")
+    assert [each.attempts_meter and each.attempts_meter.code for each in history] == [
+        "conversations", "calls", None,
+    ]  # fmt: skip
+
+
+def test_only_an_outcome_meter_has_attempts_and_not_itself(integrator: Integrator) -> None:
+    integrator.post("meters/", METER | {"code": "calls"})
+    status, answer = integrator.post("meters/", METER | {"attempts_meter": "calls"})
+    assert (status, list(answer["error"]["fields"])) == (400, ["attempts_meter"])
+    made = integrator.post("meters/", METER | {"once_per_subject": "ever"})[1]
+    route = f"meters/{made['code']}/"
+    assert integrator.patch(route, {"attempts_meter": made["code"]})[0] == 400
+    assert integrator.patch(route, {"attempts_meter": "nothing"})[0] == 400
+    integrator.patch(route, {"attempts_meter": "calls"})
+    # No result is counted any more, so nothing is an attempt.
+    status, answer = integrator.patch(route, {"once_per_subject": "never"})
+    assert (status, list(answer["error"]["fields"])) == (400, ["attempts_meter"])
+    meter = Meter.objects.get(code=made["code"])
+    for fields in ({"attempts_meter": meter}, {"once_per_subject": "never"}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Meter.objects.filter(pk=meter.pk).update(**fields)
+
+
 @pytest.mark.parametrize(
     "field",
     [
@@ -351,6 +390,7 @@ def test_an_outcome_meter_says_what_counts(integrator: Integrator) -> None:
         {"verification_hours": "72", "type": "max"},
         {"verification_hours": "-1"},
         {"evidence_meter": "nothing"},
+        {"attempts_meter": "nothing"},
     ],
 )
 def test_an_outcome_that_cannot_be_counted_is_refused_by_name(
@@ -390,6 +430,7 @@ def test_a_meter_without_settings_shows_what_holds_then(integrator: Integrator) 
         "once_per_subject": "never",
         "verification_hours": None,
         "evidence_meter": None,
+        "attempts_meter": None,
     }
     made = integrator.post("meters/", METER)[1]
     assert settings.items() <= made.items()
