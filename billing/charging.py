@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from billing.agreements import agreements_of
@@ -99,8 +99,7 @@ def _dearest(rate: PlanRate, terms: UsageRate, measured: Measure, extra: Decimal
 
 def _with_more(terms: UsageRate, measured: Measure, extra: Decimal, *, windowed: bool) -> Iterable[Measure]:
     """Give the measure with a quantity on top, as one event, once for each row of prices it may fall in."""
-    whole = replace(
-        measured,
+    whole = measured._replace(
         quantity=measured.quantity + extra,
         events=measured.events + 1,
         values=None if measured.values is None else (*measured.values, extra),
@@ -123,4 +122,4 @@ def _with_more(terms: UsageRate, measured: Measure, extra: Decimal, *, windowed:
                 (*(old.windows or ()), extra) if windowed else None,
             )
         )
-        yield replace(whole, groups=tuple(groups))
+        yield whole._replace(groups=tuple(groups))

@@ -27,6 +27,7 @@ from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
 from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
+from customers.lookups import Ids
 from customers.models import Customer
 from metering.ledger import place_batches
 
@@ -115,7 +116,9 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
     month, now = terms.month, terms.now
     for _ in range(TRIES):
         subscriptions = list(
-            Subscription.objects.filter(id__in=ids).select_related("customer").order_by("customer_id", "id")
+            Subscription.objects.filter(id__among=Ids(ids))
+            .select_related("customer")
+            .order_by("customer_id", "id")
         )
         plans = Plan.objects.in_bulk({subscription.plan_id for subscription in subscriptions})
         for subscription in subscriptions:  # one object for all that have it
@@ -232,7 +235,7 @@ def store_together(
     ids = [subscription.pk for subscription in subscriptions]
     try:
         with transaction.atomic():
-            locked = Subscription.objects.select_for_update().filter(id__in=ids).order_by("id")
+            locked = Subscription.objects.select_for_update().filter(id__among=Ids(ids)).order_by("id")
             agreed = {row[0]: row for row in locked.values_list(*AGREED)}
             if drafts and scanned_up_to() > min(draft.watermark for draft in drafts):
                 return None
@@ -294,7 +297,7 @@ def _counted(drawn: DrawnUp, stored: Sequence[Invoice], reviews: list[Review], t
 
 
 def live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
-    rows = Invoice.objects.filter(subscription__in={each.subscription.pk for each in due}).exclude(
+    rows = Invoice.objects.filter(subscription__among=Ids({each.subscription.pk for each in due})).exclude(
         status=InvoiceStatus.VOID
     )
     if due:
@@ -321,7 +324,7 @@ AGREED = (
 def _family_changed(subscriptions: Sequence[Subscription]) -> bool:
     """Tell whether somebody else pays for one of the customers by now."""
     known = {each.customer_id: (each.customer.parent_id, each.customer.bill_to) for each in subscriptions}
-    rows = Customer.objects.filter(pk__in=known).values_list("pk", "parent_id", "bill_to")
+    rows = Customer.objects.filter(pk__among=Ids(known)).values_list("pk", "parent_id", "bill_to")
     return {pk: (parent, bill_to) for pk, parent, bill_to in rows} != known
 
 

@@ -27,6 +27,7 @@ from billing.models import (
     Subscription,
 )
 from billing.months import Month
+from customers.lookups import Ids
 from metering.aggregation import pairs_with_events
 from metering.models import Meter
 from metering.periods import month_period
@@ -128,7 +129,7 @@ def _before(drafts: Sequence[InvoiceDraft]) -> tuple[dict[int, Before], set[tupl
     lines: dict[int, dict[tuple[str, str], tuple[Decimal, Decimal]]] = {row[1]: {} for row in rows}
     customer_of = {row[1]: drafts[row[0]].due.subscription.customer_id for row in rows}
     meters: set[tuple[int, int]] = set()
-    stored = InvoiceLine.objects.filter(invoice__in=list(lines), kind__in=COMPARED).values_list(
+    stored = InvoiceLine.objects.filter(invoice__among=Ids(lines), kind__in=COMPARED).values_list(
         "invoice_id", "kind", "description", "meter_id", "quantity", "amount"
     )
     for invoice, kind, description, meter, quantity, amount in stored:
@@ -152,7 +153,7 @@ def _predecessors(drafts: Sequence[InvoiceDraft]) -> list[tuple[int, int, date]]
     if not first:
         return []
     ended = Subscription.objects.filter(
-        customer__in={customer for customer, _ in first}, end_on__in={start for _, start in first}
+        customer__among=Ids({customer for customer, _ in first}), end_on__in={start for _, start in first}
     ).values_list("customer_id", "end_on", "id")
     return [
         (first[customer, end_on], pk, end_on)
@@ -163,7 +164,7 @@ def _predecessors(drafts: Sequence[InvoiceDraft]) -> list[tuple[int, int, date]]
 
 def _shown(drafts: Sequence[InvoiceDraft]) -> dict[tuple[int, date], Shown]:
     rows = PortalTotal.objects.filter(
-        subscription__in={draft.due.subscription.pk for draft in drafts},
+        subscription__among=Ids({draft.due.subscription.pk for draft in drafts}),
         period_start__in={draft.due.period.start_on for draft in drafts},
     )
     return {
@@ -188,7 +189,9 @@ def _unpriced(
         )
     ) | {meter for _, meter in billed}
     having = Subscription.objects.filter(
-        Q(end_on=None) | Q(end_on__gt=month.first), customer__in=customers, start_on__lt=month.following
+        Q(end_on=None) | Q(end_on__gt=month.first),
+        customer__among=Ids(customers),
+        start_on__lt=month.following,
     )
     covered = set(having.order_by().values_list("customer_id", "plan__rates__meter").distinct())
     asked = [

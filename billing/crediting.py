@@ -20,6 +20,7 @@ from billing.models.plans import MAX_AMOUNT
 from billing.rating.errors import UnknownCurrency
 from billing.rating.exact import ZERO
 from billing.rating.money import currency_digits, round_amount
+from customers.lookups import Ids
 from customers.models import Customer
 
 DEFAULT_PRIORITY = 50
@@ -130,7 +131,7 @@ def expire_credits(*, now: datetime, customer_ids: Collection[int] | None = None
     with transaction.atomic():
         rows = CreditGrant.objects.filter(balance__gt=0, expires_at__lte=now)
         if customer_ids is not None:
-            rows = rows.filter(customer__in=list(customer_ids))
+            rows = rows.filter(customer__among=Ids(customer_ids))
         expired = list(rows.order_by("id").select_for_update())
         if not expired:
             return 0

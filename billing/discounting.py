@@ -17,6 +17,7 @@ from billing.models import CustomerCoupon, InvoiceDiscount, InvoiceStatus, LineK
 from billing.rating.discounts import Coupon, CouponKind, discount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.splitting import split_by_largest_remainder
+from customers.lookups import Ids
 from metering.periods import Period
 
 # An adjustment carries the discount of the line it adjusts; included spend is taken off before coupons.
@@ -100,7 +101,7 @@ class HeldCoupons:
 def held_coupons(customer_ids: Collection[int], *, replaced: Collection[int] = ()) -> HeldCoupons:
     """Read the coupons of customers and their uses, in two queries. Drafts in `replaced` have used none."""
     found = HeldCoupons()
-    rows = CustomerCoupon.objects.filter(customer__in=list(customer_ids), removed_at=None).select_related(
+    rows = CustomerCoupon.objects.filter(customer__among=Ids(customer_ids), removed_at=None).select_related(
         "coupon"
     )
     for row in rows.order_by("given_at", "id"):

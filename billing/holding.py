@@ -15,6 +15,7 @@ from billing.errors import ReasonMissing
 from billing.findings import Finding, is_approved
 from billing.models import CloseReview
 from billing.months import Month
+from customers.lookups import Ids
 from customers.models import Customer
 
 MAX_REASON = 400
@@ -64,7 +65,7 @@ def save_reviews(
 ) -> None:
     """Keep what was found about customers; what is no longer so goes, what a person approved stays."""
     found = {review.customer.pk for review in reviews}
-    old = CloseReview.objects.filter(month=month.first, customer__in=set(looked_at) - found)
+    old = CloseReview.objects.filter(month=month.first, customer__among=Ids(set(looked_at) - found))
     old.filter(approved_at=None).delete()
     old.update(held=False)
     CloseReview.objects.bulk_create(

@@ -10,6 +10,7 @@ from django.db import connection
 from billing.close_reports import Failure
 from billing.models import ParkedCustomer
 from billing.months import Month
+from customers.lookups import Ids
 
 PARK = """
 INSERT INTO billing_parkedcustomer (customer_id, month, code, reason, parked_at, tried_at, tries)
@@ -45,6 +46,6 @@ def clear(customer_ids: Collection[int], month: Month, *, now: datetime) -> int:
     if not customer_ids:
         return 0
     parked = ParkedCustomer.objects.filter(
-        month=month.first, customer__in=list(customer_ids), cleared_at=None
+        month=month.first, customer__among=Ids(customer_ids), cleared_at=None
     )
     return parked.update(cleared_at=now)

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from billing.crediting import DEFAULT_PRIORITY, CreditTerms, check_terms, first_entry, write_entries
 from billing.errors import InvalidCredit, RecurrenceStopped
 from billing.models import CreditGrant, CreditKind, GrantInterval, RecurringGrant
+from customers.lookups import Ids
 from customers.models import Customer
 from metering.periods import Anchor, Interval, Period, local_day
 
@@ -107,7 +108,7 @@ def not_yet_granted(customer_ids: Collection[int], *, now: datetime) -> list[Cre
 
 def _due(now: datetime, customer_ids: Collection[int] | None) -> QuerySet[RecurringGrant]:
     rows = RecurringGrant.objects.filter(stopped_at=None, next_at__lte=now)
-    return (rows if customer_ids is None else rows.filter(customer__in=list(customer_ids))).order_by("id")
+    return (rows if customer_ids is None else rows.filter(customer__among=Ids(customer_ids))).order_by("id")
 
 
 def _grant(rows: Sequence[RecurringGrant], *, now: datetime) -> int:

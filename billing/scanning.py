@@ -10,6 +10,7 @@ from django.db.models import Max, Q, QuerySet
 
 from billing.line_settling import reopen_voided
 from billing.models import BILLED, AdjustmentScan, ChangedLine, Invoice, InvoiceLine, LineKind
+from customers.lookups import Ids
 from metering.changes import UsageChange, usage_changes
 from metering.ledger import place_batches
 
@@ -56,7 +57,7 @@ def scan_changes(*, now: datetime) -> int:
 
 def flagged_line_ids(customer_ids: Collection[int]) -> set[int]:
     """Give the changed lines of some customers that a scan has found."""
-    flagged = ChangedLine.objects.filter(line__invoice__customer__in=customer_ids)
+    flagged = ChangedLine.objects.filter(line__invoice__customer__among=Ids(customer_ids))
     return set(flagged.values_list("line_id", flat=True))
 
 

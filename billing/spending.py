@@ -28,6 +28,7 @@ from billing.errors import CreditsSpent
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind, Invoice
 from billing.rating.credits import Grant, burn
 from billing.recurring import grant_due, not_yet_granted
+from customers.lookups import Ids
 
 Account = tuple[int, str]
 
@@ -80,7 +81,7 @@ def apply_credits(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, De
     if customers:
         grant_due(now=now, customer_ids=customers)
         expire_credits(now=now, customer_ids=customers)
-        rows = CreditGrant.objects.filter(customer__in=customers, balance__gt=0).order_by("id")
+        rows = CreditGrant.objects.filter(customer__among=Ids(customers), balance__gt=0).order_by("id")
         grants = _by_account(rows.select_for_update(), now=now)
         for invoice in paying:
             held = grants.get((invoice.customer_id, invoice.currency))

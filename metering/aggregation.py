@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
+from metering.columns import plain_array, text_array
 from metering.fragments import NOTHING, Source, Sql, conditions_on
 from metering.meter_types import MeterType
 from metering.models import Meter
@@ -37,8 +38,7 @@ class Span:
     zone: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """What one group of events comes to: `amount / over`, before the meter's conversion and rounding.
 
     `group` holds the values of the dimensions asked for, in that order; it is None in the total over all
@@ -258,19 +258,28 @@ def _source(spans: Sequence[Span], conditions: Sql, *, with_clause: Sql = NOTHIN
             "unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
             " AS span (slot, customer_id, first, last, zone)",
             [
-                [span.slot for span in spans],
-                [span.customer_id for span in spans],
-                [span.start for span in spans],
-                [span.end for span in spans],
-                [span.zone for span in spans],
+                plain_array([str(span.slot) for span in spans]),
+                plain_array([str(span.customer_id) for span in spans]),
+                _instants([span.start for span in spans]),
+                _instants([span.end for span in spans]),
+                text_array([span.zone for span in spans]) if any(span.zone for span in spans) else "{}",
             ],
         ),
         joins=" AND e.customer_id = span.customer_id",
         conditions=conditions,
-        related=conditions
-        + Sql(" AND e.customer_id = ANY(%s::bigint[])", [sorted({span.customer_id for span in spans})]),
+        related=conditions + Sql(" AND e.customer_id = ANY(%s::bigint[])", [plain_array(_customers(spans))]),
         one_customer=True,
     )
+
+
+def _instants(times: Sequence[datetime]) -> str:
+    """Write an array of instants; most spans of one statement begin and end at the same few."""
+    written = {time: f'"{time.isoformat()}"' for time in set(times)}
+    return plain_array([written[time] for time in times])
+
+
+def _customers(spans: Sequence[Span]) -> list[str]:
+    return [str(customer) for customer in sorted({span.customer_id for span in spans})]
 
 
 def _totals(statement: Sql, groups: int) -> list[Total]:

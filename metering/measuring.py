@@ -29,8 +29,7 @@ class GroupMeasure:
     windows: tuple[Decimal, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """A quantity, the number of events behind it, and its groups where groups were asked for.
 
     `values` are the events' values, converted and not rounded; `windows` the peaks of a windowed meter,
@@ -62,6 +61,7 @@ class Series:
 
 
 NOTHING = Measure(Decimal(0), 0)
+NO_VALUES = Measure(Decimal(0), 0, values=())
 
 
 def measure(
@@ -89,6 +89,7 @@ def measure(
             parts.setdefault(total.slot, []).append(total)
         else:
             whole[total.slot] = total
+    nothing = NO_VALUES if with_values and not group_by else NOTHING
     return {
         slot: Measure(
             quantity_of(meter, total),
@@ -98,7 +99,7 @@ def measure(
             None if group_by else _peaks(meter, total),
         )
         for slot, total in whole.items()
-    } | {span.slot: NOTHING for span in spans if span.slot not in whole}
+    } | {span.slot: nothing for span in spans if span.slot not in whole}
 
 
 def measure_series(

@@ -7,6 +7,7 @@ anchor on the 31st gives 29 February and then 31 March again.
 from __future__ import annotations
 
 import calendar
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -97,6 +98,7 @@ class Period:
         return self.end <= now
 
 
+@functools.lru_cache(maxsize=4_096)  # thousands of customers have the same few days
 def start_of_day(day: date, zone: str) -> datetime:
     """Give the first instant of a local day, in UTC; where midnight does not exist, the instant the clock jumps."""
     local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))

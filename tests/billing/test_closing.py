@@ -47,6 +47,16 @@ def test_resolved_tickets_cost_two_dollars_each(tickets: int, total: str) -> Non
     assert (invoice.period_start, invoice.period_end) == (date(2026, 10, 1), date(2026, 11, 1))
 
 
+def test_a_month_without_usage_is_billed_by_a_percentage_with_rules_for_each_event() -> None:
+    make_meter(type="sum")
+    charge = TICKETS | {"model": "percentage", "percent": "2.9", "fixed_amount": "0.30"}
+    del charge["unit_amount"]
+    make_subscription(plan=make_plan(charge))
+    report = close()
+    assert (report.issued, report.failures) == (1, [])
+    assert (Invoice.objects.get().total, InvoiceLine.objects.get().quantity) == (0, 0)
+
+
 def test_closing_again_changes_nothing() -> None:
     make_subscription()
     send_tickets(120)
