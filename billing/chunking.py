@@ -19,14 +19,16 @@ from billing.consolidating import is_billed_to_parent, shared_groups
 from billing.drafts import ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceDraft, InvoiceKey, customers_of
 from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
+from billing.invoice_rows import ends_grace
 from billing.invoicing import draw_up, periods_ending_in, starts_due
-from billing.issuing import ends_grace, issue, issue_parts, store_consolidated, store_drafts
+from billing.issuing import issue, issue_parts
 from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription
 from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
 from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
+from billing.storing import store_consolidated, store_drafts
 from customers.lookups import Ids
 from customers.models import Customer
 from metering.ledger import place_batches

@@ -28,7 +28,8 @@ from billing.rating import (
     round_amount,
 )
 from billing.rating.money import currency_digits
-from metering.measuring import NOTHING, Measure
+from metering.measuring import Measure
+from metering.models import Meter
 from metering.periods import Period
 
 # What is measured for a rate: the meter, the dimensions to group by, and whether each event's value is needed.
@@ -39,26 +40,33 @@ MeasureKey = tuple[int, tuple[str, ...], bool]
 class PlanRate:
     """A rate, read once for all the customers that have it. `key` says what to measure for it.
 
-    `written` is what an invoice line freezes: the terms in the currency of the plan.
+    `written` is what an invoice line freezes: the terms in the currency of the plan. `description` is what its lines
+    say; a fee says more.
     """
 
     row: Rate
     terms: AnyRate
     written: Mapping[str, object]
     key: MeasureKey | None
+    meter: Meter | None
+    description: str
+    tax_category: str
 
 
 def read_plan_rate(row: Rate, *, plan: Plan, override: Mapping[str, object] | None = None) -> PlanRate:
     """Read a stored rate, or the terms a customer has in its place. Raises TermsError when they cannot be used."""
     written = row.terms if override is None else override
     terms = parse_rate(written)
+    taxed = row.tax_category or plan.tax_category
     if not isinstance(terms, UsageRate):
-        return PlanRate(row, terms, written, None)
+        return PlanRate(row, terms, written, None, None, terms.label, taxed)
     if plan.custom_unit_value is not None:
         terms = in_currency(terms, plan.custom_unit_value)
         written = terms.as_json()
-    assert row.meter_id is not None  # held by rate_meter_exactly_on_usage
-    return PlanRate(row, terms, written, (row.meter_id, required_grouping(terms), needs_event_amounts(terms)))
+    meter = row.meter
+    assert meter is not None  # held by rate_meter_exactly_on_usage
+    key = (meter.pk, required_grouping(terms), needs_event_amounts(terms))
+    return PlanRate(row, terms, written, key, meter, _usage_description(row, meter, plan), taxed)
 
 
 def draft_lines(
@@ -73,16 +81,15 @@ def draft_lines(
     Raises RatingError when a rate cannot price what was measured.
     """
     digits = currency_digits(due.subscription.plan.currency)
+    charged = usage_period(due, book)
     lines: list[DraftLine] = []
     for each in rates:
         match each.terms:
             case UsageRate() as terms:
-                charged = usage_period(due, book)
                 if charged is not None:
                     assert each.key is not None
-                    measured = measures[each.key].get(slot, NOTHING)
-                    line = _usage_line(due, each, terms, measured, charged, n=len(lines) + 1, digits=digits)
-                    lines.append(line)
+                    measured = measures[each.key][slot]
+                    lines.append(_usage_line(each, terms, measured, charged, n=len(lines) + 1, digits=digits))
             case SubscriptionRate() as terms:
                 lines += fee_lines(due, Fee(each.row, terms, each.written), book)
             case OneTimeRate() as terms if _is_first(due, book):
@@ -96,7 +103,12 @@ def draft_lines(
 
 def usage_period(due: DuePeriod, book: FeeBook) -> Period | None:
     """Give the days whose usage an invoice charges; None for an invoice without usage, and where it is all free."""
-    return None if due.kind != InvoiceKind.PERIODIC else book.agreement(due).usage_days(due.period)
+    if due.kind != InvoiceKind.PERIODIC:
+        return None
+    # Asked for each invoice: most have nothing agreed that could make a difference.
+    if not (due.agreed_by or due.subscription.trial_usage_free or book.agreements):
+        return due.period
+    return book.agreement(due).usage_days(due.period)
 
 
 def _is_first(due: DuePeriod, book: FeeBook) -> bool:
@@ -106,9 +118,8 @@ def _is_first(due: DuePeriod, book: FeeBook) -> bool:
     return due.period.start_on <= book.agreement(due).charged_from < due.period.end_on
 
 
-def _usage_description(row: Rate, plan: Plan) -> str:
-    assert row.meter is not None  # held by rate_meter_exactly_on_usage
-    name = row.label or row.meter.label
+def _usage_description(row: Rate, meter: Meter, plan: Plan) -> str:
+    name = row.label or meter.label
     if plan.custom_unit_value is None:
         return name
     return f"{name} (1 {plan.custom_unit} = {money(plan.custom_unit_value, plan.currency)})"
@@ -138,25 +149,18 @@ def rate_measure(terms: UsageRate, measured: Measure) -> Rating:
 
 
 def _usage_line(
-    due: DuePeriod,
-    priced: PlanRate,
-    terms: UsageRate,
-    measured: Measure,
-    charged: Period,
-    *,
-    n: int,
-    digits: int,
+    priced: PlanRate, terms: UsageRate, measured: Measure, charged: Period, *, n: int, digits: int
 ) -> DraftLine:
-    row = priced.row
-    assert row.meter is not None  # held by rate_meter_exactly_on_usage
+    meter = priced.meter
+    assert meter is not None  # held by rate_meter_exactly_on_usage
     rated = rate_measure(terms, measured)
     return DraftLine(
         n=n,
         kind=LineKind.USAGE,
-        description=_usage_description(row, due.subscription.plan),
-        rate_id=row.pk,
-        meter=row.meter,
-        unit=row.meter.unit,
+        description=priced.description,
+        rate_id=priced.row.pk,
+        meter=meter,
+        unit=meter.unit,
         quantity=measured.quantity,
         events=measured.events,
         unit_amount=_single_price(rated),
@@ -164,7 +168,7 @@ def _usage_line(
         terms=priced.written,
         working=rated.working,
         period=charged,
-        tax_category=priced.row.tax_category or due.subscription.plan.tax_category,
+        tax_category=priced.tax_category,
     )
 
 
@@ -183,7 +187,7 @@ def _one_time_line(due: DuePeriod, priced: PlanRate, terms: OneTimeRate, *, digi
         terms=priced.written,
         working=(Step(terms.label, "flat", Decimal(1), terms.amount, terms.amount),),
         period=due.period,
-        tax_category=priced.row.tax_category or due.subscription.plan.tax_category,
+        tax_category=priced.tax_category,
     )
 
 

@@ -14,7 +14,8 @@ from billing.discounting import held_coupons
 from billing.drafts import DraftCredit, DraftDiscount, DraftLine, DraftTax
 from billing.errors import FiguresChanged, InvalidAmount, KeptChanging, KeyTaken
 from billing.formatting import WIDE
-from billing.issuing import invoice_discount, invoice_line, issue
+from billing.invoice_rows import invoice_discount, invoice_line
+from billing.issuing import issue
 from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, LineKind, TaxCategory
 from billing.parties import issuer_now, keep_words, recipient_of
 from billing.rating import Step, currency_digits, round_amount

@@ -50,6 +50,7 @@ class Words:
         return "rtl" if self.language in RIGHT_TO_LEFT else "ltr"
 
 
+@functools.lru_cache(maxsize=1_024)  # reading a locale takes long
 def language_of(locale: str) -> str:
     """Give the language of a customer's documents: that of its number format, English where there are no words."""
     language = str(Locale.parse(locale or "en_US").language)

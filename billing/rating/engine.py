@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from billing.rating.errors import (
@@ -59,7 +58,7 @@ def _steps(price: AnyPrice, included: Decimal, usage: Usage | GroupUsage, group:
     steps = []
     for number, peak in enumerate(usage.windows, start=1):
         for step in _steps_of(price, included, peak, None, group):
-            steps.append(replace(step, label=f"Window {number}: {step.label}"))
+            steps.append(step._replace(label=f"Window {number}: {step.label}"))
     return steps
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from billing.rating.exact import ZERO, exactly
 
@@ -19,8 +20,7 @@ class GroupUsage:
     windows: tuple[Decimal, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What was measured in one period.
 
     `quantity` is in units of the meter; for percentage and dynamic models it is the sum of the events'

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import cast
+from typing import NamedTuple, cast
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One part of an amount, ready to be read by a customer.
 
     `kind` is one of: units, tier, flat, package, step, percentage, fixed, event_minimum, event_maximum,
@@ -46,8 +44,7 @@ class Step:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
+class Rating(NamedTuple):
     """What a usage costs. `amount` is not rounded and is exactly the sum of the amounts of `working`."""
 
     amount: Decimal
