@@ -194,7 +194,10 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "billing.admin.dashboard.fill",
     "STYLES": [lambda request: static("reckoner/admin.css")],
-    "SCRIPTS": [lambda request: static("reckoner/admin.js")],
+    "SCRIPTS": [
+        lambda request: static("reckoner/admin.js"),
+        lambda request: static("reckoner/accessible.js"),
+    ],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

@@ -58,8 +58,9 @@ CLOSE_JUMP_AMOUNT = whole_number("CLOSE_JUMP_AMOUNT", default=5_000)
 ADJUSTMENT_REVIEW_FROM = whole_number_or_none("ADJUSTMENT_REVIEW_FROM")
 PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
 # Who bills, as printed on invoices and frozen on each.
+ISSUER_UNNAMED = "Your company"
 ISSUER = {
-    "name": env.str("ISSUER_NAME", default="Your company"),
+    "name": env.str("ISSUER_NAME", default=ISSUER_UNNAMED),
     "address": env.str("ISSUER_ADDRESS", default="", multiline=True),
     "email": env.str("ISSUER_EMAIL", default=""),
     "tax_id": env.str("ISSUER_TAX_ID", default=""),

@@ -20,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
@@ -68,6 +69,11 @@ class StaffAdmin(ModelAdmin):
             raise IncorrectLookupParameters
         return super().get_changelist_instance(request)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Name the window after what is listed."""
+        title = capfirst(self.model._meta.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Offer one way to save: what comes next is said after it."""
         context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
@@ -80,11 +86,15 @@ class StaffAdmin(ModelAdmin):
     ) -> TemplateResponse:
         """Show a page of this admin that is not one of Django's own."""
         request.current_app = self.admin_site.name
+        row = context.get(str(self.model._meta.model_name))
         whole = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,
+            # The way back, above the page: the list, and the row that the page is about.
+            "original": row if isinstance(row, self.model) else None,
             "model_admin": self,
             "title": title,
+            "own_heading": True,
             **context,
         }
         return TemplateResponse(request, template, whole, status=status)

@@ -10,6 +10,7 @@ from django import forms
 from django.conf import settings
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
+from billing.admin.seller import unnamed_seller
 from billing.close_reports import ChunkResult, CloseReport
 from billing.closing import Month, close_period, count_subscriptions, uninvoiced_before
 from billing.drafts import AnyDraft, DuePeriod
@@ -87,6 +88,7 @@ def close_page(form: CloseForm, *, now: datetime) -> dict[str, Any]:
         "form": form,
         "month": month,
         "grace_days": settings.GRACE_DAYS,
+        "unnamed": unnamed_seller(),
         "subscriptions": subscriptions,
         "earlier": len(earlier),
         "earlier_months": _months(earlier),

@@ -19,6 +19,7 @@ from django.utils import timezone
 from billing.admin.budgets import bar, latest_points, state_words
 from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.remembering import of_month
+from billing.admin.seller import unnamed_seller
 from billing.checking import failed_checks
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
@@ -56,7 +57,7 @@ class Step:
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the first page what this person may see."""
-    context = context | {"title": "Dashboard"}
+    context = context | {"title": "Dashboard", "own_heading": True}
     now = timezone.now()
     if not request.user.has_perm("billing.view_invoice"):
         return context | {"nothing_to_see": True}
@@ -119,6 +120,14 @@ def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
                 customer_code=customer.code if customer else "acme",
                 now=now,
             ),
+        ),
+        Step(
+            "Say who bills",
+            "Your name, address and bank details, as every invoice prints them. An issued invoice keeps what it says.",
+            not unnamed_seller(),
+            reverse("admin:billing_seller_changelist"),
+            "Open Seller",
+            may("billing.view_seller"),
         ),
         Step(
             "Close the month",

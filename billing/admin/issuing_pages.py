@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from billing.admin.invoice_overview import PERMISSIONS
+from billing.admin.seller import unnamed_seller
 from billing.admin.settling_forms import ItemFormSet, OneOffForm, media_of, who_of
 from billing.admin.statement import worked_rows
 from billing.approving import issue_draft, refreshed_many
@@ -99,6 +100,7 @@ class IssuingPages(ReadOnlyAdmin):
         rows = [_draft_row(draft, fresh.get(draft.pk)) for draft in drafts]
         return self.page(
             request, "admin/billing/invoice/issue.html", title="Issue drafts", rows=rows,
+            unnamed=unnamed_seller(),
             purpose="Chosen drafts are drawn up once more, numbered and frozen. One that changed stays a draft.",
         )  # fmt: skip
 

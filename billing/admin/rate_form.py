@@ -261,6 +261,8 @@ class RateForm(forms.Form):
         meters: Any = self.fields["meter"]
         meters.queryset = usable
         self.fields["label"].help_text = "The meter's label when left empty."
+        if not (self.is_bound or stored or fixed):
+            self._choose_only_meter(usable)
         chosen = str(self["meter"].value() or "")
         self.chosen_meter = fixed or (usable.filter(pk=chosen).first() if chosen.isdecimal() else None)
         self.dimension_choices = list(self.chosen_meter.dimensions) if self.chosen_meter else []
@@ -270,6 +272,12 @@ class RateForm(forms.Form):
             else stored.get("dimensions") or ()
         )
         self.dimensions = [name for name in self.dimension_choices if name in given]
+
+    def _choose_only_meter(self, usable: QuerySet[Meter]) -> None:
+        """Choose the meter where there is no choice."""
+        meters = list(usable[:2])
+        if len(meters) == 1 and not self.initial.get("meter"):
+            self.initial["meter"] = meters[0].pk
 
     def _prepare_tables(self, stored: Mapping[str, Any], *, spare: bool) -> None:
         data = cast("QueryDict", self.data)

@@ -74,9 +74,7 @@ def preview_fragment(request: HttpRequest, form: RateForm) -> HttpResponse:
             name for name, found in form.errors.as_data().items() if any(e.code == "required" for e in found)
         }
         errors = [
-            error
-            if name not in empty
-            else f"Fill in “{form.fields[name].label}” to see what a quantity costs."
+            error if name not in empty else f"Fill in “{form[name].label}” to see what a quantity costs."
             for name in form.errors
             for error in form.errors[name]
             if name != "__all__"

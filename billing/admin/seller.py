@@ -28,6 +28,12 @@ PRINTED = {
 }
 
 
+def unnamed_seller() -> str:
+    """Give the name that stands in for the seller's while nobody has set one, else nothing."""
+    name: str = settings.ISSUER["name"]
+    return name if name == settings.ISSUER_UNNAMED else ""
+
+
 class LogoForm(forms.Form):
     logo = forms.FileField(
         label="Picture",
@@ -63,7 +69,7 @@ class SellerAdmin(StaffAdmin):
             printed=[
                 (label, f"ISSUER_{name.upper()}", settings.ISSUER.get(name, "")) for name, label in PRINTED.items()
             ],
-            from_file=bool(settings.ISSUER_LOGO), log=log_of(seller) if seller else [],
+            unnamed=unnamed_seller(), from_file=bool(settings.ISSUER_LOGO), log=log_of(seller) if seller else [],
             purpose="Who bills: the head and foot of invoices, credit notes and statements, and of the portal.",
         )  # fmt: skip
 

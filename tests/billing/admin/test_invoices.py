@@ -206,20 +206,30 @@ def test_the_close_warns_of_earlier_months_and_of_who_cannot_be_billed(staff: Cl
     assert (closed.context["run"].issued, closed.context["parked_count"]) == (1, 1)
 
 
-def test_set_up_steps_are_done_when_the_database_says_so(staff: Client) -> None:
+def test_set_up_steps_are_done_when_the_database_says_so(staff: Client, settings: Any) -> None:
     def done() -> list[bool]:
         return [step.done for step in staff.get(reverse("admin:index")).context["steps"]]
 
-    assert done() == [False, False, False, False, False]
+    assert done() == [False, False, False, False, False, False]
     make_meter()
-    assert done() == [True, False, False, False, False]
+    assert done() == [True, False, False, False, False, False]
     plan = make_plan()
-    assert done() == [True, True, False, False, False]
+    assert done() == [True, True, False, False, False, False]
     make_subscription(plan=plan)
-    assert done() == [True, True, True, False, False]
+    assert done() == [True, True, True, False, False, False]
     send_tickets(1)
-    steps = staff.get(reverse("admin:index")).context["steps"]
-    assert [step.now for step in steps] == [False, False, False, False, True]
+    assert done() == [True, True, True, True, False, False]
+    settings.ISSUER = settings.ISSUER | {"name": "Platform Inc."}
+    page = staff.get(reverse("admin:index"))
+    assert [step.now for step in page.context["steps"]] == [False, False, False, False, False, True]
+    assert "6 steps to the first invoice." in text_of(page)
+
+
+def test_a_close_warns_while_nobody_has_said_who_bills(staff: Client, settings: Any) -> None:
+    make_subscription()
+    assert "Invoices would come from “Your company”" in text_of(staff.get(url("close")))
+    settings.ISSUER = settings.ISSUER | {"name": "Platform Inc."}
+    assert "Invoices would come from" not in text_of(staff.get(url("close")))
 
 
 def test_the_dashboard_shows_last_months_revenue_usage_and_what_waits(

@@ -247,3 +247,11 @@ def test_the_tax_category_of_a_rate_is_chosen_kept_and_taken_back(
     wrong = staff.post(page, shown | {"tax_category": "luxury"})
     assert list(wrong.context["form"].errors) == ["tax_category"]
     assert Rate.objects.get().tax_category == ""
+
+
+def test_the_only_meter_is_chosen_and_a_missing_choice_is_named(staff: Client, plan: Plan) -> None:
+    add = f"{reverse('admin:billing_plan_rate_add', args=[plan.pk])}?kind=usage"
+    assert staff.get(add).context["form"]["meter"].value() == usage(plan)["meter"]
+    make_meter("calls")
+    assert staff.get(add).context["form"]["meter"].value() is None
+    assert "Fill in “Meter” to see what a quantity costs." in text_of(look(staff, plan, {}))
