@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from billing.formatting import amount_text
-from billing.models import Dispute, DisputedOutcome, DisputeStep
+from billing.models import Dispute, DisputedOutcome, DisputedState, DisputeStep
 from billing.notifying import WebhookType, announce, queue_mails
 
 
@@ -38,17 +38,57 @@ def tell_decided(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None:
         "credit_note": step.credit_note.number if step.credit_note else None,
     }
     announce(WebhookType.DISPUTE_DECIDED, dispute.number, _data(dispute, rows) | decision, now=now)
+    _mail_customers(
+        dispute,
+        f"Your dispute {dispute.number} was decided",
+        f"of the outcomes you disputed{{whose}} on invoice {{number}}, {step.accepted} were accepted and "
+        f"{step.declined} declined.",
+        step.text,
+        now=now,
+    )
+
+
+def tell_reopened(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None:
+    """Announce that staff look again, and mail it to the customers."""
+    rows = list(dispute.outcomes.filter(state=DisputedState.OPEN))
+    announce(
+        WebhookType.DISPUTE_REOPENED, dispute.number, _data(dispute, rows) | {"text": step.text}, now=now
+    )
+    _mail_customers(
+        dispute,
+        f"Your dispute {dispute.number} is looked at again",
+        "we look again at what was declined of the outcomes you disputed{whose} on invoice {number}.",
+        step.text,
+        now=now,
+    )
+
+
+def tell_withdrawn(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None:
+    """Announce that a customer took a dispute back, and mail it to the staff who were asked."""
+    rows = list(step.outcomes.all())
+    announce(
+        WebhookType.DISPUTE_WITHDRAWN, dispute.number, _data(dispute, rows) | {"text": step.text}, now=now
+    )
+    subject = f"{dispute.number}: {dispute.customer} withdrew it"
+    body = f"{step.by} withdrew {dispute.number}. Nothing is left to decide.\n\n{step.text}\n"
+    queue_mails(_deciders(), subject=subject, body=body, now=now)
+
+
+def _mail_customers(dispute: Dispute, subject: str, sentence: str, said: str, *, now: datetime) -> None:
+    """Write to whose outcomes they are and to who pays for them. `sentence` has places for whose they are and where."""
     readers = {dispute.customer.email: dispute.customer}
     if dispute.payer is not None:
         readers.setdefault(dispute.payer.email, dispute.payer)
-    subject = f"Your dispute {dispute.number} was decided"
     for email, reader in readers.items():
         if not email:
             continue
-        whose = "" if reader == dispute.customer else f" for {dispute.customer}"
+        own = reader == dispute.customer
+        told = sentence.format(
+            whose="" if own else f" for {dispute.customer}",
+            number=dispute.invoice.number if own else dispute.printed_on.number,
+        )
         body = (
-            f"Dear {reader},\n\nof the outcomes you disputed{whose} on invoice {dispute.invoice.number}, "
-            f"{step.accepted} were accepted and {step.declined} declined.\n\n{step.text}\n\n"
+            f"Dear {reader},\n\n{told}\n\n{said}\n\n"
             f"All of it is in your portal: {settings.PUBLIC_URL}/portal/disputes/{dispute.pk}/\n"
         )
         queue_mails([email], subject=subject, body=body, now=now)

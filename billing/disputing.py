@@ -1,8 +1,8 @@
-"""Disputes of outcomes: a customer opens one, staff decide it, and both read what happened. Nothing changes silently.
+"""Disputes of outcomes: a customer opens one or takes it back, staff decide it, and both read what happened.
 
-Accepted outcomes are reversed by events of their own, so measuring, verifying and reconciling stay true by themselves.
-Their money is given back once: by a credit note now, which settles the difference, or as the adjustment that every late
-change becomes. Each function is one transaction.
+Nothing changes silently. Accepted outcomes are reversed by events of their own, so measuring, verifying and reconciling
+stay true by themselves. Their money is given back once: by a credit note now, which settles the difference, or as the
+adjustment that every late change becomes. Each function is one transaction.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ from django.db import IntegrityError, transaction
 from billing.adjusting import compute_adjustments
 from billing.deciding import settled_once
 from billing.dispute_credits import credit
-from billing.dispute_effects import LineEffect, drafts_about, effects, priced_lines, take_back, total
-from billing.dispute_notices import tell_decided, tell_opened
+from billing.dispute_effects import (
+    LineEffect,
+    drafts_about,
+    effects,
+    preview_effect,
+    priced_lines,
+    take_back,
+    total,
+)
+from billing.dispute_notices import tell_decided, tell_opened, tell_reopened, tell_withdrawn
 from billing.dispute_rules import asks_reason, chosen_outcomes, disputed_before, require_disputable, said
 from billing.errors import DisputeRefused, FiguresChanged, NotInThisState
 from billing.formatting import money
@@ -33,20 +41,36 @@ from billing.models import (
     DisputeStepKind,
     InvoiceLine,
 )
+from customers.models import Customer
 from metering.ledger import place_batches, place_next
 
 
 @transaction.atomic
 def open_dispute(
-    line: InvoiceLine, events: Collection[UUID], *, reason: str, by: str, now: datetime
+    line: InvoiceLine,
+    events: Collection[UUID],
+    *,
+    reason: str,
+    by: str,
+    now: datetime,
+    asked_for: Customer | None = None,
 ) -> Dispute:
-    """Dispute outcomes that a line billed. Raises DisputeRefused or ReasonMissing, with nothing written."""
+    """Dispute outcomes that a line billed. Raises DisputeRefused or ReasonMissing, with nothing written.
+
+    `asked_for` is the customer who asks where that is who pays for them.
+    """
     invoice = line.invoice
     require_disputable(line, now=now)
     text = said(reason, required=asks_reason(line), name="reason", ask="Say why you dispute it.")
     chosen = chosen_outcomes(line, events, now=now)
     dispute = Dispute.objects.create(
-        customer_id=invoice.customer_id, invoice=invoice, line=line, reason=text, opened_at=now, opened_by=by
+        customer_id=invoice.customer_id,
+        asked_for=asked_for,
+        invoice=invoice,
+        line=line,
+        reason=text,
+        opened_at=now,
+        opened_by=by,
     )
     rows = [
         DisputedOutcome(
@@ -66,6 +90,7 @@ def open_dispute(
             raise
         raise disputed_before() from refused
     DisputeStep.objects.create(dispute=dispute, kind=DisputeStepKind.OPENED, at=now, by=by, text=text)
+    _put_at_stake(dispute, now=now)
     tell_opened(dispute, rows, now=now)
     return dispute
 
@@ -110,11 +135,10 @@ def _decide(
     now: datetime,
 ) -> DisputeStep:
     if dispute.state != DisputeState.OPEN:
-        last = dispute.steps.filter(kind=DisputeStepKind.DECIDED).last()
-        assert last is not None  # a decision closed it
-        raise NotInThisState(
-            f"{dispute.number} was decided by {last.by} on {last.at:%Y-%m-%d %H:%M} UTC. Look at it again."
-        )
+        last = dispute.steps.exclude(kind=DisputeStepKind.OPENED).last()
+        assert last is not None  # a decision or its customer closed it
+        what = f"{last.get_kind_display().lower()} by {last.by} on {last.at:%Y-%m-%d %H:%M} UTC"
+        raise NotInThisState(f"{dispute.number} was {what}. Look at it again.")
     answer = said(answer, required=True, name="answer", ask="Write an answer: the customer reads it.")
     waiting = list(dispute.outcomes.filter(state=DisputedState.OPEN).select_related("dispute__line"))
     taken = [each for each in waiting if each.pk in set(accepted)]
@@ -150,27 +174,64 @@ def _decide(
     ids = [each.pk for each in taken]
     dispute.outcomes.filter(pk__in=ids).update(state=DisputedState.ACCEPTED, decided_by=step)
     dispute.outcomes.filter(state=DisputedState.OPEN).update(state=DisputedState.DECLINED, decided_by=step)
-    dispute.state = DisputeState.DECIDED
-    dispute.save(update_fields=["state"])
+    _close(dispute, DisputeState.DECIDED)
     tell_decided(dispute, step, now=now)
     return step
 
 
 @transaction.atomic
 def reopen_dispute(dispute: Dispute, *, reason: str, by: str, now: datetime) -> DisputeStep:
-    """Let the declined outcomes of a dispute be decided again. Raises NotInThisState, ReasonMissing."""
+    """Let what was declined or withdrawn of a dispute be decided again. Raises NotInThisState, ReasonMissing."""
     dispute = _locked(dispute)
     text = said(reason, required=True, name="reason", ask="Say why: the customer reads it.")
-    declined = dispute.outcomes.filter(state=DisputedState.DECLINED)
-    if dispute.state != DisputeState.DECIDED or not declined.exists():
-        raise NotInThisState("Nothing was declined in it, so there is nothing to decide again.")
+    closed = dispute.outcomes.filter(state__in=[DisputedState.DECLINED, DisputedState.WITHDRAWN])
+    if dispute.state == DisputeState.OPEN or not closed.exists():
+        raise NotInThisState("Nothing in it was declined or withdrawn, so there is nothing to decide again.")
     step = DisputeStep.objects.create(
         dispute=dispute, kind=DisputeStepKind.REOPENED, at=now, by=by, text=text
     )
-    declined.update(state=DisputedState.OPEN, decided_by=None)
-    dispute.state = DisputeState.OPEN
-    dispute.save(update_fields=["state"])
+    closed.update(state=DisputedState.OPEN, decided_by=None)
+    _close(dispute, DisputeState.OPEN)
+    _put_at_stake(dispute, now=now)
+    tell_reopened(dispute, step, now=now)
     return step
+
+
+@transaction.atomic
+def withdraw_dispute(dispute: Dispute, *, reason: str = "", by: str, now: datetime) -> DisputeStep:
+    """Take back what waits in a dispute, for the customer who asked; what was accepted before stays.
+
+    Raises NotInThisState when nothing waits any more, ReasonMissing when the text is too long.
+    """
+    dispute = _locked(dispute)
+    text = said(reason, required=False, name="reason", ask="Say it shorter.")
+    if dispute.state != DisputeState.OPEN:
+        raise NotInThisState(
+            f"{dispute.number} is {dispute.get_state_display().lower()} already. Look at it again."
+        )
+    step = DisputeStep.objects.create(
+        dispute=dispute, kind=DisputeStepKind.WITHDRAWN, at=now, by=by, text=text
+    )
+    dispute.outcomes.filter(state=DisputedState.OPEN).update(state=DisputedState.WITHDRAWN, decided_by=step)
+    accepted = dispute.outcomes.filter(state=DisputedState.ACCEPTED).exists()
+    _close(dispute, DisputeState.DECIDED if accepted else DisputeState.WITHDRAWN)
+    tell_withdrawn(dispute, step, now=now)
+    return step
+
+
+def _close(dispute: Dispute, state: DisputeState) -> None:
+    dispute.state = state
+    dispute.save(update_fields=["state"])
+
+
+def _put_at_stake(dispute: Dispute, *, now: datetime) -> None:
+    """Write down what accepting all that waits would come to, for the queue."""
+    waiting = list(dispute.outcomes.filter(state=DisputedState.OPEN).select_related("dispute__line__adjusts"))
+    try:
+        dispute.at_stake = total(preview_effect(waiting, now=now))
+    except DisputeRefused:  # its events are archived: it can only be declined
+        dispute.at_stake = None
+    dispute.save(update_fields=["at_stake"])
 
 
 def _locked(dispute: Dispute) -> Dispute:

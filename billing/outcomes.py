@@ -87,6 +87,8 @@ def _told(outcome: StoredOutcome, disputed: DisputedOutcome | None) -> StoredOut
         return replace(outcome, state=OutcomeState.DISPUTED, reason=f"Disputed, {opened}{why}")
     if disputed.state == DisputedState.DECLINED:
         return replace(outcome, reason=f"{outcome.reason} Disputed and declined, {opened}: {step.text}")
+    if disputed.state == DisputedState.WITHDRAWN:
+        return replace(outcome, reason=f"{outcome.reason} Disputed and withdrawn, {opened}.")
     given = (
         f"given back by credit note {step.credit_note.number}"
         if step.credit_note is not None

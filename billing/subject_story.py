@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.models import DisputedOutcome, DisputedState, DisputeStepKind, InvoiceLine
+from billing.models import DisputedOutcome, DisputedState, InvoiceLine
 from billing.outcomes import lines_of, told_outcomes
 from customers.models import Customer
 from metering.models import Event
@@ -89,7 +89,7 @@ def _of_dispute(disputed: DisputedOutcome) -> list[StoryStep]:
     steps = []
     for step in disputed.dispute.steps.select_related("credit_note"):
         said = f"{number}: {step.get_kind_display().lower()}"
-        if step.kind == DisputeStepKind.DECIDED and step.pk == disputed.decided_by_id:
+        if step.pk == disputed.decided_by_id:
             said = f"{number}: {DisputedState(disputed.state).label.lower()}"
             if disputed.state == DisputedState.ACCEPTED and step.credit_note is not None:
                 said += f", credit note {step.credit_note.number}"

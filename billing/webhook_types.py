@@ -18,6 +18,8 @@ class WebhookType(models.TextChoices):
     USAGE_LIMIT_REACHED = "usage_limit.reached", "A customer reached a part of a usage limit"
     OUTCOME_DISPUTED = "outcome.disputed", "A customer disputed an outcome"
     DISPUTE_DECIDED = "dispute.decided", "A dispute was decided"
+    DISPUTE_REOPENED = "dispute.reopened", "What was declined is looked at again"
+    DISPUTE_WITHDRAWN = "dispute.withdrawn", "A customer withdrew a dispute"
     CLOSE_FINISHED = "close.finished", "A close of a month ended"
     TEST = "webhook.test", "A test that somebody asked for"
 

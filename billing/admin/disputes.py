@@ -9,17 +9,29 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Case, F, QuerySet, When
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
+from billing.admin.csv_files import csv_response
+from billing.admin.dispute_queue import (
+    COLUMNS,
+    AgeFilter,
+    PlanFilter,
+    age_words,
+    csv_row,
+    in_queue,
+    waiting_sums,
+)
 from billing.admin.settling_forms import who_of
-from billing.dispute_effects import preview_effect, total
+from billing.dispute_credits import preview_credit
+from billing.dispute_effects import LineEffect, preview_effect, total
 from billing.dispute_rules import MAX_TEXT
 from billing.disputing import decide_dispute, reopen_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState
@@ -76,27 +88,56 @@ class ReopenForm(forms.Form):
 class DisputeAdmin(ReadOnlyAdmin):
     purpose = (
         "What customers say was billed and not really done. Open one to see the evidence and what accepting comes to, "
-        "then answer. Click “Opened” to begin with the oldest."
+        "then answer. Those that wait stand first, the oldest on top."
     )
     empty_title = "No disputes"
     empty_text = "Customers open them in their portal, from the outcomes behind an invoice line."
-    list_display = ("number_link", "customer_name", "invoice_link", "outcomes_count", "opened", "state_badge")
+    list_before_template = "admin/billing/dispute/list_head.html"
+    list_display = (
+        "number_link", "customer_name", "invoice_link", "outcomes_count", "opened", "waits", "stake", "given_back",
+        "state_badge",
+    )  # fmt: skip
     list_display_links = None
-    list_filter = ("state", "opened_at", "customer")
-    list_select_related = ("customer", "invoice")
+    list_filter = ("state", AgeFilter, PlanFilter, "opened_at", "customer")
+    list_select_related = ("customer", "invoice__part_of__customer")
     search_fields = (
         "=id",
         "customer__name",
         "customer__code",
         "invoice__number",
+        "invoice__part_of__number",
+        "invoice__part_of__customer__name",
         "reason",
         "outcomes__subject",
+        "outcomes__key",
     )
-    search_help_text = "Number, customer, invoice, subject or words of the reason"
+    search_help_text = "Number, customer or payer, invoice, subject, key or words of the reason"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dispute]:
         rows: QuerySet[Dispute] = super().get_queryset(request)
-        return rows.annotate(count=Count("outcomes", distinct=True))
+        return in_queue(rows)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        is_open = When(state=DisputeState.OPEN, then=F("opened_at"))
+        return [Case(is_open).asc(nulls_last=True), "-opened_at", "-id"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show the queue with what waits in all of it."""
+        waiting = waiting_sums(Dispute.objects.all())
+        return super().changelist_view(request, (extra_context or {}) | {"waiting": waiting})
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the disputes of the list, with its search and filters, as CSV."""
+        require(request, "billing.view_dispute")
+        try:
+            changelist = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return redirect("admin:billing_dispute_changelist")
+        rows = changelist.get_queryset(request).select_related(
+            "customer", "invoice__customer", "invoice__part_of__customer", "line"
+        )
+        now = timezone.now()
+        return csv_response("disputes.csv", COLUMNS, (csv_row(row, now=now) for row in rows.iterator(1000)))
 
     @display(description="Dispute", ordering="id")
     def number_link(self, dispute: Dispute) -> str:
@@ -104,12 +145,13 @@ class DisputeAdmin(ReadOnlyAdmin):
 
     @display(description="Customer", ordering="customer__name")
     def customer_name(self, dispute: Dispute) -> str:
-        return dispute.customer.name
+        payer = dispute.payer
+        return dispute.customer.name if payer is None else f"{dispute.customer.name}, paid by {payer.name}"
 
     @display(description="Invoice", ordering="invoice__number")
     def invoice_link(self, dispute: Dispute) -> str:
         return link(
-            reverse("admin:billing_invoice_change", args=[dispute.invoice_id]), dispute.invoice.number
+            reverse("admin:billing_invoice_change", args=[dispute.printed_on.pk]), dispute.printed_on.number
         )
 
     @display(description="Outcomes", ordering="count")
@@ -120,24 +162,50 @@ class DisputeAdmin(ReadOnlyAdmin):
     def opened(self, dispute: Dispute) -> str:
         return f"{dispute.opened_at:%-d %b %Y, %H:%M} UTC"
 
-    @display(description="State", ordering="state", label={"open": "warning", "decided": "success"})
+    @display(description="Waits", ordering="opened_at")
+    def waits(self, dispute: Dispute) -> str:
+        return age_words(dispute, now=timezone.now())
+
+    @display(description="At stake", ordering="at_stake")
+    def stake(self, dispute: Dispute) -> str:
+        if dispute.state != DisputeState.OPEN:
+            return "–"
+        return "unknown" if dispute.at_stake is None else money(-dispute.at_stake, dispute.invoice.currency)
+
+    @display(description="Given back", ordering="given")
+    def given_back(self, dispute: Any) -> str:
+        return money(-dispute.given, dispute.invoice.currency) if dispute.accepted_count else "–"
+
+    @display(
+        description="State",
+        ordering="state",
+        label={"open": "warning", "decided": "success", "withdrawn": "info"},
+    )
     def state_badge(self, dispute: Dispute) -> tuple[str, str]:
         return dispute.state, dispute.get_state_display()
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = path("<int:pk>/change/", wrap(self.dispute_view), name="billing_dispute_change")
-        return [own, *(each for each in super().get_urls() if each.name != "billing_dispute_change")]
+        export = path("export.csv", wrap(self.export_view), name="billing_dispute_export")
+        return [export, own, *(each for each in super().get_urls() if each.name != "billing_dispute_change")]
 
     def dispute_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show a dispute with evidence and effect; decide it, or reopen what was declined."""
         require(request, "billing.view_dispute")
-        rows = Dispute.objects.select_related("customer", "invoice", "line__meter")
+        rows = Dispute.objects.select_related(
+            "customer",
+            "asked_for",
+            "invoice__customer",
+            "invoice__part_of__customer",
+            "line__meter",
+            "line__adjusts__invoice",
+        )
         dispute = get_object_or_404(rows, pk=pk)
         may_decide = request.user.has_perm("billing.decide_dispute")
         if request.method == "POST" and not may_decide:
             raise PermissionDenied
-        outcomes = list(dispute.outcomes.select_related("decided_by", "dispute__line"))
+        outcomes = list(dispute.outcomes.select_related("decided_by", "dispute__line__adjusts"))
         waiting = [each for each in outcomes if each.state == DisputedState.OPEN]
         asked = request.POST if request.method == "POST" and "reopen" not in request.POST else None
         form = DecideForm(
@@ -175,8 +243,8 @@ class DisputeAdmin(ReadOnlyAdmin):
             reopening=reopening,
             may_decide=may_decide and dispute.state == DisputeState.OPEN,
             may_reopen=may_decide
-            and dispute.state == DisputeState.DECIDED
-            and any(each.state == DisputedState.DECLINED for each in outcomes),
+            and dispute.state != DisputeState.OPEN
+            and any(each.state in (DisputedState.DECLINED, DisputedState.WITHDRAWN) for each in outcomes),
             effect=[
                 {
                     "line": each.line,
@@ -193,6 +261,12 @@ class DisputeAdmin(ReadOnlyAdmin):
             else "",
             effect_total=total(effect),
             effect_words=money(total(effect), currency),
+            offer=_offer(dispute, effect) if effect else None,
+            late=[
+                {"line": each.line, "amount": money(each.before.usage_difference, currency)}
+                for each in effect
+                if not each.is_alone
+            ],
             accepting=len(chosen),
             declining=len(waiting) - len(chosen),
             status=400 if form.errors or reopening.errors else 200,
@@ -223,6 +297,22 @@ class DisputeAdmin(ReadOnlyAdmin):
             messages.success(request, told)
             return True
         return False
+
+
+def _offer(dispute: Dispute, effect: Sequence[LineEffect]) -> dict[str, str]:
+    """Say what the credit note would come to and who gets it, or why there can be none."""
+    payer = dispute.printed_on.customer
+    try:
+        draft = preview_credit(dispute, effect)
+    except DisputeRefused as refused:
+        return {"refused": refused.message}
+    if draft is None:
+        return {"refused": "Nothing changes on the invoice, so there is nothing to give back."}
+    currency = draft.invoice.currency
+    words = f"{money(draft.total, currency)} to {payer}"
+    if draft.tax:
+        words += f", {money(draft.tax, currency)} of it tax"
+    return {"words": words, "number": str(draft.invoice.number)}
 
 
 def _chosen(

@@ -1,4 +1,4 @@
-"""Disputes over HTTP: list, read, open on behalf of a customer, decide and reopen."""
+"""Disputes over HTTP: list, read, open on behalf of a customer, decide, reopen and withdraw."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from billing.api.amounts import amount_text
 from billing.api.settlement_shapes import REASON_EXAMPLE, ReasonSerializer
 from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES, require_disputable
-from billing.disputing import decide_dispute, open_dispute, reopen_dispute
+from billing.disputing import decide_dispute, open_dispute, reopen_dispute, withdraw_dispute
 from billing.line_events import billed_outcomes
 from billing.models import (
     Dispute,
@@ -87,6 +87,10 @@ class DisputeShape(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_blank=True)
     opened_at = serializers.DateTimeField()
     opened_by = serializers.CharField()
+    at_stake = serializers.CharField(
+        allow_null=True,
+        help_text="What accepting all of it came to, before tax, when it was opened or reopened.",
+    )
     outcomes = DisputedShape(many=True)
     history = DisputeStepShape(many=True)
 
@@ -154,7 +158,13 @@ DECIDE_EXAMPLE = OpenApiExample(
         examples=[DECIDE_EXAMPLE],
     ),
     reopen=extend_schema(
-        summary="Reopen what was declined",
+        summary="Reopen what was declined or withdrawn",
+        request=ReasonSerializer,
+        responses=DisputeShape,
+        examples=[REASON_EXAMPLE],
+    ),
+    withdraw=extend_schema(
+        summary="Withdraw a dispute",
         request=ReasonSerializer,
         responses=DisputeShape,
         examples=[REASON_EXAMPLE],
@@ -228,10 +238,18 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
 
     @action(detail=True, methods=["post"])
     def reopen(self, request: Request, pk: str) -> Response:
-        """Let the declined outcomes be decided again."""
+        """Let what was declined or withdrawn be decided again."""
         sent = ReasonSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
         reopen_dispute(self._dispute(pk), **sent.validated_data, by=_who(request), now=timezone.now())
+        return Response(dispute_body(self._dispute(pk)))
+
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: str) -> Response:
+        """Take back, for the customer, what waits for a decision; each outcome is billed as before."""
+        sent = ReasonSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        withdraw_dispute(self._dispute(pk), **sent.validated_data, by=_who(request), now=timezone.now())
         return Response(dispute_body(self._dispute(pk)))
 
     def _dispute(self, pk: str) -> Dispute:
@@ -256,6 +274,9 @@ def dispute_body(dispute: Dispute) -> dict[str, Any]:
         "reason": dispute.reason,
         "opened_at": instant_text(dispute.opened_at),
         "opened_by": dispute.opened_by,
+        "at_stake": None
+        if dispute.at_stake is None
+        else amount_text(dispute.at_stake, dispute.invoice.currency),
         "outcomes": [
             {
                 "key": each.key,

@@ -22,7 +22,7 @@ INVOICE = {
 }
 PAID = INVOICE | {"status": "paid", "amount_due": "0.00"}
 DISPUTE = {
-    "dispute": "DSP-2026-000001",
+    "dispute": "D-12",
     "customer": "acme",
     "invoice": "INV-2026-000001",
     "line": 1,
@@ -98,9 +98,11 @@ EXAMPLES: dict[WebhookType, dict[str, Any]] = {
         "declined": 0,
         "answer": "You are right.",
         "remedy": "credit_note",
-        "amount": "2.00",
+        "amount": "-2.00",
         "credit_note": "CN-2026-000001",
     },
+    WebhookType.DISPUTE_REOPENED: DISPUTE | {"text": "We looked at the wrong ticket."},
+    WebhookType.DISPUTE_WITHDRAWN: DISPUTE | {"text": "It was resolved after all."},
     WebhookType.CLOSE_FINISHED: {
         "month": "2026-10",
         "state": "done",

@@ -17,6 +17,7 @@ class DisputeState(models.TextChoices):
 
     OPEN = "open", "Open"
     DECIDED = "decided", "Decided"
+    WITHDRAWN = "withdrawn", "Withdrawn"
 
 
 class DisputedState(models.TextChoices):
@@ -25,12 +26,14 @@ class DisputedState(models.TextChoices):
     OPEN = "open", "Open"
     ACCEPTED = "accepted", "Accepted"
     DECLINED = "declined", "Declined"
+    WITHDRAWN = "withdrawn", "Withdrawn"
 
 
 class DisputeStepKind(models.TextChoices):
     OPENED = "opened", "Disputed"
     DECIDED = "decided", "Decided"
     REOPENED = "reopened", "Reopened"
+    WITHDRAWN = "withdrawn", "Withdrawn"
 
 
 class DisputeRemedy(models.TextChoices):
@@ -41,15 +44,23 @@ class DisputeRemedy(models.TextChoices):
 
 
 class Dispute(models.Model):
-    """Outcomes of one invoice line that a customer disputes, with the reason."""
+    """Outcomes of one invoice line that a customer disputes, with the reason. It may be an adjustment.
+
+    `customer` is whose outcomes they are. `asked_for` is who disputes them: that customer, or who pays for it.
+    """
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="disputes")
+    asked_for = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="disputes")
     line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="disputes")
-    state = models.CharField(max_length=8, choices=DisputeState.choices, default=DisputeState.OPEN)
+    state = models.CharField(max_length=9, choices=DisputeState.choices, default=DisputeState.OPEN)
     reason = models.TextField(blank=True, max_length=1000)
     opened_at = models.DateTimeField()
     opened_by = models.CharField(max_length=300)
+    at_stake = AmountField(
+        null=True,
+        help_text="What accepting all of it came to, before tax, when it was opened or reopened. Negative: less owed.",
+    )
 
     class Meta:
         ordering: ClassVar = ["-opened_at", "-id"]
@@ -88,7 +99,7 @@ class DisputeStep(models.Model):
     """
 
     dispute = models.ForeignKey(Dispute, on_delete=models.PROTECT, related_name="steps")
-    kind = models.CharField(max_length=8, choices=DisputeStepKind.choices)
+    kind = models.CharField(max_length=9, choices=DisputeStepKind.choices)
     at = models.DateTimeField()
     by = models.CharField(max_length=300)
     text = models.TextField(blank=True, max_length=1000)
@@ -129,7 +140,7 @@ class DisputedOutcome(models.Model):
     key = models.TextField()
     subject = models.TextField(null=True)
     occurred_at = models.DateTimeField()
-    state = models.CharField(max_length=8, choices=DisputedState.choices, default=DisputedState.OPEN)
+    state = models.CharField(max_length=9, choices=DisputedState.choices, default=DisputedState.OPEN)
     decided_by = models.ForeignKey(
         DisputeStep, on_delete=models.PROTECT, null=True, related_name="outcomes", editable=False
     )
@@ -140,7 +151,7 @@ class DisputedOutcome(models.Model):
             models.UniqueConstraint(fields=["event_id"], name="disputedoutcome_once"),
             models.CheckConstraint(
                 condition=Q(state="open", decided_by=None)
-                | Q(state__in=["accepted", "declined"], decided_by__isnull=False),
+                | Q(state__in=["accepted", "declined", "withdrawn"], decided_by__isnull=False),
                 name="disputedoutcome_decided_by_step",
             ),
         ]

@@ -19,10 +19,10 @@ from billing.dispute_rules import (
     is_disputable,
     visible_disputes,
 )
-from billing.disputing import open_dispute
+from billing.disputing import open_dispute, withdraw_dispute
 from billing.errors import BillingError
 from billing.line_events import billed_outcomes
-from billing.models import Dispute, DisputedOutcome, InvoiceLine
+from billing.models import Dispute, DisputedOutcome, DisputeState, InvoiceLine
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import dispute_words, seen_as, visible_line
 from customers.models import Customer
@@ -54,17 +54,46 @@ def disputes(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
 @for_customer
 def dispute(request: HttpRequest, *, customer: Customer, pk: int) -> HttpResponseBase:
     """Show one dispute: its outcomes, what became of each, and all that was said."""
+    return _dispute_page(request, customer, _visible(customer, pk))
+
+
+@require_POST
+@for_customer
+def withdraw(request: HttpRequest, *, customer: Customer, pk: int) -> HttpResponseBase:
+    """Take a dispute back: only who asked may do that, while nobody decided it."""
     found = _visible(customer, pk)
+    if not _may_withdraw(found, customer):
+        raise Http404
+    access: Any = request.portal_access  # type: ignore[attr-defined]
+    try:
+        withdraw_dispute(found, reason=request.POST.get("reason", ""), by=access.email, now=timezone.now())
+    except BillingError as refused:
+        problem = next(iter(refused.fields.values()), refused.message)
+        return _dispute_page(request, customer, _visible(customer, pk), problem=problem, status=409)
+    return redirect("portal:dispute", pk)
+
+
+def _may_withdraw(dispute: Dispute, customer: Customer) -> bool:
+    return (dispute.asked_for_id or dispute.customer_id) == customer.pk
+
+
+def _dispute_page(
+    request: HttpRequest, customer: Customer, found: Dispute, *, problem: str = "", status: int = 200
+) -> HttpResponseBase:
     return page(
         request,
         "portal/dispute.html",
         section="invoices",
+        status=status,
+        problem=problem,
         dispute=found,
         invoice=seen_as(found.invoice, customer),
         whose=found.customer if found.customer_id != customer.pk else None,
         paid_by=found.payer if found.customer_id == customer.pk else None,
         steps=found.steps.select_related("credit_note"),
         outcomes=found.outcomes.select_related("decided_by"),
+        may_withdraw=found.state == DisputeState.OPEN and _may_withdraw(found, customer),
+        max_text=MAX_TEXT,
     )
 
 
@@ -90,7 +119,12 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
         access: Any = request.portal_access  # type: ignore[attr-defined]
         try:
             opened = open_dispute(
-                line, chosen, reason=request.POST.get("reason", ""), by=access.email, now=now
+                line,
+                chosen,
+                reason=request.POST.get("reason", ""),
+                by=access.email,
+                now=now,
+                asked_for=customer,
             )
         except BillingError as refused:
             problems = refused.fields or {"line": refused.message}

@@ -38,6 +38,7 @@ urlpatterns = [
     path("invoices/<slug:number>/lines/<int:n>/dispute/", disputes.dispute_line, name="dispute_line"),
     path("disputes/", disputes.disputes, name="disputes"),
     path("disputes/<int:pk>/", disputes.dispute, name="dispute"),
+    path("disputes/<int:pk>/withdraw/", disputes.withdraw, name="withdraw_dispute"),
     path("subjects/", subjects.subject, name="subject"),
     path("credit-notes/<slug:number>/", credit_notes.credit_note, name="credit_note"),
     path("credit-notes/<slug:number>/pdf/", credit_notes.credit_note_file, name="credit_note_file"),

@@ -147,6 +147,11 @@ def test_the_payer_disputes_in_the_portal_and_the_child_reads_it_with_its_own_in
     found = Dispute.objects.get()
     assert opened["Location"] == f"/portal/disputes/{found.pk}/"
     assert (found.customer.code, found.opened_by) == ("berlin", "reader@globex.example")
+    # Who asked may take it back; the child did not ask.
+    withdrawing = f"/portal/disputes/{found.pk}/withdraw/"
+    assert "Withdraw the dispute" in text_of(parent.get(f"/portal/disputes/{found.pk}/"))
+    assert "Withdraw the dispute" not in text_of(berlin.get(f"/portal/disputes/{found.pk}/"))
+    assert berlin.post(withdrawing).status_code == 404
     decide(found, 1, remedy="credit_note")
     note = CreditNote.objects.get()
     for client, number, other in ((parent, WHOLE, BERLIN), (berlin, BERLIN, f">{WHOLE}<")):

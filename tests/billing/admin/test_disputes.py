@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import date, timedelta
+from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate
-from billing.models import CreditNote, Dispute, DisputeStep, Invoice
+from billing.disputing import decide_dispute, open_dispute
+from billing.models import CreditNote, Dispute, DisputeStep, Invoice, InvoiceLine, Plan
+from billing.subscribing import subscribe
 from metering.models import Event, Workload
-from tests.factories import event, make_meter, send
+from tests.billing.money import tax
+from tests.factories import event, make_customer, make_meter, send
 from tests.staff import messages_of, sign_in, text_of
-from tests.stories.test_disputes import billed, dispute
+from tests.stories.test_disputes import ASKED, DECIDED, ISSUED, billed, dispute
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +51,67 @@ def test_the_queue_is_searched_filtered_and_counted_in_the_menu(found: Dispute) 
         assert found.number in text_of(staff.get(listed + query)), query
     for query in ("?state=decided", "?q=nothing-like-it"):
         assert f">{found.number}<" not in text_of(staff.get(listed + query)), query
+
+
+def test_the_queue_says_how_long_each_waits_and_what_is_at_stake(found: Dispute) -> None:
+    """Four of ten at $2.00: $8.00. Another customer's dispute of $2.00 was decided."""
+    subscribe(make_customer("globex"), plan=Plan.objects.get(), start_on=date(2026, 10, 1))
+    send(event("g-1", customer="globex", subject="g-1"))
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    line = InvoiceLine.objects.get(invoice__customer__code="globex")
+    other = open_dispute(
+        line, [Event.objects.get(key="g-1").pk], reason="=cmd|' /C calc'!A0", by="gail", now=ASKED
+    )
+    taken = [each.pk for each in other.outcomes.all()]
+    decide_dispute(other, accepted=taken, answer="Yes.", remedy="adjustment", by="clara", now=DECIDED)
+    staff = sign_in("Read only")
+    listed = reverse("admin:billing_dispute_changelist")
+    with time_machine.travel(ASKED + timedelta(days=3), tick=False):
+        text = text_of(staff.get(listed))
+        for words in ("3 days", "$8.00", "at stake in one that waits since 5 Nov 2026", "$2.00"):
+            assert words in text, words
+        # What waits stands first.
+        assert text.index(found.number) < text.index(other.number)
+        shown = {
+            "": 2, "?age=2": 1, "?age=7": 0, "?age=x": 0, "?plan=support": 2, "?plan=none": 0, "?state=decided": 1,
+            "?q=globex": 1, "?q=evt-3": 1,
+        }  # fmt: skip
+        for query, count in shown.items():
+            exported = staff.get(reverse("admin:billing_dispute_export") + query)
+            rows = list(csv.DictReader(StringIO(b"".join(exported).decode("utf-8-sig"))))
+            assert len(rows) == count, query
+            assert text_of(staff.get(listed + query)).count('/change/">D-') == count, query
+        rows = {row["customer"]: row for row in csv.DictReader(StringIO(b"".join(
+            staff.get(reverse("admin:billing_dispute_export"))).decode("utf-8-sig")))}  # fmt: skip
+    acme, globex = rows["acme"], rows["globex"]
+    assert (acme["age_days"], acme["at_stake"], acme["given_back"], acme["open"]) == (
+        "3",
+        "8.00",
+        "0.00",
+        "4",
+    )
+    assert (globex["age_days"], globex["given_back"], globex["accepted"]) == ("", "2.00", "1")
+    assert (globex["reason"], globex["answer"]) == ("'=cmd|' /C calc'!A0", "Yes.")
+    assert Client().get(reverse("admin:billing_dispute_export")).status_code == 302
+
+
+def test_the_page_says_what_a_credit_note_comes_to_or_why_there_is_none() -> None:
+    tax("FR", "20")
+    found = dispute(billed(country="FR", minimum_amount=Decimal(18)), 1, 2, 3)
+    send(event("evt-late", subject="ticket-late"))
+    staff = sign_in("Billing admin")
+    text = text_of(staff.get(page(found)))
+    # 11 x $2.00 = $22.00 with the late one; 8 x $2.00 and $2.00 of the minimum without three: $4.00 and $0.80 tax.
+    for words in ("-$4.00", "$4.80 to Acme, $0.80 of it tax", "Other late usage of line 1, $2.00, waits"):
+        assert words in text, words
+    small = text_of(staff.post(page(found), {"accepted": pks(found, 1), "_show": "1"}))
+    assert "$2.40 to Acme" in small
+
+
+def test_the_page_says_why_there_is_no_credit_note() -> None:
+    found = dispute(billed(minimum_amount=Decimal(20)), 1)
+    text = text_of(sign_in("Billing admin").get(page(found)))
+    assert "No credit note now: Without these outcomes the invoice comes to the same" in text
 
 
 def test_evidence_and_effect_stand_beside_the_decision(found: Dispute) -> None:

@@ -55,7 +55,15 @@ def test_a_dispute_is_opened_read_decided_once_and_reopened(integrator: Integrat
     assert integrator.get(ROUTE, state="open", customer="acme")[1]["results"][0]["id"] == body["id"]
     assert integrator.get(path)[1]["history"][-1]["text"] == "Look again."
     told = WebhookMessage.objects.filter(type__contains="dispute").order_by("made_at", "type")
-    assert [each.type for each in told] == ["dispute.decided", "outcome.disputed"]
+    assert [each.type for each in told] == ["dispute.decided", "dispute.reopened", "outcome.disputed"]
+    _, withdrawn = integrator.post(f"{path}withdraw/", {"reason": "It was right after all."})
+    assert (withdrawn["state"], sorted(each["state"] for each in withdrawn["outcomes"])) == (
+        "decided",  # one of them was accepted
+        ["accepted", "withdrawn"],
+    )
+    assert withdrawn["at_stake"] == "-2.00"
+    assert integrator.post(f"{path}withdraw/", {"reason": "Again."})[0] == 409
+    assert WebhookMessage.objects.filter(type="dispute.withdrawn").count() == 1
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,41 @@ def test_ticked_outcomes_are_disputed_with_a_reason_and_the_answer_is_read(
     assert found.number in text_of(anna.get("/portal/disputes/"))
 
 
+def test_who_asked_withdraws_while_nobody_decided(
+    anna: Client, invoice: Invoice, sign_in: Callable[[Customer], Client]
+) -> None:
+    anna.post(DISPUTE, {"outcome": ids(1, 2), "send": "1", "reason": "Back."})
+    found = Dispute.objects.get()
+    page = f"/portal/disputes/{found.pk}/"
+    assert "Withdraw the dispute" in text_of(anna.get(page))
+    assert sign_in(make_customer("globex")).post(f"{page}withdraw/").status_code == 404
+    too_long = anna.post(f"{page}withdraw/", {"reason": "x" * 1001})
+    assert (too_long.status_code, Dispute.objects.get().state) == (409, "open")
+    assert "Say it shorter." in text_of(too_long)
+    done = anna.post(f"{page}withdraw/", {"reason": "It was right."})
+    assert (done["Location"], Dispute.objects.get().state) == (page, "withdrawn")
+    shown = text_of(anna.get(page))
+    assert "It was right." in shown
+    assert "Withdraw the dispute" not in shown
+    assert anna.post(f"{page}withdraw/").status_code == 409
+    assert anna.get(f"{page}withdraw/").status_code == 405
+
+
+def test_the_list_and_the_invoice_say_what_is_disputed(anna: Client, invoice: Invoice) -> None:
+    listed, shown = "/portal/invoices/", f"/portal/invoices/{invoice.number}/"
+    assert "Disputed</span>" not in text_of(anna.get(listed))
+    anna.post(DISPUTE, {"outcome": ids(1, 2), "send": "1", "reason": "Back."})
+    found = Dispute.objects.get()
+    for page in (listed, "/portal/"):
+        assert "Disputed</span>" in text_of(anna.get(page)), page
+    assert f"{found.number}</a> of 2 outcomes of this invoice is open" in text_of(anna.get(shown))
+    taken = [each.pk for each in found.outcomes.all() if each.key == "evt-1"]
+    decide_dispute(found, accepted=taken, answer="One.", remedy="adjustment", by="Clara", now=NOW)
+    assert "Dispute decided</span>" in text_of(anna.get(listed))
+    assert "2 outcomes: 1 accepted, 1 declined" in text_of(anna.get(shown))
+    assert "of this invoice is open" not in text_of(anna.get(shown))
+
+
 def test_the_page_and_the_whole_line_can_be_disputed_without_what_was_disputed(
     anna: Client, invoice: Invoice
 ) -> None:

@@ -21,8 +21,8 @@ from tests.billing.money import credit, give
 from tests.factories import NOW, event, send, send_tickets
 
 OPEN_TO_ALL = {"sign_in", "link", "logo", "sign_out"}
-# Takes forms only; tests/billing/portal/test_disputes.py tries it as somebody else.
-TAKES_FORMS = {"dispute_line"}
+# Take forms only; tests/billing/portal/test_disputes.py tries them as somebody else.
+TAKES_FORMS = {"dispute_line", "withdraw_dispute"}
 NAMES = sorted(pattern.name for pattern in urlpatterns)
 BEHIND_THE_DOOR = [name for name in NAMES if name not in OPEN_TO_ALL | TAKES_FORMS]
 OF_A_CREDIT_NOTE = ["credit_note", "credit_note_file"]
