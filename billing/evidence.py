@@ -1,7 +1,8 @@
 """The evidence of an invoice: every outcome it billed, as a file that a customer can add up and audit.
 
-Where one price explains a line, each outcome has its amount, and they add up to the line before it is rounded. Where
-tiers, allowances or minimums price a line as a whole, its working stands in their place. Nothing of cost is in it.
+Where single outcomes have a price, each has its amount, and they add up to the line before it is rounded: one price, or
+prices by dimension; in the order in which they happened, the place among included units and graduated tiers. Where
+volume tiers, packages, minimums or maximums price a line as a whole, its working stands there. No cost is in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from billing.formatting import amount_text
 from billing.line_events import events_of_line
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.outcomes import told_outcomes
+from billing.rating import UsageRate, currency_digits, parse_rate, round_amount
 from billing.rating.exact import ZERO, exactly
+from billing.rating.marginal import Marginal, marginal
 from customers.spreadsheets import csv_cell
 from metering.meter_types import MeterType
 from metering.models import Event
@@ -31,13 +34,15 @@ CHUNK = 1_000
 BYTE_ORDER_MARK = "\ufeff"  # spreadsheets read the file as UTF-8 with it
 COLUMNS = (
     "line", "record", "description", "change", "key", "subject", "kind", "occurred_at", "settles_at", "quantity",
-    "unit_amount", "amount", "state", "reason",
+    "unit_amount", "amount", "priced_as", "state", "reason",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One event behind a line. `unit_amount` and `amount` are None where no single price explains the line.
+    """One event behind a line. `unit_amount` and `amount` are None where single outcomes have no price.
+
+    `priced_as` says which of several prices it has.
 
     `change` is counted; on an adjustment added or taken_back. `settles_at` and `state` are None on a meter that
     counts events without rules. `quantity` is None of an event that reverses or confirms an outcome.
@@ -48,6 +53,7 @@ class Evidence:
     quantity: Decimal | None
     unit_amount: Decimal | None
     amount: Decimal | None
+    priced_as: str
     settles_at: str | None
     state: str | None
     reason: str
@@ -64,6 +70,7 @@ class Evidence:
             "quantity": _plain(self.quantity),
             "unit_amount": _plain(self.unit_amount),
             "amount": _plain(self.amount),
+            "priced_as": self.priced_as,
             "state": self.state,
             "reason": self.reason,
         }
@@ -97,7 +104,7 @@ def evidence_of(line: InvoiceLine) -> Iterator[Evidence]:
     """Give what is behind a line, oldest first, with what became of it until now. Holds a thousand at a time."""
     assert line.meter is not None  # held by evidence_lines
     now = timezone.now()
-    price = line.unit_amount if line.kind == LineKind.USAGE else None
+    prices = prices_of(line)
     events = events_of_line(line).iterator(chunk_size=CHUNK)
     while chunk := list(islice(events, CHUNK)):
         told = {}
@@ -110,28 +117,62 @@ def evidence_of(line: InvoiceLine) -> Iterator[Evidence]:
             quantity = None if event.signal is not None else event.counted_value
             taken_back = bool(getattr(event, "taken_back", False))
             voided = line.meter.is_outcome and event.signal is None and outcome is None
+            priced = None
+            if prices is not None and quantity is not None:
+                priced = prices.next(_texts(event.dimensions), quantity)
             yield Evidence(
                 event=event,
                 change="counted" if line.kind == LineKind.USAGE else "taken_back" if taken_back else "added",
                 quantity=quantity,
-                unit_amount=None if quantity is None else price,
-                amount=None if quantity is None or price is None else _times(quantity, price),
+                unit_amount=None if priced is None else priced.unit_amount,
+                amount=None if priced is None else priced.amount,
+                priced_as="" if priced is None else priced.label,
                 settles_at=_instant(outcome.settlement.settles_at) if outcome else None,
                 state=outcome.state.value if outcome else event.signal or ("voided" if voided else None),
                 reason=outcome.reason if outcome else "",
             )
 
 
+def prices_of(line: InvoiceLine) -> Marginal | None:
+    """Give what prices the single outcomes of a line; None where they have no price of their own.
+
+    Of an adjustment they have one where it does not depend on other outcomes: what was added and taken back is not all.
+    """
+    terms = parse_rate(line.terms)
+    prices = marginal(terms) if isinstance(terms, UsageRate) else None
+    if prices is None or any(step.get("kind") in ("minimum", "maximum") for step in line.working):
+        return None
+    if line.adjusts is not None and (prices.is_ordered or prices.has_limits or line.adjusts.discount):
+        return None
+    return prices
+
+
+def price_alone(line: InvoiceLine, event: Event) -> Decimal | None:
+    """Give what one outcome of a line costs, rounded; None where that depends on others. No other event is read."""
+    prices = prices_of(line)
+    if prices is None or prices.is_ordered:
+        return None
+    priced = prices.next(_texts(event.dimensions), event.counted_value)
+    return round_amount(priced.amount, currency_digits(line.invoice.currency))
+
+
 def explanation(line: InvoiceLine, found: Sum) -> str:
     """Say how the outcomes of a line lead to its amount."""
     amount = amount_text(line.amount, line.invoice.currency)
-    if line.kind == LineKind.ADJUSTMENT:
-        return f"What changed in an earlier period; its working gives {amount}."
-    if line.unit_amount is None:
-        return f"Tiers, an allowance or several prices make this line as a whole; its working gives {amount}."
+    prices = prices_of(line)
+    if prices is None or (line.amount and not found.quantity):
+        if line.kind == LineKind.ADJUSTMENT:
+            return f"What changed in an earlier period; its working gives {amount}."
+        return (
+            f"Its price, minimum or maximum is of the quantity as a whole, not of single outcomes; its working gives "
+            f"{amount}."
+        )
+    ordered = "In the order in which they happened, the" if prices.is_ordered else "The"
     if found.amount == line.amount:
-        return f"The amounts of the outcomes add up to {amount}, the line."
-    return f"The amounts of the outcomes add up to {found.amount:f}; a line is rounded once, to {amount}."
+        return f"{ordered} amounts of the outcomes add up to {amount}, the line."
+    return (
+        f"{ordered} amounts of the outcomes add up to {found.amount:f}; a line is rounded once, to {amount}."
+    )
 
 
 def evidence_csv(invoice: Invoice) -> Iterator[str]:
@@ -179,11 +220,10 @@ def evidence_json(invoice: Invoice) -> Iterator[str]:
         for count, each in enumerate(evidence_of(line)):
             found.add(each)
             yield (", " if count else "") + json.dumps(each.cells())
-        priced = line.kind == LineKind.USAGE and line.unit_amount is not None
         end = _line_cells(line) | {
             "working": line.working,
             "outcomes_quantity": _plain(found.quantity),
-            "outcomes_amount": _plain(found.amount) if priced else None,
+            "outcomes_amount": None if prices_of(line) is None else _plain(found.amount),
             "explanation": explanation(line, found),
         }
         yield "], " + json.dumps(end)[1:]
@@ -215,9 +255,8 @@ def _line_cells(line: InvoiceLine) -> dict[str, Any]:
     }
 
 
-@exactly
-def _times(quantity: Decimal, price: Decimal) -> Decimal:
-    return quantity * price
+def _texts(dimensions: Mapping[str, object] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (dimensions or {}).items()}
 
 
 def _plain(value: Decimal | None) -> str | None:

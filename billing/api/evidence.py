@@ -10,7 +10,7 @@ from metering.outcomes import OutcomeState
 
 
 class EvidenceOutcomeShape(serializers.Serializer[Any]):
-    """One outcome. Prices are null where tiers, an allowance or several prices make the line as a whole."""
+    """One outcome. Prices are null where volume tiers, packages, a minimum or a maximum price the line as a whole."""
 
     change = serializers.ChoiceField(choices=["counted", "added", "taken_back"])
     key = serializers.CharField()
@@ -21,6 +21,9 @@ class EvidenceOutcomeShape(serializers.Serializer[Any]):
     quantity = serializers.CharField(allow_null=True)
     unit_amount = serializers.CharField(allow_null=True)
     amount = serializers.CharField(allow_null=True)
+    priced_as = serializers.CharField(
+        allow_blank=True, help_text="Which of several prices it has: dimensions, tier, included."
+    )
     state = serializers.ChoiceField(
         choices=[*(state.value for state in OutcomeState), "reverses", "confirms", "voided"], allow_null=True
     )

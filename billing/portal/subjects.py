@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -11,10 +10,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.dispute_rules import is_disputable
+from billing.evidence import price_alone
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import seen_as
-from billing.rating import round_amount
-from billing.rating.money import currency_digits
 from billing.subject_story import StoryOutcome, StoryStep, subject_story
 from customers.models import Customer
 from metering.meter_types import MeterType
@@ -62,10 +60,7 @@ def _outcome(each: StoryOutcome, customer: Customer, *, now: Any) -> dict[str, A
     event, line = each.outcome.event, each.line
     assert event.meter is not None  # held by outcome_events
     # The invoice may still be a draft, which the customer does not see.
-    price = None
-    if line is not None and line.unit_amount is not None:
-        digits = currency_digits(line.invoice.currency)
-        price = round_amount(Decimal(line.unit_amount * event.counted_value), digits)
+    price = None if line is None else price_alone(line, event)
     may = (
         line is not None
         and each.disputed is None
