@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from billing.admin.forecast import forecast_words
 from billing.admin.subscription_pages import coming_or_problem, state_of
 from billing.admin.timeline import coming_invoices, timeline
 from billing.agreements import Agreement, agreements_of
@@ -81,18 +82,12 @@ def _forecasts(
         if each.start_on <= today and (each.end_on is None or today < each.end_on)
     ]
     billed = Rate.objects.filter(plan__in=plans, kind=RateKind.USAGE).values("meter")
-    rows = []
-    for each in forecasts(customer, list(Meter.objects.filter(pk__in=billed).order_by("label")), now=now):
-        quantities = (each.least, each.expected, each.most)
-        least, expected, most = (
-            quantity_of(round(value, 1).normalize(), each.meter.unit) for value in quantities
-        )
-        amounts = [money(value, each.currency) for value in each.amounts or ()]
-        rows.append(
-            {"forecast": each, "least": least, "expected": expected, "most": most, "amounts": amounts,
-             "pending": quantity_of(each.pending, each.meter.unit)}
-        )  # fmt: skip
-    return rows
+    meters = list(Meter.objects.filter(pk__in=billed).order_by("label"))
+    return [
+        forecast_words(each)
+        | {"amounts": [tuple(money(value, each.currency) for value in each.amounts)] if each.amounts else []}
+        for each in forecasts(customer, meters, now=now)
+    ]
 
 
 def _subscription(subscription: Subscription, agreement: Agreement, *, now: datetime) -> dict[str, Any]:

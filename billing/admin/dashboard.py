@@ -21,6 +21,7 @@ from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.remembering import of_month
 from billing.admin.seller import unnamed_seller
 from billing.checking import failed_checks
+from billing.forecasting import has_forecast
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.margins import Margin, margins
@@ -66,6 +67,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context |= overview(now=now)
     if request.user.has_perm("billing.view_budget"):
         context["budgets"] = strained_budgets(now=now)
+    if request.user.has_perm("billing.view_outcome"):
+        context["has_forecast"] = has_forecast(now=now)  # the page fetches it afterwards
     if request.user.has_perm("billing.view_costrate"):
         context["margins"] = last_month_margins(now=now)
     return context

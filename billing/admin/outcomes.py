@@ -17,6 +17,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.cost_words import cost_words, percent_words
+from billing.admin.forecast import ForecastPages
 from billing.admin.quality import QualityPages
 from billing.models import Outcome
 from billing.outcomes import lines_of, outcomes_of
@@ -70,7 +71,7 @@ class AskForm(forms.Form):
 
 
 @admin.register(Outcome)
-class OutcomeAdmin(QualityPages, ReadOnlyAdmin):
+class OutcomeAdmin(QualityPages, ForecastPages, ReadOnlyAdmin):
     purpose = (
         "Results your customers pay for. An outcome is pending until its window is over, then settled and billed; "
         "reversed when it was taken back, repeated when its subject counted before, unproven without activity."
@@ -81,6 +82,7 @@ class OutcomeAdmin(QualityPages, ReadOnlyAdmin):
         return [
             path("", wrap(self.list_view), name="billing_outcome_changelist"),
             *self.quality_urls(),
+            *self.forecast_urls(),
             path("subject/", wrap(self.subject_view), name="billing_outcome_subject"),
         ]
 

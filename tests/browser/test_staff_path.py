@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from billing.closing import Month, close_period
 from billing.models import Invoice
 from customers.models import Customer
 from metering.models import Meter
@@ -148,6 +149,25 @@ def close_and_read(page: Page, shoot: Shoot) -> None:
     menu(page, "Dashboard")
     expect(page.get_by_text("$240.00").first).to_be_visible()
     shoot(page, "staff-dashboard")
+
+
+def test_the_dashboard_opens_first_and_then_fetches_the_forecast(page: Page, shoot: Shoot) -> None:
+    start = last_month()
+    make_meter(once_per_subject="ever")
+    make_subscription(make_customer(), start_on=start.date())
+    now = datetime.now(UTC)
+    send(
+        event("a", subject="a", occurred_at=f"{start:%Y-%m-%dT10:00:00Z}"),
+        event("b", subject="b", occurred_at=f"{now:%Y-%m-%dT%H:%M:%SZ}"),
+        now=now,
+    )
+    close_period(Month(start.year, start.month), now=now, grace_days=0)
+    sign_in(page, "Read only")
+    expect(page.locator("#forecast").get_by_role("row", name=re.compile("Tickets Resolved"))).to_contain_text(
+        "$2.00"
+    )
+    expect(page.get_by_text("Being worked out")).to_have_count(0)
+    shoot(page, "staff-dashboard-forecast")
 
 
 def test_tiers_are_written_row_by_row_with_the_keyboard(page: Page, shoot: Shoot) -> None:

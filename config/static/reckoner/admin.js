@@ -85,13 +85,14 @@ function busyForms() {
   }
 }
 
-/* A part with data-live="seconds" is fetched again until the server stops marking it; the title comes along. */
+/* A part with data-live="seconds" is fetched again until the server stops marking it; the title comes along. With
+   data-live-from="address" it is the part of that page: what takes long to work out comes after the page. */
 function liveParts() {
   for (const part of document.querySelectorAll("[data-live]")) {
     const refresh = async () => {
       let fresh = null;
       try {
-        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        const answer = await fetch(part.dataset.liveFrom || location.href, { headers: { Accept: "text/html" } });
         if (answer.ok) fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       } catch { /* The network is away for a moment: the next try follows. */ }
       for (const id of fresh ? [part.id, "close-title"] : []) {
@@ -102,7 +103,7 @@ function liveParts() {
       if (fresh && !fresh.getElementById(part.id)?.dataset.live) delete part.dataset.live;
       else setTimeout(refresh, Number(part.dataset.live) * 1000);
     };
-    setTimeout(refresh, Number(part.dataset.live) * 1000);
+    setTimeout(refresh, part.dataset.liveFrom ? 0 : Number(part.dataset.live) * 1000);
   }
 }
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 import time_machine
+from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.forecasting import forecasts
+from billing.closing import Month, close_period
+from billing.forecasting import WholeForecast, forecast_of_all, forecasts
+from customers.models import Customer
 from metering.models import Meter
-from tests.factories import event, make_customer, make_meter, make_subscription, send
+from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.metering.test_quality import sent
 from tests.staff import sign_in, text_of
 
@@ -80,3 +85,73 @@ def test_the_running_period_comes_to_what_settled_and_what_past_reversals_leave_
         page = text_of(sign_in().get(reverse("admin:customers_customer_change", args=[customer.pk])))
     assert "Outcomes of the running period" in page
     assert "$10.00" in page
+
+
+def test_the_forecast_of_all_adds_up_those_of_the_customers_in_as_many_queries_for_many_as_for_one() -> None:
+    """Acme: 2 settled, 4 pending, 1 of 4 reversed before: 2, 5, 6. Beta without a past of its own has 2 pending, and
+    the share of all, 1/4: 0, 1.5, 2. At $2.00; Euro's single one in EUR; by dimension nobody knows the price."""
+    meter = make_meter(verification_hours=Decimal(24), dimensions=["kind"])
+    make_subscription(make_customer())
+    send(
+        *(event(f"s{n}", subject=f"s{n}", occurred_at="2026-09-05T10:00:00Z") for n in range(2)),
+        *(event(f"o{n}", subject=f"o{n}", occurred_at="2026-10-05T10:00:00Z") for n in range(2)),
+        *(event(f"p{n}", subject=f"p{n}", occurred_at="2026-10-20T10:00:00Z") for n in range(4)),
+        event("b", occurred_at="2026-09-05T11:00:00Z", reverses={"key": "s0"}),
+    )
+
+    def cost() -> tuple[int, list[WholeForecast]]:
+        with CaptureQueriesContext(connection) as queries:
+            found = forecast_of_all(now=NOW)
+        return len(queries), found
+
+    cost()
+    queries_of_one, (one,) = cost()
+    assert (one.customers, one.least, one.expected, one.most) == (1, 2, 5, 6)
+    make_subscription(make_customer("beta"))
+    send(*(event(f"q{n}", customer="beta", occurred_at="2026-10-20T10:00:00Z") for n in range(2)))
+    queries, (two,) = cost()
+    assert queries == queries_of_one
+    assert (two.customers, two.least, two.expected, two.most) == (2, 2, Decimal("6.5"), 8)
+    assert two.amounts == {"USD": (Decimal("4.00"), Decimal("13.00"), Decimal("16.00"))}
+
+    euro = make_plan(code="euro", currency="EUR")
+    make_subscription(make_customer("euro", currency="EUR"), euro)
+    rows = [{"match": {}, "unit_amount": "3"}]
+    by_kind = TICKETS | {"dimensions": ["kind"], "rows": rows}
+    del by_kind["unit_amount"]
+    make_subscription(make_customer("kinds"), make_plan(by_kind, code="kinds"))
+    send(
+        event("e", customer="euro", occurred_at="2026-10-05T10:00:00Z"),
+        event("k", customer="kinds", occurred_at="2026-10-05T10:00:00Z"),
+    )
+    (whole,) = forecast_of_all(now=NOW)
+    assert (whole.meter, whole.customers, whole.unpriced) == (meter, 4, 1)
+    assert (whole.least, whole.most) == (4, 10)
+    assert whole.amounts["EUR"] == (Decimal("2.00"), Decimal("2.00"), Decimal("2.00"))
+    # Of all, 1 of 6 was reversed now: Beta's 2 become 1.67 at $2.00.
+    assert whole.amounts["USD"] == (Decimal("4.00"), Decimal("13.33"), Decimal("16.00"))
+    each = [forecasts(customer, [meter], now=NOW)[0] for customer in Customer.objects.all()]
+    for name in ("least", "expected", "most"):
+        assert sum(getattr(one, name) for one in each) == getattr(whole, name)
+
+
+@time_machine.travel(NOW, tick=False)
+def test_the_page_of_the_forecast_is_what_the_dashboard_fetches() -> None:
+    cache.clear()
+    staff = sign_in("Read only")
+    page = reverse("admin:billing_outcome_forecast")
+    assert "No outcomes are billed now" in text_of(staff.get(page))
+    make_meter(verification_hours=Decimal(24))
+    make_subscription(make_customer(), start_on=date(2026, 9, 1))
+    send(
+        event("s", occurred_at="2026-09-05T10:00:00Z"),
+        *(event(f"o{n}", occurred_at="2026-10-05T10:00:00Z") for n in range(3)),
+    )
+    cache.clear()  # five minutes later
+    shown = text_of(staff.get(page))
+    assert 'id="forecast"' in shown
+    assert "$6.00" in shown
+    assert "1 customer<" in shown
+    close_period(Month(2026, 9), now=NOW, grace_days=0)
+    dashboard = text_of(staff.get(reverse("admin:index")))
+    assert f'data-live-from="{page}"' in dashboard
