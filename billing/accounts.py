@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.db.models import Count, F, Min, Q, Sum
 from django.template.loader import render_to_string
 
 from billing.journal import Entry, entries, told_to_customer
@@ -24,12 +24,17 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a customer owes in one currency; `overdue` is the part past its due day, `credit` what is theirs."""
+    """What a customer owes in one currency; `overdue` is the part past its due day, `credit` what is theirs.
+
+    `unpaid` counts the invoices that are still to pay, `first_due_on` is the earliest of their due days.
+    """
 
     currency: str
     due: Decimal
     overdue: Decimal
     credit: Decimal
+    unpaid: int
+    first_due_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +66,29 @@ def balances(customer: Customer, *, now: datetime) -> list[Balance]:
     """Give what is due by currency, in one query; a currency without invoices is left out."""
     today = local_day(now, customer.timezone)
     due = F("total") - SETTLED
-    late = Q(status=InvoiceStatus.ISSUED, due_on__lt=today)
+    unpaid = Q(status=InvoiceStatus.ISSUED)
+    late = unpaid & Q(due_on__lt=today)
     rows = (
         Invoice.objects.filter(customer=customer, status__in=BILLED, part_of=None)
         .order_by("currency")
         .values("currency")
         .annotate(
-            open=Sum(due, filter=Q(status=InvoiceStatus.ISSUED)),
+            open=Sum(due, filter=unpaid),
             late=Sum(due, filter=late),
             over=Sum(due, filter=Q(status=InvoiceStatus.PAID)),
+            unpaid=Count("pk", filter=unpaid),
+            first=Min("due_on", filter=unpaid),
         )
     )
     return [
-        Balance(row["currency"], row["open"] or ZERO, row["late"] or ZERO, -(row["over"] or ZERO))
+        Balance(
+            currency=row["currency"],
+            due=row["open"] or ZERO,
+            overdue=row["late"] or ZERO,
+            credit=-(row["over"] or ZERO),
+            unpaid=row["unpaid"],
+            first_due_on=row["first"],
+        )
         for row in rows
     ]
 

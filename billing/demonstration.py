@@ -47,6 +47,7 @@ ISSUER = {
     "name": "Brightdesk AI",
     "address": "77 Lantern Lane, Boston, MA 02110, United States",
     "email": "billing@brightdesk.example",
+    "payment": "Bank transfer to Brightdesk AI\nHarbor Bank, routing 000 000 000, account 0000 4711",
 }
 PLAN = "support_outcome"
 CHUNK = 1_000

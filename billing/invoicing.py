@@ -180,28 +180,37 @@ def preview_invoice(
 
 def preview_due(due: Sequence[DuePeriod], *, now: datetime) -> list[InvoiceDraft]:
     """Compute invoices of one customer from everything committed. Writes nothing. Raises RatingFailed."""
+    drawn = draw_preview(due, now=now)
+    if drawn.failures:
+        raise drawn.failures[0][1]
+    return with_credits(drawn.drafts, now=now)
+
+
+def draw_preview(due: Sequence[DuePeriod], *, now: datetime) -> DrawnUp:
+    """Compute invoices from everything committed, in place of stored drafts and before credits. Writes nothing."""
     customers = {each.subscription.customer_id for each in due}
     keys = {each.key for each in due}
     stored = Invoice.objects.filter(
         subscription__in={each.subscription.pk for each in due}, status=InvoiceStatus.DRAFT
     )
     replaced = [row.pk for row in stored if (row.subscription_id, row.period_start, row.kind) in keys]
-    drawn = draw_up(
-        due, now=now, watermark=None, changed_lines=changed_line_ids(customers), replaced=replaced
-    )
-    if drawn.failures:
-        raise drawn.failures[0][1]
-    return with_credits(drawn.drafts, now=now)
+    return draw_up(due, now=now, watermark=None, changed_lines=changed_line_ids(customers), replaced=replaced)
 
 
-def with_credits(drafts: Sequence[InvoiceDraft], *, now: datetime) -> list[InvoiceDraft]:
-    """Add the credits that each draft would use if it were the one issued now; none to parts. Writes nothing."""
+def with_credits(
+    drafts: Sequence[InvoiceDraft], *, now: datetime, in_turn: bool = False
+) -> list[InvoiceDraft]:
+    """Add the credits that each draft would use if it were the one issued now; none to parts. Writes nothing.
+
+    `in_turn`: if they were all issued now, in this order, so that none takes what another took.
+    """
     own = [draft for draft in drafts if draft.part_n is None]
     owed = [Owed(draft.due.subscription.customer_id, draft.currency, draft.total) for draft in own]
-    planned = {draft.due.key: each for draft, each in zip(own, planned_credits(owed, now=now), strict=True)}
+    planned = planned_credits(owed, now=now, in_turn=in_turn)
+    by_key = {draft.due.key: each for draft, each in zip(own, planned, strict=True)}
     return [
         draft
-        if (each := planned.get(draft.due.key)) is None
+        if (each := by_key.get(draft.due.key)) is None
         else replace(draft, credits_applied=each.applied, credits=each.credits)
         for draft in drafts
     ]

@@ -45,9 +45,9 @@ class Action(models.TextChoices):
     VOID = "void", "Void"
 
 
-def customer_status(status: InvoiceStatus) -> str:
-    """Say a status to the customer: what was written off is closed for them, and why is the company's own affair."""
-    return "Closed" if status == InvoiceStatus.WRITTEN_OFF else str(status.label)
+def customer_state(state: State) -> str:
+    """Say a state to the customer: what was written off is closed for them, and why is the company's own affair."""
+    return {State.OPEN: "To pay", State.WRITTEN_OFF: "Closed"}.get(state, str(state.label))
 
 
 def state_of(invoice: Invoice, *, now: datetime) -> State:

@@ -50,8 +50,11 @@ class Planned:
     credits: tuple[DraftCredit, ...]
 
 
-def planned_credits(owed: Sequence[Owed], *, now: datetime) -> list[Planned]:
-    """Say what each would take from credits if it were the only invoice issued now. Two queries; writes nothing."""
+def planned_credits(owed: Sequence[Owed], *, now: datetime, in_turn: bool = False) -> list[Planned]:
+    """Say what each would take from credits if it were the only invoice issued now. Two queries; writes nothing.
+
+    `in_turn`: if all of them were issued now, in this order.
+    """
     customers = {each.customer_id for each in owed if each.total > 0}
     stored = CreditGrant.objects.filter(balance__gt=0, customer__in=customers).order_by("id")
     # A period that has just begun: its credit is granted by the time the invoice is issued.
@@ -66,6 +69,10 @@ def planned_credits(owed: Sequence[Owed], *, now: datetime) -> list[Planned]:
         used = burn((grant for _, grant in held.values()), each.total, at=now)
         credits_used = (DraftCredit(held[pk][0].pk, held[pk][0].name, amount) for pk, amount in used.taken)
         planned.append(Planned(used.covered, tuple(credits_used)))
+        if in_turn:
+            for pk, amount in used.taken:
+                row, grant = held[pk]
+                held[pk] = row, replace(grant, balance=grant.balance - amount)
     return planned
 
 

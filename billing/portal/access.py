@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import cache_control
 
 from billing.portal.logo import logo_now
@@ -41,10 +42,16 @@ def for_customer(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
 
 
 def page(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
-    """Render a page. `issuer` names who bills; `access` is whose portal it is, None before sign-in."""
+    """Render a page. `issuer` names who bills; `access` is whose portal it is, None before sign-in; `now` is now."""
     access: PortalAccess | None = getattr(request, "portal_access", None)
     customer: Customer | None = access.customer if access else None
-    shared = {"issuer": settings.ISSUER, "logo": logo_now(), "access": access, "customer": customer}
+    shared = {
+        "issuer": settings.ISSUER,
+        "logo": logo_now(),
+        "access": access,
+        "customer": customer,
+        "now": timezone.now(),
+    }
     answer = render(request, template, shared | context, status=status)
     answer.headers["Content-Security-Policy"] = POLICY
     return answer

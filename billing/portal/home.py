@@ -11,7 +11,7 @@ from billing.portal.access import for_customer, page
 from billing.portal.chart import usage_chart
 from billing.portal.invoices import mark_disputed, visible_invoices
 from billing.portal.limits import reached_rows
-from billing.portal.running import RunningBill, bills_in_preparation, children_bills, running_bills
+from billing.portal.running import RunningBill, children_bills, customer_bills
 from billing.showing import remember_shown
 from customers.models import Customer
 from metering.models import Meter
@@ -24,8 +24,7 @@ LATEST = 4
 def home(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
     """Show the running period; `?meter=CODE` chooses the chart."""
     now = timezone.now()
-    bills = running_bills(customer, now=now)
-    in_preparation = bills_in_preparation(customer, now=now)
+    bills, in_preparation = customer_bills(customer, now=now)
     remember_shown([*(bill.draft for bill in bills if bill.draft), *in_preparation], now=now)
     charted = [(meter, bill) for bill in bills for meter in bill.meters]
     chosen = _chosen(charted, request.GET.get("meter"))

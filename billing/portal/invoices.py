@@ -1,8 +1,12 @@
-"""A customer's invoices: the list, one of them explained, its PDF file. Drafts are not shown."""
+"""A customer's invoices: the list and its CSV, one of them explained, its PDF file. Drafts are not shown."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -10,18 +14,40 @@ from django.core.paginator import InvalidPage, Paginator
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.dispute_rules import visible_disputes
 from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file, evidence_lines
-from billing.lifecycle import customer_status
+from billing.formatting import amount_text
+from billing.lifecycle import State, customer_state, in_state, state_of
 from billing.line_events import leads_to_events
 from billing.models import Dispute, DisputedState, DisputeState, Invoice, InvoiceLine, InvoiceStatus
 from billing.portal.access import for_customer, page
 from customers.models import Customer
+from customers.spreadsheets import csv_cell
+from metering.periods import local_day
 
 PER_PAGE = 20
+# What a customer looks for. "issued" is all that is to pay, also what is partly paid or overdue.
+STATES = (
+    State.OVERDUE,
+    State.PAID,
+    State.CREDITED,
+    State.OVERPAID,
+    State.VOID,
+    State.WRITTEN_OFF,
+    State.PART,
+)
+CHOICES = (
+    ("", "All"),
+    (InvoiceStatus.ISSUED.value, "To pay"),
+    *((state.value, customer_state(state)) for state in STATES),
+)
+COLUMNS = (
+    "number", "first_day", "last_day", "issued_on", "due_on", "status", "currency", "total", "to_pay",
+)  # fmt: skip
 
 
 def visible_invoices(customer: Customer) -> QuerySet[Invoice]:
@@ -66,39 +92,51 @@ def seen_as(part: Invoice, customer: Customer) -> Invoice:
 
 
 class InvoiceFilter(forms.Form):
-    """The year an invoice's period began in, and its status."""
+    """A part of an invoice's number, the year its period began in, and its state."""
 
+    number = forms.CharField(required=False, max_length=60, label="Number", label_suffix="")
     year = forms.TypedChoiceField(required=False, coerce=int, empty_value=None, label_suffix="")
-    status = forms.ChoiceField(
-        required=False,
-        choices=[
-            ("", "All"),
-            *((s.value, customer_status(s)) for s in InvoiceStatus if s != InvoiceStatus.DRAFT),
-        ],
-        label_suffix="",
-    )
+    status = forms.ChoiceField(required=False, choices=CHOICES, label_suffix="")
 
     def __init__(self, data: Any, *, years: list[int]) -> None:
         super().__init__(data)
         self.fields["year"].choices = [("", "All"), *((year, year) for year in years)]  # type: ignore[attr-defined]
 
-    def chosen(self) -> dict[str, Any]:
-        """Give lookups for what was chosen; nothing that was left open."""
-        lookups = {"period_start__year": self.cleaned_data["year"], "status": self.cleaned_data["status"]}
-        return {lookup: value for lookup, value in lookups.items() if value}
+    @property
+    def is_filtered(self) -> bool:
+        return any(self.cleaned_data.values())
+
+    def choose(self, invoices: QuerySet[Invoice], *, today: date) -> QuerySet[Invoice]:
+        """Give the invoices that match what was chosen; what was left open leaves nothing out."""
+        number, year, status = (self.cleaned_data[name] for name in ("number", "year", "status"))
+        if number:
+            invoices = invoices.filter(number__icontains=number)
+        if year:
+            invoices = invoices.filter(period_start__year=year)
+        if status == InvoiceStatus.ISSUED:
+            return invoices.filter(status=InvoiceStatus.ISSUED)
+        return in_state(invoices, State(status), today=today) if status else invoices
 
 
-@require_safe
-@for_customer
-def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
-    """List invoices by `year`, `status` and `page`; 404 for values the page does not offer."""
+def _chosen(
+    request: HttpRequest, customer: Customer, *, now: datetime
+) -> tuple[InvoiceFilter, QuerySet[Invoice]]:
+    """Read what was chosen; Http404 for values the page does not offer."""
     visible = visible_invoices(customer)
     years = [day.year for day in visible.dates("period_start", "year", order="DESC")]
     chooser = InvoiceFilter(request.GET, years=years)
     if not chooser.is_valid():
         raise Http404
+    return chooser, chooser.choose(visible, today=local_day(now, customer.timezone))
+
+
+@require_safe
+@for_customer
+def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
+    """List invoices by `number`, `year`, `status` and `page`; 404 for values the page does not offer."""
+    chooser, found = _chosen(request, customer, now=timezone.now())
     try:
-        shown = Paginator(visible.filter(**chooser.chosen()), PER_PAGE).page(request.GET.get("page", 1))
+        shown = Paginator(found, PER_PAGE).page(request.GET.get("page", 1))
     except InvalidPage as missing:
         raise Http404 from missing
     chosen = request.GET.copy()
@@ -110,11 +148,40 @@ def invoices(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
         section="invoices",
         chooser=chooser,
         invoices=shown,
-        is_filtered=bool(chooser.chosen()),
+        is_filtered=chooser.is_filtered,
         any_dispute=visible_disputes(customer).exists(),
-        any_invoice=bool(years),
+        any_invoice=len(chooser.fields["year"].choices) > 1,  # type: ignore[attr-defined]
         query=chosen.urlencode(),
     )
+
+
+@require_safe
+@for_customer
+def invoices_file(request: HttpRequest, *, customer: Customer) -> HttpResponseBase:
+    """Download the list, as it is filtered, as CSV."""
+    now = timezone.now()
+    _, found = _chosen(request, customer, now=now)
+    return HttpResponse(
+        _csv(found, now=now),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="invoices.csv"'},
+    )
+
+
+def _csv(invoices: Iterable[Invoice], *, now: datetime) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for each in invoices:
+        issued_on = each.issued_at and local_day(each.issued_at, each.zone)
+        texts = (
+            each.number, each.period_start, each.period_end - timedelta(days=1), issued_on, each.due_on,
+            customer_state(state_of(each, now=now)), each.currency,
+        )  # fmt: skip
+        to_pay = each.amount_due if each.status == InvoiceStatus.ISSUED else Decimal(0)
+        amounts = (amount_text(amount, each.currency) for amount in (each.total, to_pay))
+        writer.writerow((*map(csv_cell, texts), *amounts))
+    return file.getvalue()
 
 
 @require_safe
@@ -130,6 +197,8 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         document=invoice_document(found),
         payments=found.payments.order_by("received_on", "pk"),
         notes=found.credit_notes.order_by("issued_at"),
+        to_pay=found.status == InvoiceStatus.ISSUED,
+        is_overdue=state_of(found, now=timezone.now()) == State.OVERDUE,
         has_evidence=bool(evidence_lines(found)),
         disputes=[dispute_words(each) for each in disputes_on([found])],
     )

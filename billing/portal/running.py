@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db.models import Prefetch, Q
 
 from billing.consolidating import is_billed_to_parent
 from billing.documents import InvoiceDocument, invoice_document
 from billing.drafts import DuePeriod, InvoiceDraft
-from billing.errors import RatingFailed
 from billing.formatting import money, plural, quantity_of
-from billing.invoicing import draw_up, periods_ending_in, preview_invoice
+from billing.invoicing import draw_preview, draw_up, periods_ending_in, starts_due, with_credits
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
 from billing.portal.planned import plan_notes
 from billing.rating import describe, parse_rate
@@ -61,21 +60,70 @@ class RunningBill:
         return rows if len(rows) > 1 else []
 
 
-def running_bills(customer: Customer, *, now: datetime) -> list[RunningBill]:
-    """Give what each subscription that covers today costs so far. Writes nothing."""
+def customer_bills(customer: Customer, *, now: datetime) -> tuple[list[RunningBill], list[InvoiceDraft]]:
+    """Give what each subscription that covers today costs so far, and the bills in preparation, the latest first.
+
+    In preparation are recent periods that are over, as long as no invoice is issued for them. All are drawn up at once,
+    as the close does: what one invoice takes of a coupon, a credit or an adjustment is not shown on another. Writes
+    nothing.
+    """
     today = local_day(now, customer.timezone)
-    current = (
+    subscriptions = _recent_subscriptions(customer, today=today)
+    running = []
+    for each in subscriptions:
+        if each.end_on is None or each.end_on > today:
+            covered = clip(whole_period(each, today), start_on=each.start_on, end_on=each.end_on)
+            assert covered is not None  # it covers today
+            running.append(DuePeriod(each, covered))
+    over = _not_invoiced(customer, subscriptions, today=today)
+    if not running and not over:
+        return [], []
+    starts = starts_due([each.subscription for each in running], now=now)
+    drawn = draw_preview([*starts, *running, *over], now=now)
+    for failed, problem in drawn.failures:
+        log.error("A bill of %s cannot be shown: %s", failed.subscription, problem)
+    periodic = [draft for draft in drawn.drafts if draft.due.kind == InvoiceKind.PERIODIC]
+    periodic.sort(key=lambda draft: (draft.due.period.end_on, draft.due.subscription.pk))
+    drafts = {draft.due.key: draft for draft in with_credits(periodic, now=now, in_turn=True)}
+    in_preparation = [drafts[each.key] for each in over if each.key in drafts]
+    return (
+        [_running_bill(each, drafts.get(each.key), now=now) for each in running],
+        sorted(in_preparation, key=lambda draft: draft.due.period.end_on, reverse=True),
+    )
+
+
+def _recent_subscriptions(customer: Customer, *, today: date) -> list[Subscription]:
+    """Give the subscriptions that cover today or ended in the last months, with all that the overview says of them."""
+    return list(
         Subscription.objects.filter(
-            Q(end_on=None) | Q(end_on__gt=today), customer=customer, start_on__lte=today
+            Q(end_on=None) | Q(end_on__gt=today - RECENT), customer=customer, start_on__lte=today
         )
         .select_related("plan", "customer__parent")
         .prefetch_related(
-            "plan__rates__meter",
+            Prefetch("plan__rates", Rate.objects.select_related("meter")),
             Prefetch("changes", SubscriptionChange.objects.select_related("following__plan").order_by("pk")),
         )
         .order_by("start_on", "pk")
     )
-    return [_running_bill(each, now=now) for each in current]
+
+
+def _not_invoiced(
+    customer: Customer, subscriptions: Sequence[Subscription], *, today: date
+) -> list[DuePeriod]:
+    since = today - RECENT
+    ended = [
+        due
+        for subscription in subscriptions
+        for due in periods_ending_in(subscription, first=since, last=today)
+    ]
+    if not ended:
+        return []
+    invoiced = set(
+        Invoice.objects.filter(customer=customer, period_end__gt=since, kind=InvoiceKind.PERIODIC)
+        .exclude(status=InvoiceStatus.DRAFT)
+        .values_list("subscription_id", "period_start")
+    )
+    return [due for due in ended if (due.subscription.pk, due.period.start_on) not in invoiced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,46 +178,16 @@ def _child(due: DuePeriod, draft: InvoiceDraft | None) -> ChildBill:
     return ChildBill(customer, due.period, lines, money(draft.total, draft.currency), problem=False)
 
 
-def bills_in_preparation(customer: Customer, *, now: datetime) -> list[InvoiceDraft]:
-    """Give what recent periods that are over cost, as long as no invoice is issued for them, latest first."""
-    today = local_day(now, customer.timezone)
-    since = today - RECENT
-    ended = [
-        due
-        for subscription in Subscription.objects.filter(
-            Q(end_on=None) | Q(end_on__gt=since), customer=customer, start_on__lt=today
-        ).select_related("plan", "customer")
-        for due in periods_ending_in(subscription, first=since, last=today)
-    ]
-    invoiced = set(
-        Invoice.objects.filter(customer=customer, period_end__gt=since, kind=InvoiceKind.PERIODIC)
-        .exclude(status=InvoiceStatus.DRAFT)
-        .values_list("subscription_id", "period_start")
-    )
-    missing = [due for due in ended if (due.subscription.pk, due.period.start_on) not in invoiced]
-    drawn = draw_up(missing, now=now, watermark=None)
-    for _, problem in drawn.failures:
-        log.error("An invoice in preparation cannot be shown: %s", problem)
-    return sorted(drawn.drafts, key=lambda draft: draft.due.period.end_on, reverse=True)
-
-
-def _running_bill(subscription: Subscription, *, now: datetime) -> RunningBill:
+def _running_bill(due: DuePeriod, draft: InvoiceDraft | None, *, now: datetime) -> RunningBill:
+    subscription = due.subscription
     rates = list(subscription.plan.rates.all())
     meters = {rate.meter.pk: rate.meter for rate in rates if rate.meter is not None}
-    whole = whole_period(subscription, local_day(now, subscription.timezone))
-    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
-    draft = document = None
-    try:
-        draft = preview_invoice(subscription, now=now)
-        document = invoice_document(draft)
-    except RatingFailed:
-        log.exception("The running amount of %s cannot be shown.", subscription)
     return RunningBill(
         subscription=subscription,
-        period=covered or whole,
+        period=due.period,
         rates=[_words(rate, currency=subscription.plan.currency) for rate in rates],
         meters=list(meters.values()),
-        document=document,
+        document=invoice_document(draft) if draft else None,
         draft=draft,
         notes=plan_notes(subscription, today=local_day(now, subscription.timezone)),
     )

@@ -24,6 +24,7 @@ app_name = "portal"
 urlpatterns = [
     path("", home.home, name="home"),
     path("invoices/", invoices.invoices, name="invoices"),
+    path("invoices/csv/", invoices.invoices_file, name="invoices_file"),
     path("invoices/<slug:number>/", invoices.invoice, name="invoice"),
     path("invoices/<slug:number>/pdf/", invoices.invoice_file, name="invoice_file"),
     re_path(

@@ -10,8 +10,8 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from billing import formatting, wording
-from billing.lifecycle import customer_status
-from billing.models import Invoice, InvoiceStatus
+from billing.lifecycle import State, customer_state, state_of
+from billing.models import Invoice
 from metering.periods import local_day
 
 register = template.Library()
@@ -29,8 +29,13 @@ def less(amount: Decimal) -> Decimal:
 
 
 @register.filter
-def status_for_customer(invoice: Invoice) -> str:
-    return customer_status(InvoiceStatus(invoice.status))
+def state_at(invoice: Invoice, now: datetime) -> State:
+    return state_of(invoice, now=now)
+
+
+@register.filter
+def for_customer(state: State) -> str:
+    return customer_state(state)
 
 
 @register.filter

@@ -13,7 +13,7 @@ from django.test import Client
 from billing.closing import Month, close_period
 from billing.models import Invoice, Plan
 from billing.subscribing import subscribe
-from customers.models import Customer
+from customers.models import Customer, PortalAccess
 from customers.portal_access import create_portal_access, portal_link
 from tests.factories import NOW, make_customer, make_meter, make_plan, send_tickets
 
@@ -65,6 +65,14 @@ def sign_in() -> Callable[[Customer], Client]:
         return client
 
     return sign_in
+
+
+def sign_in_again(customer: Customer) -> Client:
+    """Whoever may open a customer's portal signs in once more, as after a month."""
+    access = PortalAccess.objects.select_related("user").get(customer=customer)
+    client = Client()
+    assert client.post(portal_link(access, BASE).removeprefix(BASE)).status_code == 302
+    return client
 
 
 @pytest.fixture

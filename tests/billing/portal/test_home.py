@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.changing import cancel, change_quantity, pause
 from billing.closing import Month, close_period
+from billing.collecting import record_payment
 from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan, Subscription
 from billing.portal.chart import usage_chart
@@ -22,10 +23,12 @@ from billing.subscribing import Author, end_subscription, subscribe
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Period
-from tests.billing.portal.conftest import MID_NOVEMBER
+from tests.billing.money import credit
+from tests.billing.portal.conftest import MID_NOVEMBER, sign_in_again
 from tests.factories import make_customer, make_meter, make_plan, send_tickets
 
 HOME = "/portal/"
+FEE = {"kind": "subscription", "label": "Platform fee", "amount": "49.00", "timing": "in_arrears"}
 NOVEMBER = "2026-11-03T10:00:00Z"
 
 
@@ -205,7 +208,51 @@ def test_the_overview_asks_the_database_as_often_for_many_events_as_for_few(
     send_tickets(300, first=1000, occurred_at=NOVEMBER)
     with CaptureQueriesContext(connection) as many:
         home(anna)
-    assert len(many) == len(few) <= 35
+    assert len(many) == len(few) <= 27
+
+
+def test_more_plans_ask_the_database_no_oftener(anna: Client, acme: Customer) -> None:
+    subscribe(acme, plan=make_plan(FEE, code="first", name="first"), start_on=date(2026, 10, 1))
+    with CaptureQueriesContext(connection) as one:
+        home(anna)
+    for code in ("second", "third"):
+        subscribe(acme, plan=make_plan(FEE, code=code, name=code), start_on=date(2026, 10, 1))
+    with CaptureQueriesContext(connection) as four:
+        assert home(anna).count("So far in 1–30 November 2026") == 4
+    assert len(four) == len(one)
+
+
+def test_a_credit_that_one_plan_uses_is_not_shown_on_the_other(anna: Client, acme: Customer) -> None:
+    subscribe(acme, plan=make_plan(FEE, code="second", name="Second"), start_on=date(2026, 11, 1))
+    credit(acme, "100")
+    send_tickets(40, occurred_at=NOVEMBER)
+    # $100.00 pay the tickets of $80.00 and $20.00 of the fee of $49.00.
+    text = home(anna)
+    assert text.count("Credit: 100 credit") == 2
+    assert "-$80.00" in text
+    assert "-$20.00" in text
+    assert "$29.00" in text
+
+
+def test_what_is_to_pay_stands_first_with_its_day_and_the_way(
+    anna: Client, acme: Customer, october: Invoice, settings: Any
+) -> None:
+    settings.ISSUER = {"name": "Us", "payment": "IBAN DE00 1234\nBIC TESTDEFF"}
+    text = " ".join(home(anna).split())
+    assert text.index("$240.00") < text.index("So far in")
+    assert "One invoice, due by 4 December 2026." in text
+    assert "IBAN DE00 1234" in text
+    assert "overdue" not in text
+    with time_machine.travel(datetime(2026, 12, 24, 12, 0, tzinfo=UTC), tick=False):
+        text = " ".join(home(sign_in_again(acme)).split())
+    assert "$240.00 of it is overdue; the oldest was due by 4 December 2026." in text
+    assert '<span class="badge overdue">Overdue</span>' in text
+
+
+def test_nothing_to_pay_is_said(anna: Client, october: Invoice) -> None:
+    record_payment(october, amount=Decimal(240), received_on=date(2026, 11, 20), by="clerk", now=MID_NOVEMBER)
+    text = " ".join(home(anna).split())
+    assert '<p class="amount number">$0.00</p> <p class="quiet">Nothing is due at the moment.</p>' in text
 
 
 def test_seats_a_pause_and_a_planned_end_are_said_in_words(anna: Client, acme: Customer) -> None:

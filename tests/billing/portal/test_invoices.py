@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.db.models import Count
 from django.test import Client
@@ -16,9 +19,11 @@ from billing.closing import Month, close_period
 from billing.collecting import record_payment
 from billing.documents import invoice_document
 from billing.models import Invoice, Plan, Subscription
+from billing.one_off import Item, create_one_off
 from billing.subscribing import subscribe
 from billing.voiding import void_invoice
 from customers.models import Customer
+from tests.billing.portal.conftest import sign_in_again
 from tests.factories import NOW, make_customer, make_meter, make_plan, send_tickets
 
 INVOICES = "/portal/invoices/"
@@ -104,6 +109,57 @@ def test_the_list_is_filtered_by_year_and_status(anna: Client, acme: Customer) -
     assert old.count('role="rowheader"') == 2
     assert "No invoice matches." in text_of(anna, status="issued")
     assert "1–31 October 2026" in text_of(anna, year="2026", status="paid")
+
+
+def test_an_invoice_is_found_by_a_part_of_its_number(anna: Client, acme: Customer) -> None:
+    issue_months(acme, 3)
+    found = text_of(anna, number=" 000002 ")
+    assert found.count('role="rowheader"') == 1
+    assert "INV-2026-000002" in found
+    assert "No invoice matches." in text_of(anna, number="%")
+
+
+def test_what_is_to_pay_is_chosen_and_told_apart(anna: Client, october: Invoice) -> None:
+    reader = anna
+
+    def states(**query: str) -> list[str]:
+        return re.findall(r'class="badge \w+">([^<]*)<', text_of(reader, **query))
+
+    assert states(status="issued") == ["To pay"]
+    assert states(status="overdue") == []
+    record_payment(october, amount=Decimal(40), received_on=NOW.date(), by="clerk", now=NOW)
+    assert states(status="issued") == ["Partly paid"]
+    assert "$200.00" in text_of(anna)
+    with time_machine.travel(datetime(2026, 12, 24, 12, 0, tzinfo=UTC), tick=False):
+        reader = sign_in_again(october.customer)
+        assert states(status="issued") == states(status="overdue") == ["Overdue"]
+        assert "Overdue since 4 December 2026" in text_of(reader, f"{INVOICES}{october.number}/")
+
+
+def test_the_list_is_a_file_of_what_was_chosen(anna: Client, october: Invoice) -> None:
+    record_payment(october, amount=Decimal(40), received_on=NOW.date(), by="clerk", now=NOW)
+    answer = anna.get(f"{INVOICES}csv/")
+    assert answer["Content-Disposition"] == 'attachment; filename="invoices.csv"'
+    assert answer.content.decode().splitlines() == [
+        "number,first_day,last_day,issued_on,due_on,status,currency,total,to_pay",
+        "INV-2026-000001,2026-10-01,2026-10-31,2026-11-20,2026-12-04,Partly paid,USD,240.00,200.00",
+    ]
+    assert len(anna.get(f"{INVOICES}csv/", {"status": "paid"}).content.decode().splitlines()) == 1
+    assert anna.get(f"{INVOICES}csv/", {"status": "draft"}).status_code == 404
+
+
+def test_an_open_invoice_says_how_to_pay_it(
+    anna: Client, acme: Customer, october: Invoice, settings: Any
+) -> None:
+    assert "How to pay" not in text_of(anna, f"{INVOICES}{october.number}/"), "the issuer gave no way then"
+    settings.ISSUER = settings.ISSUER | {"payment": "IBAN DE00 1234"}
+    october = create_one_off(acme, [Item("Set-up", Decimal(1), Decimal(240))], now=NOW)
+    path = f"{INVOICES}{october.number}/"
+    text = text_of(anna, path)
+    assert "IBAN DE00 1234" in text
+    assert f"Name the number {october.number} with your payment." in text
+    record_payment(october, amount=Decimal(240), received_on=NOW.date(), by="clerk", now=NOW)
+    assert "How to pay" not in text_of(anna, path)
 
 
 def test_the_list_has_pages_that_keep_the_filter(anna: Client, acme: Customer) -> None:

@@ -88,8 +88,8 @@ def theirs(globex: Customer, october: Invoice) -> Invoice:
 
 def test_these_are_all_addresses_of_the_portal() -> None:
     assert set(NAMES) == {
-        "account", "credits", "dispute", "disputes", "subject", "home", "invoices", "limits", "statement",
-        "statement_file", *OF_A_CREDIT_NOTE, *OF_AN_EVENT, *OF_AN_INVOICE, *OPEN_TO_ALL, *TAKES_FORMS,
+        "account", "credits", "dispute", "disputes", "subject", "home", "invoices", "invoices_file", "limits",
+        "statement", "statement_file", *OF_A_CREDIT_NOTE, *OF_AN_EVENT, *OF_AN_INVOICE, *OPEN_TO_ALL, *TAKES_FORMS,
     }  # fmt: skip
 
 
