@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import is_valid_path, resolve
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from billing.errors import BillingError
+from customers.api.parsing import GENERAL
+from customers.api.strictness import no_such
+from customers.api.words import own_words
 from customers.errors import CustomersError
 from metering.errors import MeteringError
 
@@ -26,7 +31,6 @@ AppError = BillingError | MeteringError | CustomersError
 API_PREFIX = "/api/"
 TOO_LARGE = "The body is larger than 10 MiB. Send it in smaller parts."
 DATABASE_LOST = "The database cannot answer right now. Send the same request again: keys make that safe."
-GENERAL = "_"  # the key in `fields` for what concerns no single field
 # Refused because of the state things are in, not because of what was sent.
 CONFLICTS = frozenset(
     {
@@ -79,7 +83,7 @@ def error_response(
 def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """REST framework's exception handler. None lets an unknown error become a logged 500."""
     if isinstance(error, ValidationError):
-        fields = error.message_dict if hasattr(error, "error_dict") else {GENERAL: error.messages}
+        fields = _by_path(error.message_dict if hasattr(error, "error_dict") else error.messages)
         return _answer(400, "invalid", _first_sentence(fields), fields)
     if isinstance(error, AppError):
         return _answer(_status_of(error), error.code, error.message, _fields_of(error))
@@ -93,7 +97,7 @@ def handle_api_error(error: Exception, context: Mapping[str, Any]) -> Response |
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied(*error.args)
     if isinstance(error, exceptions.APIException):
-        return _answer_framework_error(error)
+        return _answer_framework_error(error, context.get("view"))
     return None
 
 
@@ -102,7 +106,7 @@ def _name_of(context: Mapping[str, Any]) -> str:
     return f"{request.method} {request.path}" if request is not None else "a request"
 
 
-def _answer_framework_error(error: exceptions.APIException) -> Response:
+def _answer_framework_error(error: exceptions.APIException, view: Any) -> Response:
     headers = {}
     if auth_header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
@@ -112,9 +116,32 @@ def _answer_framework_error(error: exceptions.APIException) -> Response:
         fields = _by_path(error.detail)
         return _answer(error.status_code, "invalid", _first_sentence(fields), fields, headers)
     code = error.get_codes()
+    fields = getattr(error, "fields", {})
     return _answer(
-        error.status_code, code if isinstance(code, str) else "invalid", str(error.detail), {}, headers
+        error.status_code,
+        code if isinstance(code, str) else "invalid",
+        _sentence(error, view),
+        fields,
+        headers,
     )
+
+
+def _sentence(error: exceptions.APIException, view: Any) -> str:
+    """Say what the framework refused, and what to do instead."""
+    if isinstance(error, exceptions.MethodNotAllowed) and view is not None:
+        return (
+            f"{view.request.method} is not served at this address. Use {' or '.join(view.allowed_methods)}."
+        )
+    if isinstance(error, exceptions.UnsupportedMediaType) and str(error.detail).startswith(
+        "Unsupported media type"
+    ):
+        return f"The body is of a type that is not read here. Send it as {_types_of(view)} in the header Content-Type."
+    return str(error.detail)
+
+
+def _types_of(view: Any) -> str:
+    types = [parser.media_type for parser in view.get_parsers()] if view is not None else []
+    return " or ".join(types) or "application/json"
 
 
 def _answer(
@@ -148,8 +175,20 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    message = f"There is nothing at {request.path}. The addresses are listed at /api/docs/."
+    message = _no_such(request.path) or (
+        f"There is nothing at {request.path}. The addresses are listed at /api/docs/."
+    )
     return _page(request, 404, "not_found", message, lambda: defaults.page_not_found(request, exception))
+
+
+def _no_such(path: str) -> str:
+    """Say that there is no such thing, where the address names one in a way that none is named."""
+    place = re.fullmatch(r"(/api/v1/[a-z-]+/)([^/]+)(/.*)", path)
+    # Would it be an address with another name in this place?
+    if place is None or not (is_valid_path(place[1]) and is_valid_path(f"{place[1]}1{place[3]}")):
+        return ""
+    view: Any = getattr(resolve(place[1]).func, "cls", None)
+    return "" if getattr(view, "queryset", None) is None else no_such(view, place[2])
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -183,7 +222,8 @@ def _by_path(detail: Any, path: str = "") -> dict[str, list[str]]:
     elif isinstance(detail, list) and any(isinstance(part, Mapping) for part in detail):
         parts = [(str(position), part) for position, part in enumerate(detail)]
     else:
-        return {path or GENERAL: [str(told) for told in (detail if isinstance(detail, list) else [detail])]}
+        sentences = detail if isinstance(detail, list) else [detail]
+        return {path or GENERAL: [own_words(str(told)) for told in sentences]}
     found: dict[str, list[str]] = {}
     for name, part in parts:
         if part:

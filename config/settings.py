@@ -259,10 +259,11 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "customers.api.negotiation.LenientNegotiation",
     "DEFAULT_THROTTLE_CLASSES": ["customers.api.throttling.KeyRateThrottle"],
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["customers.api.filtering.NamedFilters"],
     "DEFAULT_SCHEMA_CLASS": "customers.api.schema.RouteSchema",
     "EXCEPTION_HANDLER": "config.errors.handle_api_error",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "URL_FORMAT_OVERRIDE": None,  # a parameter `format` is a route's own or unknown
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": True,
 }

@@ -30,7 +30,8 @@ def check_described(method: str, path: str, response: Any) -> None:
     if kind != "application/json":
         return
     schema = content[kind]["schema"]
-    problems = list(_validator(json.dumps(schema)).iter_errors(json.loads(response.content)))
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    problems = list(_validator(json.dumps(schema)).iter_errors(json.loads(body)))
     assert not problems, f"{where}: {problems[0].instance_path}: {problems[0].message}"
 
 

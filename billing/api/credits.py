@@ -203,7 +203,7 @@ class CreditGrantViewSet(
 
 class CreditEntryFilter(django_filters.FilterSet):  # type: ignore[misc]
     customer = django_filters.CharFilter(field_name="grant__customer__code")
-    grant = django_filters.NumberFilter(field_name="grant_id")
+    grant = django_filters.NumberFilter(field_name="grant_id", min_value=1, max_value=10**18)
     invoice = django_filters.CharFilter(field_name="invoice__number")
 
     class Meta:

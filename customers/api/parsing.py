@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import IO, Any, NoReturn
 
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 from customers.api.bodies import read_body
 
 MAX_DEPTH = 50
+GENERAL = "_"  # the key in `fields` for what concerns no single field
+UNSTORABLE = "It contains a character that cannot be stored (NUL or half a surrogate pair). Take it out."
 
 
 class ExactJSONParser(BaseParser):
@@ -61,25 +63,27 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {repeated!a} is sent twice")
+        raise ValidationError(
+            {repeated if is_storable(repeated) else GENERAL: ["It is sent twice. Send it once."]}
+        )
     return found
 
 
 def _refuse_unstorable(value: Any) -> None:
     """Look at every text of the body, level by level, so that no depth of nesting can exhaust the stack."""
-    level = [value]
+    level: list[tuple[str, Any]] = [("", value)]
     for _ in range(MAX_DEPTH):
-        texts = [part for part in level if isinstance(part, str)]
-        texts += [name for part in level if isinstance(part, dict) for name in part]
-        if not all(map(is_storable, texts)):
-            raise ParseError(
-                "The body contains a character that cannot be stored (NUL or half a surrogate pair)."
-            )
-        level = [item for part in level if isinstance(part, (dict, list)) for item in _items(part)]
+        for path, part in level:
+            if isinstance(part, str) and not is_storable(part):
+                raise ValidationError({path or GENERAL: [UNSTORABLE]})
+            if isinstance(part, dict) and not all(map(is_storable, part)):
+                raise ValidationError({path or GENERAL: [f"The name of a field: {UNSTORABLE}"]})
+        level = [item for path, part in level if isinstance(part, dict | list) for item in _items(path, part)]
         if not level:
             return
     raise ParseError(f"The body is nested more than {MAX_DEPTH} deep.")
 
 
-def _items(part: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(part.values()) if isinstance(part, dict) else part
+def _items(path: str, part: dict[str, Any] | list[Any]) -> list[tuple[str, Any]]:
+    pairs = part.items() if isinstance(part, dict) else enumerate(part)
+    return [(f"{path}.{name}" if path else str(name), item) for name, item in pairs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from django.http import Http404
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -12,6 +13,7 @@ from rest_framework.settings import api_settings
 
 from customers.api.parsing import is_storable
 from customers.api.repeating import RepeatableWrites
+from customers.api.words import name_choices
 
 NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 PAGE_PARAMETERS = frozenset({"page", "page_size"})
@@ -29,6 +31,11 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses what it does not know. `unchangeable` names fields that are set once."""
 
     unchangeable: ClassVar[frozenset[str]] = frozenset()
+
+    def get_fields(self) -> dict[str, Any]:
+        found = super().get_fields()
+        name_choices(found.values())
+        return found
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
@@ -69,11 +76,25 @@ class StrictParameters(RepeatableWrites):
         super().initial(request, *args, **kwargs)
         check_parameters(request, self.known_parameters())
 
+    def get_object(self) -> Any:
+        """Give what the address names, or say that there is no such thing."""
+        try:
+            return super().get_object()  # type: ignore[misc]
+        except Http404 as missing:
+            view: Any = self
+            raise Http404(no_such(view, *view.kwargs.values())) from missing
+
     def known_parameters(self) -> frozenset[str]:
         if getattr(self, "action", None) != "list":
             return self.parameters
         filterset: Any = getattr(self, "filterset_class", None)
         return self.parameters | PAGE_PARAMETERS | set(filterset.base_filters if filterset else ())
+
+
+def no_such(view: Any, *named: object) -> str:
+    """Say that there is no such thing as the addresses of a view name."""
+    noun = view.queryset.model._meta.verbose_name
+    return f"There is no {noun} “{', '.join(map(str, named))}”."
 
 
 def check_parameters(request: Request, known: Iterable[str], *, repeatable: Iterable[str] = ()) -> None:
