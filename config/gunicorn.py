@@ -12,6 +12,7 @@ graceful_timeout = 30
 keepalive = 5
 max_requests = 20_000
 max_requests_jitter = 2_000
+logger_class = "config.access_log.AccessLogger"
 accesslog = "-" if os.environ.get("ACCESS_LOG") else None
 # Each thread keeps a connection of its own. A pool would hold as many, lend them out and take them back for every
 # request, which took a quarter of the time of a small one.

@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import sesame.utils
 from django.conf import settings
@@ -32,7 +32,7 @@ SCOPE = "portal"  # a token made for anything else does not open the portal
 PAUSE_BETWEEN_MAILS = timedelta(minutes=2)
 
 log = logging.getLogger(__name__)
-# Mail leaves after the answer, so that its time tells nobody whether an address is known.
+# Mail is written and leaves after the answer, so that its time tells nobody whether an address is known.
 _post = ThreadPoolExecutor(max_workers=1, thread_name_prefix="portal-mail")
 
 
@@ -121,10 +121,10 @@ def send_sign_in_link(email: str, *, base_url: str | None = None) -> None:
         accesses = list(waiting.select_for_update(of=("self",)))
         live.filter(pk__in=[access.pk for access in accesses]).update(link_sent_at=now)
     if accesses:
-        _post.submit(_send, _mail(accesses, base_url=base_url or settings.PUBLIC_URL, now=now))
+        _post.submit(_send, accesses, base_url=base_url or settings.PUBLIC_URL)
 
 
-def _mail(accesses: Sequence[PortalAccess], *, base_url: str, now: datetime) -> EmailMessage:
+def _mail(accesses: Sequence[PortalAccess], *, base_url: str) -> EmailMessage:
     issuer = settings.ISSUER["name"]
     body = render_to_string(
         "portal/mail/sign_in.txt",
@@ -137,9 +137,9 @@ def _mail(accesses: Sequence[PortalAccess], *, base_url: str, now: datetime) -> 
     return EmailMessage(f"Your sign-in link for {issuer}", body, to=[accesses[0].email])
 
 
-def _send(message: EmailMessage) -> None:
+def _send(accesses: Sequence[PortalAccess], *, base_url: str) -> None:
     try:
-        message.send()
+        _mail(accesses, base_url=base_url).send()
     except Exception:
         log.exception("A sign-in link could not be mailed; check EMAIL_URL.")
 

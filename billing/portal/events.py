@@ -30,6 +30,7 @@ from billing.outcomes import told_outcomes
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_line
 from customers.models import Customer
+from customers.spreadsheets import csv_cell
 from metering.histories import HistoryEntry, event_histories
 from metering.incoming import event_id
 from metering.models import Event
@@ -39,7 +40,6 @@ from metering.settling import StoredOutcome
 PER_PAGE = 50
 CHUNK = 2_000
 BYTE_ORDER_MARK = "\ufeff"  # spreadsheets read the file as UTF-8 with it
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +247,11 @@ def _csv(rows: Iterator[EventRow], names: Sequence[str], *, zone: str, adjusts: 
     writer = csv.writer(_Echo())
     clock = ZoneInfo(zone)
     yield BYTE_ORDER_MARK + writer.writerow(
-        ["time", "key", "subject", *map(harmless, names), "value", *(["change"] if adjusts else [])]
+        ["time", "key", "subject", *map(csv_cell, names), "value", *(["change"] if adjusts else [])]
     )
     for row in rows:
-        texts = map(harmless, [row.key, row.subject, *row.prices.values()])
+        texts = map(csv_cell, [row.key, row.subject, *row.prices.values()])
         change = ["taken back" if row.taken_back else "added"] if adjusts else []
         yield writer.writerow(
             [row.occurred_at.astimezone(clock).isoformat(), *texts, f"{row.value:f}", *change]
         )
-
-
-def harmless(cell: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would run as a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

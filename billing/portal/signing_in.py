@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -49,6 +49,13 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 def link(request: HttpRequest, token: str) -> HttpResponseBase:
     """Land a mailed link. Reading it changes nothing: mail programs read links first. A button signs in."""
+    answer = _landed(request, token)
+    # What this page loads, and whoever logs that, is told the site and not the link.
+    answer.headers["Referrer-Policy"] = "strict-origin"
+    return answer
+
+
+def _landed(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
         if sign_in_by_link(request, token) is not None:
             return redirect("portal:home")
