@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from metering.columns import plain_array, text_array
-from metering.fragments import NOTHING, Source, Sql, conditions_on
+from metering.fragments import NOTHING, Source, Sql, conditions_on, group_expression
 from metering.meter_types import MeterType
 from metering.models import Meter
+from metering.settled_counts import notes_are_quicker, statement_for_notes
 from metering.statements import statement_for_sums, statements_for
 
 # A customer's or workload name's id, or the text of another group.
@@ -75,6 +76,9 @@ def total_spans(
         raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
     sources = sources_as_of(as_of, spans, carries=carries_over(meter))
     names = [f"dimension:{name}" for name in group_by]
+    if not with_values and notes_are_quicker(meter, spans, as_of=as_of):
+        groups = [group_expression(name) for name in names]
+        return _totals(statement_for_notes(meter, sources, groups, as_of=as_of, with_total=True), len(names))
     branches = [
         statements_for(meter, source, names, with_total=True, with_values=with_values) for source in sources
     ]

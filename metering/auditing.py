@@ -1,9 +1,16 @@
-"""Equations of the audit about events: what was acknowledged is stored; a key stands for one event. Each is one SQL."""
+"""Equations of the audit about events: what was acknowledged is stored; a key stands for one event; notes are right."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from django.db import connection
+
+from metering.fragments import Sql
+from metering.models import Meter, SettledOutcome
+from metering.settling_ahead import BEFORE_LATE, settles_ahead, standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +73,40 @@ def keys_unique() -> Question:
         END
         """
     )
+
+
+def outcomes_settled_right() -> Iterator[str]:
+    """Name each outcome whose note is not what its events say as of the position of the notes. One query a meter."""
+    meters = [meter for meter in Meter.objects.order_by("code") if settles_ahead(meter)]
+    strange = SettledOutcome.objects.exclude(meter__in=meters).order_by("pk").values_list("pk", flat=True)
+    for pk in strange.iterator():
+        yield f"outcome {pk}: noted, but outcomes of its meter are not settled ahead"
+    for meter in meters:
+        wrong = WRONG_NOTES_START + Sql(" AND e.meter_id = %s AND ", [meter.pk]) + BEFORE_LATE + "), "
+        wrong = wrong + standings(meter) + Sql(WRONG_NOTES_END, [meter.code, meter.pk])
+        with connection.cursor() as cursor:
+            cursor.execute(wrong.text, wrong.parameters)
+            for (what,) in cursor.fetchall():
+                yield what
+
+
+WRONG_NOTES_START = """
+WITH late AS MATERIALIZED (
+    SELECT id FROM metering_eventbatch
+    WHERE position IS NULL OR position > (SELECT coalesce(max(settled_position), 0) FROM metering_rollup)
+), again AS MATERIALIZED (
+    SELECT e.id, e.customer_id, e.subject FROM metering_event e
+    WHERE e.signal IS NULL AND e.customer_id IS NOT NULL"""
+# An event that was released or voided since has no note yet, or one that says it does not count.
+WRONG_NOTES_END = """
+SELECT format('outcome %%s of meter %%s: noted as %%s at %%s, its events say %%s at %%s',
+              coalesce(standing.id, noted.event_id), %s::text, noted.standing, noted.settles_at,
+              standing.standing, standing.settles_at)
+FROM standing
+FULL JOIN (SELECT * FROM metering_settledoutcome WHERE meter_id = %s) noted ON noted.event_id = standing.id
+WHERE coalesce(noted.standing, 0) <> coalesce(standing.standing, 0)
+   OR (standing.standing <> 0 AND (noted.settles_at, noted.value, noted.customer_id, noted.subject, noted.dimensions)
+       IS DISTINCT FROM (standing.settles_at, standing.value, standing.customer_id, standing.subject,
+                         standing.dimensions))
+ORDER BY 1
+"""

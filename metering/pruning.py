@@ -2,7 +2,8 @@
 
 The archive is written, synced to disk and read back before the first row goes, and what is deleted is what was
 read back. The ledger keeps count: `pruned` of a batch grows with its rows that go, so that rows and ledger still
-agree. Levels (weighted sums) carry over for ever, so their events stay. What invoices need is the caller's question.
+agree. Levels (weighted sums) carry over for ever and a subject that counts once for ever has counted, so events of such
+meters stay. What invoices need is the caller's question.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Progress = Callable[[int], None]
 
 PRUNABLE = """
 FROM metering_event e
-JOIN metering_meter m ON m.id = e.meter_id AND m.type <> 'weighted_sum'
+JOIN metering_meter m ON m.id = e.meter_id AND m.type <> 'weighted_sum' AND m.once_per_subject <> 'ever'
 JOIN customers_customer c ON c.id = e.customer_id
 LEFT JOIN metering_workloadname w ON w.id = e.workload_id
 WHERE e.occurred_at < %(before)s
@@ -48,6 +49,8 @@ WITH gone AS (
     SELECT batch, count(*) AS rows FROM gone,
     LATERAL (VALUES (batch_id), (released_batch_id), (voided_batch_id)) AS named (batch)
     WHERE batch IS NOT NULL GROUP BY batch
+), settled AS (
+    DELETE FROM metering_settledoutcome WHERE event_id = ANY(%s::uuid[])
 ), ledger AS (
     UPDATE metering_eventbatch SET pruned = pruned + counted.rows FROM counted WHERE id = counted.batch
 )
@@ -150,7 +153,7 @@ def _delete(ids: list[str]) -> int:
         return 0
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL reckoner.prune = 'on'")
-        cursor.execute(DELETE, [ids])
+        cursor.execute(DELETE, [ids, ids])
         if cursor.fetchone()[0] != len(ids):
             raise PruneFailed(
                 "An archived event was not there any more: somebody else is pruning. Run it again."

@@ -7,13 +7,15 @@ from procrastinate.contrib.django import app
 
 from metering.folding import fold_usage
 from metering.releasing import release_unmatched
+from metering.settling_ahead import settle_outcomes
 
 
 @app.periodic(cron="* * * * *")
 @app.task(queueing_lock="fold_usage", pass_context=False)
 def fold_usage_by_day(timestamp: int) -> None:
-    """Bring usage by day up to date, each minute; a minute missed is caught up by the next."""
+    """Bring usage by day, and the outcomes settled ahead, up to date; a minute missed is caught up by the next."""
     fold_usage()
+    settle_outcomes()
 
 
 @app.periodic(cron="* * * * *")

@@ -18,7 +18,12 @@ from billing.auditing.invoices import (
     total_is_sum,
 )
 from billing.auditing.quantities import quantity_is_measure
-from metering.auditing import Question, acknowledged_keys_stored, keys_unique
+from metering.auditing import (
+    Question,
+    acknowledged_keys_stored,
+    keys_unique,
+    outcomes_settled_right,
+)
 
 NAMED = 20
 
@@ -44,6 +49,11 @@ class Answer:
 EQUATIONS = (
     Equation("keys_stored", "Every key that was acknowledged is stored.", acknowledged_keys_stored),
     Equation("keys_unique", "Every key stands for one event.", keys_unique),
+    Equation(
+        "outcomes_settled",
+        "What is noted of an outcome that was settled ahead is what its events say.",
+        outcomes_settled_right,
+    ),
     Equation(
         "quantity_is_measure",
         "The quantity of a usage line is what its events measure.",

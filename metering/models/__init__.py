@@ -15,6 +15,7 @@ from metering.models.meters import (
     validate_dimension,
     validate_filters,
 )
+from metering.models.outcomes import OutcomeStanding, SettledOutcome
 from metering.models.usage import Rollup, RollupZone, UsageByDay
 from metering.models.workloads import Workload, WorkloadName, WorkloadRule
 
@@ -33,9 +34,11 @@ __all__ = [
     "Meter",
     "MeterStatus",
     "MeterType",
+    "OutcomeStanding",
     "QuantityField",
     "Rollup",
     "RollupZone",
+    "SettledOutcome",
     "UsageByDay",
     "Workload",
     "WorkloadName",

@@ -105,9 +105,14 @@ class Event(models.Model):
                 name="event_released",
             ),
             models.Index(
-                fields=["meter", "customer"],
+                fields=["customer", "meter", "subject", "occurred_at"],
                 condition=models.Q(signal__isnull=False),
                 name="event_signals",
+            ),
+            models.Index(
+                fields=["target_id"],
+                condition=models.Q(target_id__isnull=False),
+                name="event_targets",
             ),
             models.Index(
                 fields=["voided_batch_id"],

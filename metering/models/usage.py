@@ -12,10 +12,14 @@ from metering.models.meters import Meter
 
 
 class Rollup(models.Model):
-    """One row: the ledger position up to which UsageByDay counts. Its row lock lets one folder work at a time."""
+    """One row: the ledger positions up to which UsageByDay counts and outcomes are settled ahead.
+
+    Its row lock lets one folder work at a time.
+    """
 
     singleton = models.BooleanField(primary_key=True, default=True)
     folded_position = models.BigIntegerField(default=0)
+    settled_position = models.BigIntegerField(db_default=0, default=0)
 
     class Meta:
         constraints: ClassVar = [

@@ -119,6 +119,15 @@ def test_a_story_with_late_and_voided_events_is_clean(story: None) -> None:
             "the primary key of the table of events is missing",
         ),
         (
+            "outcomes_settled",
+            [
+                "INSERT INTO metering_settledoutcome (event_id, meter_id, customer_id, occurred_at, settles_at, value,"
+                " standing, position) SELECT id, meter_id, customer_id, occurred_at, occurred_at, 1, 1, 1"
+                " FROM metering_event WHERE key = 'evt-1'"
+            ],
+            "noted, but outcomes of its meter are not settled ahead",
+        ),
+        (
             "quantity_is_measure",
             ["UPDATE billing_invoiceline SET quantity = 111 WHERE quantity = 110"],
             "INV-2026-000001, line 1: the quantity is 111, its events measure 110",

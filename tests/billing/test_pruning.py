@@ -21,9 +21,10 @@ from billing.reconciling import reconcile
 from customers.models import Customer
 from metering.errors import PruneFailed
 from metering.folding import fold_usage, rebuild_usage
-from metering.models import Event, EventArchive, Meter
+from metering.models import Event, EventArchive, Meter, SettledOutcome
 from metering.pruning import Archive, delete_archived
 from metering.rollup import daily_usage
+from metering.settling_ahead import settle_outcomes
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send
 
 THEN = datetime(2024, 6, 15, tzinfo=UTC)
@@ -157,6 +158,19 @@ def test_levels_carry_over_so_their_events_stay(tmp_path: Path) -> None:
     assert "2 events archived" in prune("2024-06-01", "--yes", to=tmp_path)
     assert Event.objects.filter(key="level").exists()
     assert Customer.objects.exists()
+
+
+def test_a_subject_that_counted_for_ever_stays_so_that_it_never_counts_again(tmp_path: Path) -> None:
+    make_free_events()
+    make_meter("tickets", once_per_subject="ever")
+    make_meter("calls", once_per_subject="period")
+    send(old("once", meter="tickets", subject="t-1"), old("each", meter="calls", subject="t-1"), now=THEN)
+    fold_usage()
+    settle_outcomes()
+    assert SettledOutcome.objects.count() == 2
+    assert "3 events archived" in prune("2024-06-01", "--yes", to=tmp_path)
+    assert Event.objects.filter(key="once").exists()
+    assert [str(each) for each in SettledOutcome.objects.values_list("meter__code", flat=True)] == ["tickets"]
 
 
 def test_a_day_that_is_none_is_refused_by_name() -> None:

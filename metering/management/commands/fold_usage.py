@@ -10,17 +10,21 @@ from rich.progress import Progress
 
 from metering.errors import LedgerMismatch
 from metering.folding import backlog, fold_usage, rebuild_usage
+from metering.settling_ahead import resettle_outcomes, settle_outcomes
 
 
 class Command(BaseCommand):
-    help = "Add new events to usage by day, which charts of all customers read. The worker does this each minute."
+    help = (
+        "Add new events to usage by day, which charts of all customers read, and settle outcomes ahead."
+        " The worker does this each minute."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--rebuild", action="store_true", help="Make it again from all raw events.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            position = self._rebuild() if options["rebuild"] else fold_usage()
+            position = self._rebuild() if options["rebuild"] else _fold()
         except LedgerMismatch as mismatch:
             raise CommandError(mismatch.message) from mismatch
         if position is None:
@@ -31,6 +35,16 @@ class Command(BaseCommand):
     def _rebuild(self) -> int:
         with Progress(disable=not self.stdout.isatty()) as progress:
             task = progress.add_task("Reading all events", total=None)
-            return rebuild_usage(
-                on_progress=lambda done, last: progress.update(task, completed=done, total=last)
-            )
+
+            def show(done: int, last: int) -> None:
+                progress.update(task, completed=done, total=last)
+
+            position = rebuild_usage(on_progress=show)
+            progress.update(task, description="Settling all outcomes", completed=0)
+            resettle_outcomes(on_progress=show)
+            return position
+
+
+def _fold() -> int | None:
+    position = fold_usage()
+    return None if settle_outcomes() is None else position
