@@ -242,7 +242,7 @@ def store_together(
             if drafts and scanned_up_to() > min(draft.watermark for draft in drafts):
                 return None
             live = live_invoices([draft.due for draft in drafts], lock=True)
-            if agreed != {s.pk: _agreement(s) for s in subscriptions} or any(
+            if agreed != {s.id: _agreement(s) for s in subscriptions} or any(
                 _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
@@ -319,7 +319,7 @@ def _state(invoice: Invoice | None) -> object:
 
 # What an invoice follows from, beside events: with its key first.
 AGREED = (
-    "pk", "plan_id", "start_on", "end_on", "anchor", "anchored_on", "quantity", "overrides", "revision",
+    "id", "plan_id", "start_on", "end_on", "anchor", "anchored_on", "quantity", "overrides", "revision",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from billing.errors import PeriodNotOver
 from billing.invoicing import periods_ending_in
 from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
-from billing.processes import default_processes, map_in_processes
+from billing.processes import default_processes, share_with_processes
 from billing.scanning import scan_changes
 from customers.models import BillTo, Customer
 from metering.releasing import release_unmatched
@@ -54,9 +54,9 @@ def close_period(
 
     Raises PeriodNotOver when the month is not over for anybody. Rerunning changes nothing that is issued; drafts are
     drawn up again and issued once their grace days are over. A customer that cannot be billed is parked and in the
-    report; it costs no other. `on_chunk` gets each chunk and the report so far; `closers` above 1 share the chunks in
-    processes of their own, which give no drafts; None: as many as there are processors, where it is worth it. `dry_run`
-    writes nothing and shares nothing.
+    report; it costs no other. `on_chunk` gets each chunk and the report so far; `closers` above 1 are as many
+    processes with this one, which share the chunks and give no drafts; None: as many as there are processors, where it
+    is worth it. `dry_run` writes nothing and shares nothing.
     """
     if now + EARLIEST_ZONE < datetime(month.following.year, month.following.month, 1, tzinfo=UTC):
         raise PeriodNotOver(
@@ -120,18 +120,18 @@ def _share(
 ) -> Iterator[tuple[Sequence[int], ChunkResult]]:
     """Close the chunks that no other closer has claimed, then those of the others: done, unless they were killed."""
     closers = min(closers, len(chunks))
-    items = ((chunk, terms) for chunk in chunks)
-    results: Iterator[ChunkResult | None]
+    results: Iterator[tuple[int, ChunkResult | None]]
     if closers > 1:
-        results = map_in_processes(close_apart, items, processes=closers)
+        items = [(chunk, terms) for chunk in chunks]
+        results = share_with_processes(close_apart, items, processes=closers)
     else:
-        results = (close_claimed(chunk, terms, wait=False) for chunk, terms in items)
+        results = ((n, close_claimed(chunk, terms, wait=False)) for n, chunk in enumerate(chunks))
     later = []
-    for chunk, result in zip(chunks, results, strict=True):
+    for place, result in results:
         if result is None:
-            later.append(chunk)
+            later.append(chunks[place])
         else:
-            yield chunk, result
+            yield chunks[place], result
     for chunk in later:
         result = close_claimed(chunk, terms, wait=True)
         assert result is not None  # it waited for the claim
@@ -145,7 +145,7 @@ def close_claimed(chunk: Sequence[int], terms: Terms, *, wait: bool) -> ChunkRes
 
 
 def close_apart(item: tuple[Sequence[int], Terms]) -> ChunkResult | None:
-    """Close a chunk in a process of its own; what it drew up stays there, the counts come back."""
+    """Close a chunk as one of several processes; what it drew up stays there, the counts come back."""
     result = close_claimed(*item, wait=False)
     return None if result is None else result.without_drafts()
 

@@ -35,7 +35,7 @@ class DuePeriod:
     @property
     def key(self) -> InvoiceKey:
         """Name the invoice: there is at most one live invoice of a key."""
-        return self.subscription.pk, self.period.start_on, self.kind
+        return self.subscription.id, self.period.start_on, self.kind  # an id costs less than a pk
 
     @property
     def group(self) -> GroupKey:

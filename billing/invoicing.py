@@ -6,6 +6,7 @@ is in its draft, so issuing adds only a number and a date.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -33,7 +34,7 @@ from billing.taxing import Taxes, tax_lines, tax_table
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
 from metering.models import Meter
-from metering.periods import Period, clip, local_day, periods_between
+from metering.periods import Anchor, Interval, Period, clip, local_day, period_of, periods_between
 
 
 def draw_up(
@@ -300,24 +301,33 @@ def _open_book(due: Sequence[DuePeriod], rates: Sequence[list[PlanRate] | TermsE
 
 def periods_ending_in(subscription: Subscription, *, first: date, last: date) -> list[DuePeriod]:
     """Give the covered periods of a subscription whose last day lies in the local days `[first, last)`."""
-    start = max(subscription.start_on, _earliest_start(subscription, first))
-    spans = periods_between(
-        start,
+    covered = _covered_ending_in(
+        first,
         last,
+        start_on=subscription.start_on,
+        end_on=subscription.end_on,
         anchor=anchor_of(subscription),
         interval=subscription.plan.invoice_interval,
         zone=subscription.timezone,
     )
-    due = []
-    for whole in spans:
-        covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
-        if covered is not None and first < covered.end_on <= last:
-            due.append(DuePeriod(subscription, covered))
-    return due
+    return [DuePeriod(subscription, period) for period in covered]
 
 
-def _earliest_start(subscription: Subscription, day: date) -> date:
-    return whole_period(subscription, max(day, subscription.start_on)).start_on
+@functools.lru_cache(maxsize=4_096)  # thousands of subscriptions have the same periods
+def _covered_ending_in(
+    first: date,
+    last: date,
+    *,
+    start_on: date,
+    end_on: date | None,
+    anchor: Anchor,
+    interval: Interval,
+    zone: str,
+) -> tuple[Period, ...]:
+    earliest = period_of(max(first, start_on), anchor=anchor, interval=interval, zone=zone).start_on
+    spans = periods_between(max(start_on, earliest), last, anchor=anchor, interval=interval, zone=zone)
+    clipped = (clip(whole, start_on=start_on, end_on=end_on) for whole in spans)
+    return tuple(period for period in clipped if period is not None and first < period.end_on <= last)
 
 
 def _discounted(

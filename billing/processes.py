@@ -1,19 +1,22 @@
 """Sharing work between processes of their own, each with its own connection to the same database.
 
-A new process reads this module before Django is set up in it, so nothing here imports a model until it is called.
+Where this process has no other thread, the others are forked from it and have nothing to load; else they are started
+anew. Such a one reads this module before Django is set up in it, so nothing here imports a model until it is called.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
-from threading import Thread
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import django
+from django.apps import apps
 from django.db import connection, connections
 
 NAMES = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
@@ -23,13 +26,7 @@ def map_in_processes(
     function: Callable[[Any], Any], items: Iterator[Any], *, processes: int
 ) -> Iterator[Any]:
     """Give the results of a function of a module in the order of the items; few items are on their way at once."""
-    settings = {name: connection.settings_dict[name] for name in NAMES}
-    with ProcessPoolExecutor(
-        max_workers=processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(settings,),
-    ) as pool:
+    with _pool(_context(), processes=processes) as pool:
         waiting: list[Future[Any]] = []
         for item in items:
             waiting.append(pool.submit(_call, function.__module__, function.__name__, item))
@@ -39,11 +36,84 @@ def map_in_processes(
             yield future.result()
 
 
-def _start(settings: dict[str, Any]) -> None:
+def share_with_processes(
+    function: Callable[[Any], Any], items: Sequence[Any], *, processes: int
+) -> Iterator[tuple[int, Any]]:
+    """Give the results of a function of a module as they come, each after the place of its item.
+
+    This process is one of those that work, and begins at once. Each takes the next item that nobody has taken, so all
+    end at about the same time.
+    """
+    context = _context()
+    share = _Share(items, context.Value("q", 0))
+    pool = _pool(context, processes=processes - 1, share=share)
+    try:
+        # As many calls as there are items: those that find none left do nothing.
+        waiting = [pool.submit(_call_next, function.__module__, function.__name__) for _ in items]
+        while (place := share.take()) is not None:
+            yield place, function(items[place])
+            for future in [each for each in waiting if each.done()]:
+                waiting.remove(future)
+                if (found := future.result()) is not None:
+                    yield found
+        for future in waiting:
+            if (found := future.result()) is not None:
+                yield found
+    finally:
+        share.stop()
+        pool.shutdown(cancel_futures=True)
+
+
+class _Share:
+    """Items, and how many of them are taken: by whichever process, in order."""
+
+    def __init__(self, items: Sequence[Any], taken: Any) -> None:
+        self.items = items
+        self._taken = taken
+
+    def take(self) -> int | None:
+        """Give the place of the next item to this process alone; None when none is left."""
+        with self._taken.get_lock():
+            place = int(self._taken.value)
+            if place >= len(self.items):
+                return None
+            self._taken.value = place + 1
+        return place
+
+    def stop(self) -> None:
+        with self._taken.get_lock():
+            self._taken.value = len(self.items)
+
+
+_share: _Share | None = None
+# The connections of the process that this one was forked from: kept, because closing them would end its sessions.
+_inherited: list[Any] = []
+
+
+def _context() -> BaseContext:
+    alone = threading.active_count() == 1 and hasattr(os, "fork")
+    return multiprocessing.get_context("fork" if alone else "spawn")
+
+
+def _pool(context: BaseContext, *, processes: int, share: _Share | None = None) -> ProcessPoolExecutor:
+    settings = {name: connection.settings_dict[name] for name in NAMES}
+    return ProcessPoolExecutor(
+        max_workers=processes, mp_context=context, initializer=_start, initargs=(settings, share)
+    )
+
+
+def _start(settings: dict[str, Any], share: _Share | None) -> None:
     """Set up a process of its own, on the same database as the one that started it, and ending with that one."""
-    Thread(target=_end_with_parent, daemon=True).start()
-    django.setup()
+    global _share  # noqa: PLW0603 - what the process is there for
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if apps.ready:
+        for inherited in connections.all(initialized_only=True):
+            _inherited.append(inherited)
+            del connections[inherited.alias]
+    else:
+        django.setup()
     connections.databases["default"].update(settings)
+    _share = share
 
 
 def _end_with_parent() -> None:
@@ -61,3 +131,9 @@ def default_processes() -> int:
 
 def _call(module: str, name: str, item: Any) -> Any:
     return getattr(import_module(module), name)(item)
+
+
+def _call_next(module: str, name: str) -> tuple[int, Any] | None:
+    assert _share is not None  # given when the process started
+    place = _share.take()
+    return None if place is None else (place, _call(module, name, _share.items[place]))

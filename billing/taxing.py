@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from billing.drafts import DraftLine, DraftTax
 from billing.models import TaxCategory, TaxRate, TaxSetup
@@ -67,8 +68,7 @@ class TaxTable:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Taxes:
+class Taxes(NamedTuple):
     """The tax of one invoice: its lines with the numbers of their taxes, the taxes, and both sums."""
 
     lines: list[DraftLine]
@@ -111,6 +111,12 @@ def tax_lines(
     is taxed as the period it adjusts. Lines in a country without a rate are not taxed.
     """
     treatment = treatment_of(customer, seller_country=table.seller_country)
+    if (
+        not table.rates
+        and treatment == Treatment.TAXED
+        and all(line.tax_category != TaxCategory.EXEMPT for line in lines)
+    ):
+        return Taxes(list(lines), (), ZERO, ZERO)
     sums: dict[Key, Decimal] = {}
     charged: dict[Key, TaxRate] = {}
     keys: list[list[Key]] = []

@@ -25,8 +25,7 @@ from metering.statements import statement_for_sums, statements_for
 Group = int | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One customer's half-open time `[start, end)`. `slot` is the caller's name for it.
 
     `zone` cuts the hours or days of a windowed meter, which cannot be measured without it.

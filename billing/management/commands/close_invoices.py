@@ -135,14 +135,21 @@ class Command(BaseCommand):
         started = said = time.monotonic()
         console = Console(file=sys.stderr)
         columns = (TextColumn(f"Closing {closed}"), BarColumn(), TextColumn("{task.fields[pace]}"))
-        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        # Shown anew with each chunk, by no thread of its own: a process without threads can be forked.
+        with Progress(
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            auto_refresh=False,
+        ) as progress:
             task = progress.add_task("close", total=None, pace="")
 
             def show(chunk: ChunkResult, report: CloseReport) -> None:
                 nonlocal said
                 now = time.monotonic()
                 pace = Pace(report.done, report.total, now - started)
-                progress.update(task, completed=report.done, total=report.total, pace=str(pace))
+                progress.update(task, completed=report.done, total=report.total, pace=str(pace), refresh=True)
                 if not console.is_terminal and now - said >= LINE_SECONDS:
                     said = now
                     self.stderr.write(f"Closing {closed}: {pace}")
