@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from billing.budgeting import BudgetTerms, check_budgets, save_budget
+from billing.budget_terms import BudgetTerms
+from billing.budgeting import check_budgets, save_budget
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost
 from billing.demonstrated import (

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.admin.budgets import bar, latest_points, state_words
+from billing.admin.budget_words import bar, latest_points, state_words
 from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.remembering import of_month
 from billing.admin.seller import unnamed_seller

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from billing.admin.csv_files import csv_response
 from billing.errors import InvalidLimit, RatingFailed
 from billing.formatting import amount_text, money, quantity_of
-from billing.limiting import known_standings, standings
+from billing.limiting import Standing, known_standings, standings
 from billing.models import LimitKind, LimitSetter, UsageLimit
-from billing.restricting import check_limit
-from customers.staff_pages import StaffAdmin, put_errors
+from billing.restricting import USUAL_REMINDERS, check_limit
+from customers.staff_pages import StaffAdmin, put_errors, require
 
+COLUMNS = (
+    "customer_code", "customer", "meter", "set_by", "at_the_limit", "in", "limit", "used", "reserved", "remaining",
+    "percent", "starts_again", "reminds_at",
+)  # fmt: skip
+CHUNK = 1_000
 COLOURS = {LimitKind.HARD: "danger", LimitKind.SOFT: "warning"}
 
 
@@ -48,7 +63,10 @@ class PercentagesField(forms.CharField):
 
 class LimitForm(forms.ModelForm):
     remind_at = PercentagesField(
-        required=False, label="Remind at percent", help_text=UsageLimit._meta.get_field("remind_at").help_text
+        required=False,
+        label="Remind at percent",
+        initial=list(USUAL_REMINDERS),
+        help_text=UsageLimit._meta.get_field("remind_at").help_text,
     )
 
     class Meta:
@@ -81,6 +99,7 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
     )
     empty_title = "No limits"
     empty_text = "Everybody may use as much as they like. Add a limit for a customer and a meter."
+    list_before_template = "admin/billing/usagelimit/list_head.html"
     list_display = (
         "customer",
         "meter",
@@ -111,9 +130,16 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
         return quantity_of(limit.most, limit.meter.unit)
 
     @display(description="Used now")
-    def used_words(self, limit: Any) -> str:
-        found = limit.standing
-        return "no price" if found is None else f"{found.words(found.used)} ({found.percent} %)"
+    def used_words(self, limit: Any) -> SafeString:
+        found: Standing | None = limit.standing
+        if found is None:
+            return format_html("{}", "no price")
+        return format_html(
+            '<span class="rk-share rk-budget {}"><svg viewBox="0 0 100 8" preserveAspectRatio="none"'
+            ' aria-hidden="true">'
+            '<rect width="{}" height="8" rx="1" /></svg> {} ({} %)</span>',
+            "rk-over" if found.is_reached else "", min(found.percent, 100), found.words(found.used), found.percent,
+        )  # fmt: skip
 
     @display(description="At the limit", ordering="kind", label=COLOURS)
     def kind_badge(self, limit: UsageLimit) -> tuple[str, str]:
@@ -143,6 +169,21 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
         told = "; ".join(f"{row.percent} % on {row.reached_at:%-d %b %Y, %H:%M} UTC" for row in rows)
         return told or "Nothing that is reminded of."
 
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [path("export.csv", wrap(self.export_view), name="billing_usagelimit_export")]
+        return [*own, *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the limits of the list, with its search and filters, as CSV with exact figures."""
+        require(request, "billing.view_usagelimit")
+        try:
+            changelist = super().get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return redirect("admin:billing_usagelimit_changelist")
+        limits = list(changelist.get_queryset(request).select_related("customer", "meter"))
+        return csv_response("limits.csv", COLUMNS, _csv_rows(limits, now=timezone.now()))
+
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return self.fields if obj is None else (*self.fields, "used_now", "reached")
 
@@ -158,3 +199,27 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """A limit may go: it is no record of anything that was billed."""
         return bool(request.user.has_perm("billing.delete_usagelimit"))
+
+
+def _csv_rows(limits: list[UsageLimit], *, now: datetime) -> Iterator[list[object]]:
+    for first in range(0, len(limits), CHUNK):
+        chunk = limits[first : first + CHUNK]
+        for limit, standing in zip(chunk, known_standings(chunk, now=now), strict=True):
+            yield _csv_row(limit, standing)
+
+
+def _csv_row(limit: UsageLimit, standing: Standing | None) -> list[object]:
+    def text(value: Decimal) -> str:
+        return amount_text(value, limit.customer.currency) if limit.is_money else f"{value.normalize():f}"
+
+    figures: list[object] = [""] * 5
+    if standing is not None:
+        figures = [
+            text(standing.used), text(standing.held), text(standing.remaining), standing.percent,
+            f"{standing.period.end:%Y-%m-%dT%H:%M:%SZ}",
+        ]  # fmt: skip
+    return [
+        limit.customer.code, limit.customer.name, limit.meter.code, limit.set_by, limit.kind,
+        limit.customer.currency if limit.is_money else limit.meter.unit or "units", text(limit.most), *figures,
+        ", ".join(map(str, limit.remind_at)),
+    ]  # fmt: skip

@@ -15,7 +15,8 @@ from rest_framework.response import Response
 
 from billing.api.amounts import amount_text
 from billing.api.serializers import ExactDecimalField
-from billing.budgeting import MOST_EMAILS, MOST_THRESHOLDS, USUAL_THRESHOLDS, BudgetTerms, save_budget
+from billing.budget_terms import MOST_EMAILS, MOST_THRESHOLDS, USUAL_THRESHOLDS, BudgetTerms
+from billing.budgeting import save_budget
 from billing.errors import InvalidBudget
 from billing.models import AlarmKind, Budget, BudgetAlarm, BudgetMeasure, BudgetPoint
 from billing.rating.money import currency_digits, round_amount

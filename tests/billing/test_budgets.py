@@ -18,7 +18,8 @@ from django.core import mail
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing.budgeting import BudgetTerms, check_budgets, save_budget
+from billing.budget_terms import BudgetTerms
+from billing.budgeting import check_budgets, save_budget
 from billing.budgets import BudgetState, budget_states
 from billing.cost_rates import Validity, add_cost_rate
 from billing.costing import costs

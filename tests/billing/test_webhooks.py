@@ -24,7 +24,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from billing import delivering
 from billing.alerting import send_alerts, set_alert
-from billing.budgeting import BudgetTerms, check_budgets, save_budget
+from billing.budget_terms import BudgetTerms
+from billing.budgeting import check_budgets, save_budget
 from billing.changing import cancel, change_quantity, pause, show_effect
 from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, close_period

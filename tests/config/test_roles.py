@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.budgeting import BudgetTerms, save_budget
+from billing.budget_terms import BudgetTerms
+from billing.budgeting import save_budget
 from billing.changing import pause
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
@@ -154,6 +155,7 @@ def pages() -> dict[str, str]:
         "billing_plan_playbooks": (), "billing_plan_playbook": ("support-tickets",),
         "billing_outcome_changelist": (), "billing_outcome_quality": (), "billing_outcome_forecast": (),
         "billing_dispute_changelist": (), "billing_dispute_export": (), "billing_dispute_change": (disputed.pk,),
+        "billing_usagelimit_export": (), "billing_budget_export": (),
         "billing_usagelimit_changelist": (), "billing_usagelimit_add": (), "billing_usagelimit_change": (limit.pk,),
         "billing_coupon_changelist": (), "billing_coupon_add": (), "billing_coupon_change": (held.coupon_id,),
         "billing_coupon_archive": (held.coupon_id,), "billing_taxrate_changelist": (), "billing_taxrate_add": (),
@@ -244,6 +246,7 @@ ONLY_SHOWS = {
     "customers_customer_plan", "customers_customer_preview", "customers_customer_prices",
     "metering_event_changelist", "metering_event_unmatched", "metering_eventconflict_changelist",
     "metering_meter_changelist", "metering_workload_changelist", "billing_usagelimit_changelist",
+    "billing_usagelimit_export", "billing_budget_export",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -165,3 +166,23 @@ def test_a_budget_is_deleted_with_its_alarms(clerk: Client, bot: Workload) -> No
     check_budgets(now=NOW)
     clerk.post(page("delete", made.pk), {"post": "yes"})
     assert not Budget.objects.exists()
+
+
+def test_the_file_has_the_budgets_of_the_list_and_runs_no_formula(clerk: Client, bot: Workload) -> None:
+    calls(23_700)
+    budget(workload=bot, name="=1+1")
+    budget(workload=bot, name="Off", active=False)
+    check_budgets(now=NOW)
+    answer = clerk.get(page("export"), {"active__exact": "1"})
+    head, *rows = csv.reader(answer.getvalue().decode().splitlines())
+    assert len(rows) == 1
+    row = dict(zip(head, rows[0], strict=True))
+    assert (row["name"], row["workload"], row["currency"], row["amount"]) == ("'=1+1", "bot", "USD", "50")
+    assert (row["state"], row["spent"], row["forecast"], row["percent"]) == (
+        "Going to exceed",
+        "47.4",
+        "71.1",
+        "94.8",
+    )
+    assert (row["alarms_this_month"], row["checked_at"]) == ("3", "2026-11-20T12:00:00Z")
+    assert len(list(csv.reader(clerk.get(page("export")).getvalue().decode().splitlines()))) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 from billing.models import LimitSetter, UsageLimit
 from billing.restricting import set_limit
 from metering.models import Meter
-from tests.factories import NOW, make_subscription, send_tickets
+from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.staff import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +70,32 @@ def test_the_list_shows_what_is_used_and_a_customers_own_limit_can_only_be_taken
         == 302
     )
     assert UsageLimit.objects.get().set_by == "staff"
+
+
+@time_machine.travel(NOW, tick=False)
+def test_the_file_has_the_limits_of_the_list_with_exact_figures_and_runs_no_formula() -> None:
+    customer = make_subscription(make_customer(name="=SUM(A1)")).customer
+    meter = Meter.objects.get()
+    set_limit(customer, meter, set_by=LimitSetter.STAFF, quantity=None, amount=Decimal(20), kind="soft")
+    set_limit(
+        customer, meter, set_by=LimitSetter.CUSTOMER, quantity=Decimal("7.5"), amount=None, remind_at=[90]
+    )
+    send_tickets(6, occurred_at="2026-11-03T10:00:00Z")
+    reader = sign_in("Read only")
+    answer = reader.get(reverse("admin:billing_usagelimit_export"))
+    head, *rows = csv.reader(answer.getvalue().decode().splitlines())
+    assert head[:5] == ["customer_code", "customer", "meter", "set_by", "at_the_limit"]
+    both = [
+        ["acme", "'=SUM(A1)", "tickets_resolved", "staff", "soft", "USD", "20.00", "12.00", "0.00", "8.00", "60",
+         "2026-12-01T00:00:00Z", "50, 80, 100"],
+        ["acme", "'=SUM(A1)", "tickets_resolved", "customer", "hard", "ticket", "7.5", "6", "0", "1.5", "80",
+         "2026-12-01T00:00:00Z", "90"],
+    ]  # fmt: skip
+    assert rows == both
+    answer = reader.get(reverse("admin:billing_usagelimit_export"), {"kind__exact": "hard"})
+    assert list(csv.reader(answer.getvalue().decode().splitlines()))[1:] == both[1:]
+    assert reader.get(reverse("admin:billing_usagelimit_export"), {"colour": "red"}).status_code == 302
+
+
+def test_a_new_limit_offers_the_usual_reminders() -> None:
+    assert 'value="50, 80, 100"' in text_of(sign_in("Billing clerk").get(reverse(ADD)))

@@ -17,7 +17,8 @@ from schemathesis.core.result import Ok
 
 from billing.alerting import set_alert
 from billing.api import urls as billing_urls
-from billing.budgeting import BudgetTerms, save_budget
+from billing.budget_terms import BudgetTerms
+from billing.budgeting import save_budget
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
