@@ -110,7 +110,7 @@ def credited_lines(dispute: Dispute, found: Sequence[LineEffect]) -> dict[int, D
     owed = total(found)
     if owed >= 0:
         comes = "the same, because the plan asks for it otherwise" if owed == 0 else "more"
-        raise _refused(f"Without these outcomes the invoice comes to {comes}. Decline, or: {INSTEAD}")
+        raise _refused(f"Without these outcomes the invoice comes to {comes}. {INSTEAD}")
     changes = list(_changes(dispute, found))
     _keep_back(changes, currency)
     lines: dict[int, Decimal] = {}

@@ -95,7 +95,9 @@ def age_words(dispute: Dispute, *, now: datetime) -> str:
     days = age_days(dispute, now=now)
     if days is None:
         return "–"
-    return "today" if days == 0 else "1 day" if days == 1 else f"{days:,} days"
+    return (
+        "today" if days == 0 else "1\N{NO-BREAK SPACE}day" if days == 1 else f"{days:,}\N{NO-BREAK SPACE}days"
+    )
 
 
 def csv_row(dispute: Any, *, now: datetime) -> list[object]:

@@ -98,6 +98,11 @@ class DisputeAdmin(ReadOnlyAdmin):
         "state_badge",
     )  # fmt: skip
     list_display_links = None
+    # Expressions, which no column shows as its own order.
+    ordering = (
+        Case(When(state=DisputeState.OPEN, then=F("opened_at"))).asc(nulls_last=True),
+        Case(When(pk__gt=0, then=F("opened_at"))).desc(),
+    )
     list_filter = ("state", AgeFilter, PlanFilter, "opened_at", "customer")
     list_select_related = ("customer", "invoice__part_of__customer")
     search_fields = (
@@ -116,10 +121,6 @@ class DisputeAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dispute]:
         rows: QuerySet[Dispute] = super().get_queryset(request)
         return in_queue(rows)
-
-    def get_ordering(self, request: HttpRequest) -> Any:
-        is_open = When(state=DisputeState.OPEN, then=F("opened_at"))
-        return [Case(is_open).asc(nulls_last=True), "-opened_at", "-id"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the queue with what waits in all of it."""
@@ -160,7 +161,7 @@ class DisputeAdmin(ReadOnlyAdmin):
 
     @display(description="Opened", ordering="opened_at")
     def opened(self, dispute: Dispute) -> str:
-        return f"{dispute.opened_at:%-d %b %Y, %H:%M} UTC"
+        return f"{dispute.opened_at:%-d %b %Y}"
 
     @display(description="Waits", ordering="opened_at")
     def waits(self, dispute: Dispute) -> str:
@@ -232,6 +233,9 @@ class DisputeAdmin(ReadOnlyAdmin):
             messages.error(request, refused.message)
             chosen, effect = [], []
         currency = dispute.invoice.currency
+        offer = _offer(dispute, effect) if effect else {}
+        if "refused" in offer:
+            form.fields["remedy"].initial = DisputeRemedy.ADJUSTMENT
         return self.page(
             request,
             "admin/billing/dispute/dispute.html",
@@ -261,7 +265,7 @@ class DisputeAdmin(ReadOnlyAdmin):
             else "",
             effect_total=total(effect),
             effect_words=money(total(effect), currency),
-            offer=_offer(dispute, effect) if effect else None,
+            offer=offer,
             late=[
                 {"line": each.line, "amount": money(each.before.usage_difference, currency)}
                 for each in effect

@@ -25,7 +25,7 @@ from billing.dispute_rules import (
     is_disputable,
 )
 from billing.line_events import change_of, events_json, events_of_line
-from billing.models import InvoiceLine
+from billing.models import Dispute, DisputedOutcome, InvoiceLine
 from billing.outcomes import told_outcomes
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import visible_line
@@ -60,6 +60,7 @@ class EventRow:
     state: str = ""
     reason: str = ""
     may_dispute: bool = False
+    dispute: Dispute | None = None
 
 
 @require_safe
@@ -74,9 +75,9 @@ def events(request: HttpRequest, *, customer: Customer, number: str, n: int) -> 
     states = _states(found, now=now) if is_outcome else {}
     # Whose outcomes they are may dispute them, and so may who pays for them.
     offered = is_disputable(line, now=now)
-    before = disputed_among([event.pk for event in found]) if offered else {}
+    before = disputed_among([event.pk for event in found]) if is_outcome else {}
     rows = [
-        _row(event, names, states.get(event.pk), offered=offered and event.pk not in before)
+        _row(event, names, states.get(event.pk), offered=offered, disputed=before.get(event.pk))
         for event in found
     ]
     return page(
@@ -212,7 +213,12 @@ def _states(events: Sequence[Event], *, now: datetime) -> dict[uuid.UUID, Stored
 
 
 def _row(
-    event: Any, names: Sequence[str], outcome: StoredOutcome | None = None, *, offered: bool = False
+    event: Any,
+    names: Sequence[str],
+    outcome: StoredOutcome | None = None,
+    *,
+    offered: bool = False,
+    disputed: DisputedOutcome | None = None,
 ) -> EventRow:
     dimensions = event.dimensions or {}
     return EventRow(
@@ -228,7 +234,9 @@ def _row(
         may_dispute=offered
         and outcome is not None
         and outcome.state == OutcomeState.SETTLED
-        and not event.taken_back,
+        and not event.taken_back
+        and disputed is None,
+        dispute=disputed.dispute if disputed is not None else None,
     )
 
 
