@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zoneinfo
+from decimal import Decimal
 from functools import cache
 
+from babel import Locale
+from babel.numbers import format_currency
 from django.core.exceptions import ValidationError
 
 from billing.formatting import LOCALE
@@ -13,6 +16,14 @@ from billing.rating.errors import UnknownCurrency
 from customers.countries import countries
 
 USUAL = ("USD", "EUR", "GBP", "CHF", "CAD", "AUD", "NZD", "JPY", "INR", "BRL", "SEK", "NOK", "DKK", "PLN")
+
+# The languages that documents speak, where they are spoken by most, with the currency of the example.
+USUAL_LOCALES = {
+    "en_US": "USD", "en_GB": "GBP", "en_CA": "CAD", "en_AU": "AUD", "en_IE": "EUR", "en_IN": "INR", "ar_SA": "SAR",
+    "ar_AE": "AED", "de_DE": "EUR", "de_AT": "EUR", "de_CH": "CHF", "es_ES": "EUR", "es_MX": "MXN", "fr_FR": "EUR",
+    "fr_BE": "EUR", "fr_CA": "CAD", "fr_CH": "CHF", "it_IT": "EUR", "ja_JP": "JPY", "nl_NL": "EUR", "nl_BE": "EUR",
+    "pt_BR": "BRL", "pt_PT": "EUR",
+}  # fmt: skip
 
 
 @cache
@@ -36,6 +47,19 @@ def timezone_choices() -> list[tuple[str, str]]:
         name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/")
     )
     return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in places)]
+
+
+@cache
+def locale_choices() -> list[tuple[str, str]]:
+    """Give the languages of documents with their usual countries, each with an amount as it is written there."""
+    sample = Decimal("1234.50")
+    return [
+        (
+            name,
+            f"{Locale.parse(name).get_display_name(LOCALE)}: {format_currency(sample, currency, locale=name)}",
+        )
+        for name, currency in USUAL_LOCALES.items()
+    ]
 
 
 def billable_currency(code: str) -> str:

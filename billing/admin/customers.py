@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
@@ -17,7 +18,13 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.choices import billable_currency, country_choices, currency_choices, timezone_choices
+from billing.admin.choices import (
+    billable_currency,
+    country_choices,
+    currency_choices,
+    locale_choices,
+    timezone_choices,
+)
 from billing.admin.customer_overview import overview
 from billing.admin.money_pages import MoneyPages, money_overview
 from billing.admin.own_prices import OwnPricePages
@@ -57,10 +64,17 @@ class CustomerForm(forms.ModelForm):
             self.fields["bill_to"].required = False  # left out: itself
         if "country" in self.fields:
             self.fields["country"] = forms.ChoiceField(
-                required=False, choices=[("", "Not said"), *country_choices()], widget=UnfoldAdminSelectWidget,
+                required=False, choices=[("", "Not given"), *country_choices()], widget=UnfoldAdminSelectWidget,
                 help_text="It decides which tax is charged.",
             )  # fmt: skip
-        for name, choices in (("currency", currency_choices()), ("timezone", timezone_choices())):
+        if "payment_days" in self.fields:
+            self.fields[
+                "payment_days"
+            ].help_text = (
+                f"From the day an invoice is issued until it is due. Empty: {settings.PAYMENT_DAYS}."
+            )
+        listed = {"currency": currency_choices(), "timezone": timezone_choices(), "locale": locale_choices()}
+        for name, choices in listed.items():
             if name in self.fields:
                 known = self.fields[name]
                 current = getattr(self.instance, name) if self.instance.pk else None
@@ -200,7 +214,14 @@ class CustomerAdmin(
         return [
             ("Details" if obj else None, {"fields": names, "description": reason}),
             ("Tax", {"fields": tax}),
-            ("Family", {"fields": (("parent", "bill_to"),), "description": FAMILY}),
+            (
+                "Family",
+                {
+                    "fields": (("parent", "bill_to"),),
+                    "description": FAMILY,
+                    "classes": [] if obj is not None and obj.parent_id else ["collapse"],
+                },
+            ),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Any:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import TruncMonth
 from django.http import HttpRequest
 from django.urls import reverse
@@ -24,8 +24,10 @@ from billing.checking import failed_checks
 from billing.forecasting import has_forecast
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
+from billing.lifecycle import state_of
 from billing.margins import Margin, margins
 from billing.models import BILLED, Budget, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.models.invoices import SETTLED
 from billing.months import Month
 from billing.reconciling import alarms
 from customers.models import ApiKey, Customer
@@ -153,6 +155,7 @@ def overview(*, now: datetime) -> dict[str, Any]:
     return {
         "overview": True,
         "revenue": revenue_by_currency(now=now),
+        "owed": owed_by_currency(now=now),
         "usage": _usage(now=now),
         "month": month(now.date()),
         "waiting": f"{waiting:,}+" if waiting == WAITING_AT_MOST else f"{waiting:,}",
@@ -165,6 +168,7 @@ def overview(*, now: datetime) -> dict[str, Any]:
         "latest": [
             {
                 "invoice": invoice,
+                "state": state_of(invoice, now=now),
                 "days": days_words(invoice.period_start, invoice.period_end),
                 "total": money(invoice.total, invoice.currency),
             }
@@ -220,6 +224,27 @@ def last_month_margins(*, now: datetime) -> list[dict[str, Any]]:
 
 def _margin_of(month: Month, currency: str, now: datetime) -> Margin:
     return margins(month.first, month.following, group_by="month", now=now, currency=currency).whole
+
+
+def owed_by_currency(*, now: datetime) -> list[dict[str, Any]]:
+    """Give what customers owe on issued invoices, and how much of it is past its due day, for each currency."""
+    today = now.astimezone(UTC).date()
+    rows = (
+        Invoice.objects.filter(status=InvoiceStatus.ISSUED, part_of=None)
+        .order_by("currency")
+        .values("currency")
+        .annotate(
+            due=Sum(F("total") - SETTLED), overdue=Sum(F("total") - SETTLED, filter=Q(due_on__lt=today))
+        )
+    )
+    return [
+        {
+            "currency": row["currency"],
+            "due": money(row["due"], row["currency"]),
+            "overdue": money(row["overdue"], row["currency"]) if row["overdue"] else "",
+        }
+        for row in rows
+    ]
 
 
 def revenue_by_currency(*, now: datetime) -> list[dict[str, Any]]:

@@ -94,8 +94,9 @@ def _buttons(invoice: Invoice, request: HttpRequest) -> list[dict[str, Any]]:
             "url": reverse("admin:billing_invoice_credit", args=[invoice.pk])
             if action == Action.CREDIT
             else reverse("admin:billing_invoice_do", args=[invoice.pk, action.value]),
-            "primary": action == (Action.REFUND if invoice.amount_due < 0 else Action.PAY)
-            or action == Action.ISSUE,
+            "primary": action == Action.ISSUE
+            or (action == Action.REFUND and invoice.amount_due < 0)
+            or (action == Action.PAY and invoice.amount_due > 0),
         }
         for action in offered
     ]

@@ -20,14 +20,14 @@ from unfold.decorators import display
 from billing.admin.close_page import CloseForm, close_page
 from billing.admin.closes import start_close
 from billing.admin.csv_files import csv_response
-from billing.admin.invoice_overview import invoice_page
+from billing.admin.invoice_overview import PERMISSIONS, invoice_page
 from billing.admin.invoice_pages import InvoicePages
 from billing.admin.journal_form import JournalForm
 from billing.admin.statement import document_rows, invoice_rows
 from billing.closing import Month
 from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
 from billing.evidence import FORMATS, evidence_file
-from billing.formatting import day, money
+from billing.formatting import amount_text, day, money
 from billing.formatting import period as days_words
 from billing.lifecycle import Action, State, in_state, state_of
 from billing.line_events import change_of, events_json, events_of_line
@@ -134,6 +134,12 @@ class InvoiceAdmin(InvoicePages):
     search_fields = ("number", "customer__name", "customer__code", "plan_name")
     search_help_text = "Number, customer or plan"
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        """Leave out what only leads to a page that this person may not open."""
+        shown: Sequence[Any] = super().get_list_display(request)
+        may = request.user.has_perm(PERMISSIONS[Action.PAY])
+        return [name for name in shown if may or name != "pay_link"]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         """List what is sent; a part has a page, which the consolidated invoice leads to."""
         rows: QuerySet[Invoice] = super().get_queryset(request)
@@ -167,7 +173,7 @@ class InvoiceAdmin(InvoicePages):
             return None
         return money(invoice.amount_due, invoice.currency)
 
-    @display(description="", empty_value="")
+    @display(description="Payment", empty_value="")
     def pay_link(self, invoice: Invoice) -> str | None:
         if invoice.status != InvoiceStatus.ISSUED:
             return None
@@ -359,11 +365,14 @@ def _events(line: InvoiceLine, *, newest_first: bool) -> QuerySet[Event]:
 
 
 def _invoice_row(invoice: Invoice) -> list[object]:
+    amounts = (
+        invoice.subtotal, invoice.discount, invoice.tax, invoice.total, invoice.credits_applied, invoice.amount_paid,
+        invoice.amount_credited, invoice.amount_written_off,
+    )  # fmt: skip
     return [
         invoice.number or "", invoice.status, invoice.customer.code, invoice.recipient.get("name", ""),
-        invoice.period_start, invoice.period_end, invoice.currency, invoice.subtotal, invoice.discount, invoice.tax,
-        invoice.total, invoice.credits_applied, invoice.amount_paid, invoice.amount_credited,
-        invoice.amount_written_off,
+        invoice.period_start, invoice.period_end, invoice.currency,
+        *(Decimal(amount_text(amount, invoice.currency)) for amount in amounts),
         invoice.issued_at.isoformat() if invoice.issued_at else "", invoice.due_on or "",
     ]  # fmt: skip
 

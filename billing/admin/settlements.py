@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
+from billing.admin.csv_files import csv_response
 from billing.documents import (
     DocumentsUnavailable,
     credit_note_document,
     credit_note_file_name,
     credit_note_pdf,
 )
-from billing.formatting import day, money
+from billing.formatting import amount_text, day, money
 from billing.models import CreditNote, Payment
 from customers.staff_pages import ReadOnlyAdmin, link, require
 from metering.periods import local_day
+
+NOTE_COLUMNS = (
+    "number", "issued_on", "invoice", "customer_code", "customer", "reason", "currency", "total",
+)  # fmt: skip
+PAYMENT_COLUMNS = (
+    "received_on", "kind", "invoice", "customer_code", "customer", "method", "reference", "currency", "amount",
+)  # fmt: skip
 
 
 @admin.register(CreditNote)
@@ -29,6 +41,7 @@ class CreditNoteAdmin(ReadOnlyAdmin):
     )
     empty_title = "No credit notes"
     empty_text = "Open an invoice and choose “Credit note”."
+    list_before_template = "admin/billing/creditnote/list_head.html"
     change_form_template = "admin/billing/creditnote/change_form.html"
     list_display = ("number", "issued", "invoice_link", "customer_name", "reason", "total_amount")
     list_display_links = ("number",)
@@ -67,9 +80,22 @@ class CreditNoteAdmin(ReadOnlyAdmin):
         context |= {"note": note, "document": credit_note_document(note)}
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show the sums of the rows chosen, by currency, above the list."""
+        return with_sums(super().changelist_view(request, extra_context), "total")
+
     def get_urls(self) -> list[URLPattern]:
-        pdf = path("<int:pk>/pdf/", self.admin_site.admin_view(self.pdf_view), name="billing_creditnote_pdf")
-        return [pdf, *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        own = [
+            path("export.csv", wrap(self.export_view), name="billing_creditnote_export"),
+            path("<int:pk>/pdf/", wrap(self.pdf_view), name="billing_creditnote_pdf"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the credit notes of the list, with its search and filters, as CSV."""
+        require(request, "billing.view_creditnote")
+        return export_list(self, request, "credit-notes.csv", NOTE_COLUMNS, _note_row)
 
     def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         require(request, "billing.view_creditnote")
@@ -87,7 +113,8 @@ class CreditNoteAdmin(ReadOnlyAdmin):
 class PaymentAdmin(ReadOnlyAdmin):
     purpose = "Money that came in, went back, or was taken back. Record it from the page of its invoice."
     empty_title = "No payments"
-    empty_text = "Choose “Payment” beside an open invoice."
+    empty_text = "Choose “Payment…” beside an open invoice."
+    list_before_template = "admin/billing/payment/list_head.html"
     list_display = (
         "received",
         "kind_words",
@@ -129,3 +156,59 @@ class PaymentAdmin(ReadOnlyAdmin):
     @display(description="Amount", ordering="amount")
     def amount_words(self, payment: Payment) -> str:
         return money(payment.amount, payment.currency)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show the sums of the rows chosen, by currency, above the list."""
+        return with_sums(super().changelist_view(request, extra_context), "amount")
+
+    def get_urls(self) -> list[URLPattern]:
+        export = self.admin_site.admin_view(self.export_view)
+        return [path("export.csv", export, name="billing_payment_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the payments of the list, with its search and filters, as CSV."""
+        require(request, "billing.view_payment")
+        return export_list(self, request, "payments.csv", PAYMENT_COLUMNS, _payment_row)
+
+
+def with_sums(answer: Any, amount: str) -> Any:
+    """Add the sums of a list's rows to its page, by currency."""
+    if isinstance(getattr(answer, "context_data", None), dict) and "cl" in answer.context_data:
+        rows = answer.context_data["cl"].queryset.order_by("currency").values("currency")
+        answer.context_data["sums"] = [
+            money(row["sum"], row["currency"]) for row in rows.annotate(sum=Sum(amount))
+        ]
+    return answer
+
+
+def export_list(
+    page: ReadOnlyAdmin,
+    request: HttpRequest,
+    name: str,
+    columns: tuple[str, ...],
+    row_of: Callable[[Any], list[object]],
+) -> HttpResponseBase:
+    """Give the rows of a list, with its search and filters, as CSV; a filter that means nothing opens the list."""
+    try:
+        rows = page.get_changelist_instance(request).get_queryset(request)
+    except IncorrectLookupParameters:
+        meta = page.model._meta
+        return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return csv_response(name, columns, (row_of(row) for row in rows.iterator(1000)))
+
+
+def _note_row(note: CreditNote) -> list[object]:
+    customer = note.invoice.customer
+    return [
+        note.number, local_day(note.issued_at, note.zone), note.invoice.number, customer.code, customer.name,
+        note.reason, note.currency, Decimal(amount_text(note.total, note.currency)),
+    ]  # fmt: skip
+
+
+def _payment_row(payment: Payment) -> list[object]:
+    customer = payment.invoice.customer
+    return [
+        payment.received_on, payment.kind, payment.invoice.number, customer.code, customer.name,
+        payment.method, payment.reference, payment.currency,
+        Decimal(amount_text(payment.amount, payment.currency)),
+    ]  # fmt: skip

@@ -58,7 +58,7 @@ class MoneyForm(KeyedForm):
     """An amount on a day."""
 
     amount = forms.DecimalField(max_digits=24, widget=UnfoldAdminDecimalFieldWidget)
-    received_on = forms.DateField(label="Day of the money", widget=UnfoldAdminDateWidget)
+    received_on = forms.DateField(label="Received on", widget=UnfoldAdminDateWidget)
     method = forms.ChoiceField(choices=PaymentMethod.choices, widget=UnfoldAdminSelectWidget)
     reference = forms.CharField(
         required=False,

@@ -86,7 +86,7 @@ def effect_words(effect: Effect) -> dict[str, Any]:
     """Give what the page of a change shows: the difference, and the coming invoices before and after."""
     more = effect.difference
     if not more:
-        says = "The coming invoices stay the same."
+        says = "With the usage so far, the coming invoices come to the same."
     else:
         amount = money(abs(more), effect.currency)
         says = f"{amount} {'more' if more > 0 else 'less'} on the coming invoices"

@@ -141,6 +141,7 @@ def pages() -> dict[str, str]:
         "billing_invoice_credit": (invoice.pk,),
         "billing_invoice_issue": (), "billing_invoice_one_off": (), "billing_invoice_journal": (),
         "billing_invoice_reverse": (invoice.pk, payment.pk), "billing_payment_changelist": (),
+        "billing_payment_export": (), "billing_creditnote_export": (),
         "billing_creditnote_changelist": (), "billing_creditnote_change": (note.pk,),
         "billing_creditnote_pdf": (note.pk,),
         "billing_invoice_events": (invoice.pk, 1), "billing_invoice_export": (), "billing_invoice_pdf": (invoice.pk,),
@@ -231,6 +232,7 @@ ONLY_SHOWS = {
     "billing_costrate_changelist", "billing_costs_spend", "billing_costs_focus", "billing_costs_margins",
     "billing_costs_statement", "billing_costs_invoice", "billing_costs_break_even",
     "billing_mailtext_changelist",
+    "billing_payment_export", "billing_creditnote_export",
     "billing_invoice_journal", "billing_payment_changelist", "billing_creditnote_changelist", "billing_creditnote_pdf",
     "index", "auth_group_changelist", "auth_user_changelist", "billing_closerun_changelist",
     "billing_changedline_export", "billing_changedline_change", "billing_closereview_export",
@@ -320,6 +322,19 @@ def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) 
         ), name
     assert ApiKey.objects.filter(revoked=False).count() == 1
     assert Plan.objects.filter(status="draft").count() == 1
+
+
+@pytest.mark.parametrize("group", ["Read only", "Billing clerk"])
+def test_no_page_offers_a_link_that_is_then_refused(pages: dict[str, str], group: str) -> None:
+    client = sign_in(group)
+    offered: dict[str, tuple[str, str]] = {}
+    for name, page in pages.items():
+        answer = client.get(page)
+        if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):
+            for link in re.findall(r'<a\b[^>]*\bhref="(/admin/[^"#?]*)', answer.content.decode()):
+                offered.setdefault(re.sub(r"\d+", "N", link), (link, name))
+    refused = [f"{link} on {name}" for link, name in offered.values() if client.get(link).status_code == 403]
+    assert not refused
 
 
 def test_a_billing_admin_opens_every_page(pages: dict[str, str]) -> None:

@@ -41,9 +41,24 @@ function namedScrollers() {
   }
 }
 
+/* A list with a search in it is drawn anew by its library, which forgets what the field is called. */
+function namedSearchLists() {
+  for (const drawn of document.querySelectorAll(".select2-container")) {
+    const label = drawn.previousElementSibling?.labels?.[0]?.textContent.trim();
+    if (!label) continue;
+    for (const part of drawn.querySelectorAll("[role=combobox], [role=textbox]")) {
+      part.removeAttribute("aria-labelledby");
+      part.setAttribute("aria-label", label.replace(/\s*\*$/, ""));
+    }
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   landmarks();
   pressableByKey(document);
   quietIcons(document);
 });
-window.addEventListener("load", namedScrollers);
+window.addEventListener("load", () => {
+  namedScrollers();
+  namedSearchLists();
+});

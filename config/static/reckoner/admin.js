@@ -18,7 +18,8 @@ function suggestCodes() {
 /* On phones each cell shows the name of its column beside it. */
 function labelCells() {
   for (const table of document.querySelectorAll(".rk-table:not(.rk-keep)")) {
-    const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+    const names = [...table.querySelectorAll("thead th")].map((cell) =>
+      cell.querySelector(".rk-unseen") ? "" : cell.textContent.trim());
     for (const row of table.querySelectorAll("tbody tr")) {
       [...row.cells].forEach((cell, place) => { cell.dataset.label = names[place] || ""; });
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
+from billing.collecting import record_payment
 from billing.models import Invoice, InvoiceStatus
 from tests.factories import (
     NOW,
@@ -94,7 +96,7 @@ def test_an_export_runs_no_formula(staff: Client) -> None:
     send(event("=1+1", customer="evil", subject="@SUM(A1)", dimensions={"-x": "y"}))
     close_period(OCTOBER, now=NOW, grace_days=0)
     (row,) = rows_of(staff.get(url("export")))
-    assert (row["customer"], row["total"]) == ("'=HYPERLINK(1)", "2.0000")
+    assert (row["customer"], row["total"]) == ("'=HYPERLINK(1)", "2.00")
     (behind,) = rows_of(staff.get(url("events_csv", Invoice.objects.get().pk, 1)))
     assert (behind["key"], behind["subject"], behind["dimensions"]) == ("'=1+1", "'@SUM(A1)", "'-x=y")
 
@@ -245,6 +247,24 @@ def test_the_dashboard_shows_last_months_revenue_usage_and_what_waits(
     assert [each["total"] for each in page.context["usage"]] == ["7 tickets"]
     assert (page.context["waiting"], page.context["conflicts"], page.context["drafts"]) == ("1", 1, 0)
     assert [each["total"] for each in page.context["latest"]] == ["$240.00"]
+
+
+def test_the_dashboard_says_what_customers_owe_and_what_of_it_is_overdue(
+    staff: Client, invoice: Invoice
+) -> None:
+    # 240.00 less a payment of 40.00; issued on 20 November, so due on 4 December
+    record_payment(invoice, amount=Decimal(40), received_on=NOW.date(), by="clerk", now=NOW)
+
+    def shown(group: str, day: int) -> tuple[list[str], list[dict[str, str]]]:
+        with time_machine.travel(datetime(2026, 12, day, 12, tzinfo=UTC), tick=False):
+            context = sign_in(group).get(reverse("admin:index")).context
+        return [each["state"] for each in context["latest"]], context["owed"]
+
+    assert shown("Read only", 4) == (["partly_paid"], [{"currency": "USD", "due": "$200.00", "overdue": ""}])
+    assert shown("Billing clerk", 5) == (
+        ["overdue"],
+        [{"currency": "USD", "due": "$200.00", "overdue": "$200.00"}],
+    )
 
 
 def test_staff_without_a_group_are_told_whom_to_ask() -> None:

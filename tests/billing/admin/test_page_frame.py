@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.models import Invoice
+from customers.models import ApiKey
 from metering.models import Event
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send
 from tests.staff import sign_in, text_of
@@ -70,3 +72,20 @@ def test_a_page_has_one_heading_of_the_first_level(staff: Client) -> None:
         reverse("admin:customers_customer_portal", args=[customer.pk]),
     ):
         assert text_of(staff.get(address)).count("<h1") == 1, address
+
+
+def test_one_more_is_offered_in_words_by_the_list_and_not_by_a_row(staff: Client) -> None:
+    customer = make_customer()
+    listed = text_of(staff.get(reverse("admin:customers_customer_changelist")))
+    assert re.search(r'class="addlink[^>]*>.{0,120}Add customer</span>', listed)
+    assert "addlink" not in text_of(staff.get(reverse("admin:customers_customer_change", args=[customer.pk])))
+    assert "addlink" not in text_of(staff.get(reverse("admin:customers_customer_add")))
+
+
+def test_times_are_written_alike_everywhere() -> None:
+    key = ApiKey(name="Platform", scopes=["read"])
+    ApiKey.objects.assign_key(key)
+    key.save()
+    ApiKey.objects.update(created=datetime(2026, 11, 3, 15, 4, tzinfo=UTC))
+    page = sign_in("Billing admin").get(reverse("admin:customers_apikey_changelist"))
+    assert "3 Nov 2026, 15:04" in text_of(page)

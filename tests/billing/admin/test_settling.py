@@ -276,6 +276,28 @@ def test_the_journal_adds_up_to_what_is_due(staff: Client) -> None:
     )
 
 
+def test_lists_of_payments_and_credit_notes_add_up_and_are_exported_as_filtered(staff: Client) -> None:
+    first, second = bill("10.00", code="a"), bill("20.00", code="b")
+    record_payment(first, amount=Decimal(4), received_on=date(2026, 11, 5), reference="=1+1", **WHO)
+    record_payment(second, amount=Decimal("7.50"), received_on=date(2026, 11, 6), **WHO)
+    issue_credit_note(first, amount=Decimal(1), reason="Goodwill", **WHO)
+
+    def rows(name: str, **query: str) -> list[dict[str, str]]:
+        answer: Any = staff.get(reverse(f"admin:billing_{name}_export"), query)
+        return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+
+    page = staff.get(reverse("admin:billing_payment_changelist"))
+    assert page.context["sums"] == ["$11.50"]
+    assert staff.get(reverse("admin:billing_creditnote_changelist")).context["sums"] == ["$1.00"]
+    assert [(row["invoice"], row["amount"], row["received_on"]) for row in rows("payment")] == [
+        (second.number, "7.50", "2026-11-06"),
+        (first.number, "4.00", "2026-11-05"),
+    ]
+    found = rows("payment", q=first.number or "")
+    assert [(row["customer_code"], row["reference"]) for row in found] == [("a", "'=1+1")]
+    assert [(row["reason"], row["total"]) for row in rows("creditnote")] == [("Goodwill", "1.00")]
+
+
 def test_the_list_asks_no_query_per_invoice(staff: Client, django_assert_max_num_queries: Any) -> None:
     for n in range(12):
         record_payment(bill("10.00", code=f"c{n}"), amount=Decimal(1), received_on=NOW.date(), **WHO)

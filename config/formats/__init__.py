@@ -1,0 +1,1 @@
+"""How the admin writes dates where no template says it otherwise."""
