@@ -21,7 +21,10 @@ LABELS = 5
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day, week or month. Positions are percentages of the plot, written for SVG."""
+    """One day, week or month. Positions are percentages of the plot, written for SVG.
+
+    What is used ahead of now are outcomes of the last days, which count on the day on which they settle.
+    """
 
     label: str
     value: str
@@ -31,6 +34,7 @@ class Bar:
     y: str
     width: str
     height: str
+    is_used: bool
     is_now: bool
     is_ahead: bool
 
@@ -47,6 +51,14 @@ class Chart:
     bars: Sequence[Bar]
     marks: Sequence[tuple[str, str]]
     summary: str
+
+    @property
+    def is_used(self) -> bool:
+        return any(bar.is_used for bar in self.bars)
+
+    @property
+    def is_used_ahead(self) -> bool:
+        return any(bar.is_used and bar.is_ahead for bar in self.bars)
 
 
 def usage_chart(meter: Meter, *, customer_id: int, during: Period, now: datetime) -> Chart:
@@ -112,6 +124,7 @@ def _bar(
         y=_percent(100 - height),
         width=_percent(width),
         height=_percent(height),
+        is_used=value != 0,
         is_now=span[0] <= today < span[1],
         is_ahead=today < span[0],
     )

@@ -25,6 +25,7 @@ from billing.lifecycle import State, customer_state, in_state, state_of
 from billing.line_events import leads_to_events
 from billing.models import Dispute, DisputedState, DisputeState, Invoice, InvoiceLine, InvoiceStatus
 from billing.portal.access import for_customer, page
+from billing.portal.compared import compared_with_before
 from customers.models import Customer
 from customers.spreadsheets import csv_cell
 from metering.periods import local_day
@@ -197,6 +198,9 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         document=invoice_document(found),
         payments=found.payments.order_by("received_on", "pk"),
         notes=found.credit_notes.order_by("issued_at"),
+        compared=compared_with_before(found, visible_invoices(customer))
+        if found.status != InvoiceStatus.VOID
+        else None,
         to_pay=found.status == InvoiceStatus.ISSUED,
         is_overdue=state_of(found, now=timezone.now()) == State.OVERDUE,
         has_evidence=bool(evidence_lines(found)),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from django.db.models import Prefetch, Q
 
@@ -39,13 +40,20 @@ class RateWords:
 class RunningBill:
     """One subscription's running period. `document` and `draft` are None while its usage cannot be priced."""
 
-    subscription: Subscription
-    period: Period
+    due: DuePeriod
     rates: Sequence[RateWords]
     meters: Sequence[Meter]
     document: InvoiceDocument | None
     draft: InvoiceDraft | None
     notes: Sequence[str] = ()
+
+    @property
+    def subscription(self) -> Subscription:
+        return self.due.subscription
+
+    @property
+    def period(self) -> Period:
+        return self.due.period
 
     @property
     def paid_by(self) -> str:
@@ -138,11 +146,44 @@ class ChildLine:
 class ChildBill:
     """The running period of a customer that this one pays for; `total` is before tax. `problem`: not priced now."""
 
-    customer: Customer
-    period: Period
+    due: DuePeriod
     lines: Sequence[ChildLine]
     total: str
-    problem: bool
+    draft: InvoiceDraft | None
+
+    @property
+    def customer(self) -> Customer:
+        return self.due.subscription.customer
+
+    @property
+    def period(self) -> Period:
+        return self.due.period
+
+    @property
+    def problem(self) -> bool:
+        return self.draft is None
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySum:
+    """What one consolidated invoice comes to so far, before tax. `own`: plans of the parent itself are on it."""
+
+    from_day: date
+    total: str
+    own: bool
+
+
+def family_sums(bills: Sequence[RunningBill], children: Sequence[ChildBill]) -> list[FamilySum]:
+    """Add up what goes on each consolidated invoice of a parent; what cannot be priced now leaves its sum out."""
+    sums = []
+    for group in sorted({child.due.group for child in children}, key=lambda group: group[-1]):
+        parts = [child.draft for child in children if child.due.group == group]
+        own = [bill.draft for bill in bills if bill.due.group == group]
+        drafts = [draft for draft in [*own, *parts] if draft is not None]
+        if len(drafts) == len(own) + len(parts):
+            net = sum((draft.subtotal - draft.discount for draft in drafts), Decimal(0))
+            sums.append(FamilySum(drafts[0].due.period.end_on, money(net, drafts[0].currency), bool(own)))
+    return sums
 
 
 def children_bills(customer: Customer, *, now: datetime) -> list[ChildBill]:
@@ -168,14 +209,13 @@ def children_bills(customer: Customer, *, now: datetime) -> list[ChildBill]:
 
 
 def _child(due: DuePeriod, draft: InvoiceDraft | None) -> ChildBill:
-    customer = due.subscription.customer
     if draft is None:
-        return ChildBill(customer, due.period, (), "", problem=True)
+        return ChildBill(due, (), "", None)
     lines = [
         ChildLine(line.description, quantity_of(line.quantity, line.unit) if line.meter else "")
         for line in draft.lines
     ]
-    return ChildBill(customer, due.period, lines, money(draft.total, draft.currency), problem=False)
+    return ChildBill(due, lines, money(draft.total, draft.currency), draft)
 
 
 def _running_bill(due: DuePeriod, draft: InvoiceDraft | None, *, now: datetime) -> RunningBill:
@@ -183,8 +223,7 @@ def _running_bill(due: DuePeriod, draft: InvoiceDraft | None, *, now: datetime) 
     rates = list(subscription.plan.rates.all())
     meters = {rate.meter.pk: rate.meter for rate in rates if rate.meter is not None}
     return RunningBill(
-        subscription=subscription,
-        period=due.period,
+        due=due,
         rates=[_words(rate, currency=subscription.plan.currency) for rate in rates],
         meters=list(meters.values()),
         document=invoice_document(draft) if draft else None,

@@ -55,6 +55,7 @@ def test_the_parent_sees_the_whole_with_subtotals_and_the_events_of_its_children
     page = read(parent, f"/portal/invoices/{WHOLE}/")
     for said in ("Globex", "Berlin", "Tokyo", "Subtotal", "$20.00", "$30.00", "$116.62", "-$2.00"):
         assert said in page
+    assert "Compared with the invoice before" not in page
     events = read(parent, f"/portal/invoices/{WHOLE}/lines/2/events/")
     assert "berlin-t-0" in events
     assert "tokyo-t-0" not in events
@@ -130,6 +131,9 @@ def test_the_parent_sees_what_its_children_use_in_the_running_period(
         assert "Customers you pay for, so far" in page
         assert "7 tickets" in page
         assert "$12.60" in page  # 14.00 less Berlin's 10 %
+        # $12.60 with the minimum of $30.00 of Tokyo and the fee of $50.00 of Globex itself
+        text = re.sub(r"<[^>]*>", "", " ".join(page.split()))
+        assert "drawn up from 1 December 2026 on: $92.60 so far, before tax." in text
         assert "Globex pays for it" in read(enter(family[1]), "/portal/")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -172,6 +173,26 @@ def test_longer_periods_have_longer_bars(
         Meter.objects.get(), customer_id=acme.pk, during=Period(start, end, "UTC"), now=MID_NOVEMBER
     )
     assert (chart.each, len(chart.bars)) == (each, bars)
+
+
+def test_outcomes_that_settle_tomorrow_are_in_the_table_whose_sum_they_are_in(
+    db: None, sign_in: Callable[[Customer], Client]
+) -> None:
+    make_meter(verification_hours=24)
+    acme = make_customer()
+    subscribe(acme, plan=make_plan(), start_on=date(2026, 10, 1))
+    send_tickets(5, occurred_at=NOVEMBER)
+    send_tickets(2, first=100, occurred_at="2026-11-20T11:00:00Z")
+    text = home(sign_in(acme))
+    table = text[text.index("<details>") : text.index("</details>")]
+    assert re.findall(r"(\d+) tickets?</td>", table)[-2:] == ["2", "7"], "tomorrow, and the sum"
+    assert "21 November 2026: 2 tickets</title>" in text
+    assert "stand on the day on which they become final" in text
+
+
+def test_the_invoice_before_stands_beside_what_is_so_far(anna: Client, october: Invoice) -> None:
+    text = " ".join(home(anna).split())
+    assert "The invoice before: $240.00 for 1–31 October 2026" in text
 
 
 def test_the_table_behind_the_chart_lists_the_days_so_far(anna: Client) -> None:

@@ -20,9 +20,12 @@ from billing.collecting import record_payment
 from billing.documents import invoice_document
 from billing.models import Invoice, Plan, Subscription
 from billing.one_off import Item, create_one_off
+from billing.portal.compared import compared_with_before
+from billing.portal.invoices import visible_invoices
 from billing.subscribing import subscribe
 from billing.voiding import void_invoice
 from customers.models import Customer
+from tests.billing.money import give
 from tests.billing.portal.conftest import sign_in_again
 from tests.factories import NOW, make_customer, make_meter, make_plan, send_tickets
 
@@ -148,6 +151,37 @@ def test_the_list_is_a_file_of_what_was_chosen(anna: Client, october: Invoice) -
     assert anna.get(f"{INVOICES}csv/", {"status": "draft"}).status_code == 404
 
 
+def test_an_invoice_is_compared_with_the_one_before_line_by_line(
+    anna: Client, acme: Customer, plan: Plan
+) -> None:
+    subscription = Subscription.objects.get(customer=acme)
+    Subscription.objects.filter(pk=subscription.pk).update(start_on=date(2026, 9, 1))
+    send_tickets(100, first=5000, occurred_at="2026-09-03T10:00:00Z")
+    close_period(Month(2026, 9), now=NOW, grace_days=0)
+    send_tickets(120)
+    give(acme, "10%")
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    september, october = Invoice.objects.order_by("period_start")
+    assert "Compared with" not in text_of(anna, f"{INVOICES}{september.number}/"), "nothing came before"
+    compared = compared_with_before(october, visible_invoices(acme))
+    assert compared is not None
+    # 100 tickets for $200.00 before, 120 for $240.00 less 10 % now.
+    assert compared.sentence == "It is $16.00 more than the invoice before it."
+    rows = [(row.name, row.before, row.now, row.used_before, row.used_now) for row in compared.rows]
+    assert rows == [
+        ("Tickets Resolved", 200, 240, "100 tickets", "120 tickets"),
+        ("Discounts", 0, -24, "", ""),
+    ]
+    assert sum(row.difference for row in compared.rows) == compared.whole.difference == 16
+    text = " ".join(text_of(anna, f"{INVOICES}{october.number}/").split())
+    assert "+$40.00" in text
+    assert "-$24.00" in text
+    assert (
+        f'That was <a href="{INVOICES}{september.number}/">{september.number}</a> for 1–30 September 2026.'
+        in text
+    )
+
+
 def test_an_open_invoice_says_how_to_pay_it(
     anna: Client, acme: Customer, october: Invoice, settings: Any
 ) -> None:
@@ -206,8 +240,9 @@ def test_an_invoice_asks_the_database_as_often_for_many_lines_as_for_one(
             page = text_of(anna, f"{INVOICES}{invoice.number}/")
         assert page.count("See the events behind it") == invoice.size
         counts.add((invoice.size, len(queries)))
-    # session, person, access with customer, invoice, lines, outcomes among them, logo, payments, credit notes, disputes
-    assert counts == {(1, 10), (12, 10)}
+    # session, person, access with customer, invoice, lines, outcomes among them, logo, payments, credit notes,
+    # disputes, the invoice before
+    assert counts == {(1, 11), (12, 11)}
 
 
 def test_dates_are_those_of_the_customers_zone(
