@@ -14,10 +14,12 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from django.db.models import Exists, OuterRef
+
 from billing.agreements import Agreement, Stretch, agreement_of, agreements_of
 from billing.drafts import DraftLine, DuePeriod, InvoiceKey
 from billing.formatting import quantity_of
-from billing.models import InvoiceKind, InvoiceLine, InvoiceStatus, LineKind, Rate, Subscription
+from billing.models import Invoice, InvoiceKind, InvoiceLine, InvoiceStatus, LineKind, Rate, Subscription
 from billing.rating import Step, SubscriptionRate
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits, round_amount, round_fraction
@@ -159,12 +161,21 @@ def _billed(subscriptions: Collection[int], redrawn: Collection[InvoiceKey]) -> 
 
 
 def _followed(subscriptions: Iterable[Subscription]) -> set[int]:
-    """Give those that another subscription continues on the day they end."""
+    """Give those that another subscription continues on the day they end, whose first invoice is still to come."""
     ended = {row.pk: row.end_on for row in subscriptions if row.end_on is not None}
     if not ended:
         return set()
-    following = Subscription.objects.filter(moved_from__in=ended).values_list("moved_from_id", "start_on")
-    return {before for before, start_on in following if ended[before] == start_on}
+    invoiced = Invoice.objects.filter(
+        subscription=OuterRef("pk"), period_start=OuterRef("start_on"), kind=InvoiceKind.PERIODIC
+    ).exclude(status__in=(InvoiceStatus.DRAFT, InvoiceStatus.VOID))
+    following = Subscription.objects.filter(~Exists(invoiced), moved_from__in=ended)
+    rows = following.values_list("moved_from_id", "start_on")
+    return {before for before, start_on in rows if ended[before] == start_on}
+
+
+def _around(subscription: Subscription, day: date) -> set[Period]:
+    """Give the periods of the fees that end or go on on a day: those that a plan which follows then settles."""
+    return {fee_period(subscription, day), fee_period(subscription, date.fromordinal(day.toordinal() - 1))}
 
 
 def owed(terms: SubscriptionRate, stretches: Sequence[Stretch], *, days: int, digits: int) -> Owed:
@@ -265,9 +276,7 @@ def settle_before(due: DuePeriod, book: FeeBook) -> list[DraftLine]:
     for fee in fees:
         if fee.terms.timing == "in_arrears":
             continue
-        day = due.subscription.start_on
-        wholes = {fee_period(old, day), fee_period(old, date.fromordinal(day.toordinal() - 1))}
-        for whole in sorted(wholes):
+        for whole in sorted(_around(old, due.subscription.start_on)):
             start = max(whole.start_on, old.start_on)
             billed = book.billed.get((old.pk, fee.row.pk, start))
             if billed is None or not billed.live:
@@ -284,8 +293,9 @@ def _settle(due: DuePeriod, fee: Fee, book: FeeBook, whole: Period, *, latest: d
     start = max(whole.start_on, subscription.start_on)
     billed = book.billed.get((subscription.pk, fee.row.pk, start), Billed())
     if billed.live:
-        if subscription.pk in book.followed:
-            return None  # the plan that follows gives it back, beside its own charge
+        end_on = subscription.end_on
+        if subscription.pk in book.followed and end_on is not None and whole in _around(subscription, end_on):
+            return None  # the plan that follows settles it, beside its own charge
         return _difference(subscription, fee, agreement, whole, start, billed)
     if covered is None:
         return None

@@ -222,8 +222,8 @@ def starts_due(
 ) -> list[DuePeriod]:
     """Give the invoices at the start that are due: fees of a first period that has begun, on none yet.
 
-    A first period that is over is left to its own invoice, unless a draft was stored. `until`: those that begin
-    up to a local day count too. Plans are loaded.
+    A first period that is over is left to its own invoice, unless a draft was stored, or the invoice at the start was
+    voided after its own was issued. `until`: those that begin up to a local day count too. Plans are loaded.
     """
     rows = [row for row in subscriptions if row.end_on is None or row.end_on > row.start_on]
     with_start = set(
@@ -234,12 +234,15 @@ def starts_due(
     rows = [row for row in rows if row.plan_id in with_start or _starts_by_override(row)]
     if not rows:
         return []
-    stored = {
-        (invoice.subscription_id, invoice.period_start): invoice.status
-        for invoice in Invoice.objects.filter(subscription__in=rows, kind=InvoiceKind.AT_START).exclude(
-            status=InvoiceStatus.VOID
-        )
-    }
+    stored: dict[tuple[int | None, date], str] = {}
+    for invoice in Invoice.objects.filter(subscription__in=rows, kind=InvoiceKind.AT_START):
+        key = invoice.subscription_id, invoice.period_start
+        if invoice.status != InvoiceStatus.VOID:
+            stored[key] = invoice.status
+        else:
+            stored.setdefault(key, InvoiceStatus.VOID)
+    void = {subscription for (subscription, _), status in stored.items() if status == InvoiceStatus.VOID}
+    passed_by = _first_days_issued([row for row in rows if row.pk in void])
     due = []
     for row in rows:
         first_on = max(row.start_on, row.trial_end_on or row.start_on)
@@ -247,9 +250,25 @@ def starts_due(
         if covered is None or (covered.start > now and (until is None or covered.start_on > until)):
             continue
         status = stored.get((row.pk, first_on))
-        if status == InvoiceStatus.DRAFT or (status is None and not covered.is_over(now)):
+        is_free = status in (None, InvoiceStatus.VOID) and not covered.is_over(now)
+        if status == InvoiceStatus.DRAFT or is_free or (status == InvoiceStatus.VOID and row.pk in passed_by):
             due.append(DuePeriod(row, covered, InvoiceKind.AT_START))
     return due
+
+
+def _first_days_issued(subscriptions: Sequence[Subscription]) -> set[int]:
+    """Give those whose first charged day is on an issued invoice of its period: no other will carry its fee."""
+    if not subscriptions:
+        return set()
+    first = {row.pk: max(row.start_on, row.trial_end_on or row.start_on) for row in subscriptions}
+    issued = Invoice.objects.filter(subscription__in=first, kind=InvoiceKind.PERIODIC).exclude(
+        status__in=(InvoiceStatus.DRAFT, InvoiceStatus.VOID)
+    )
+    return {
+        pk
+        for pk, start_on, end_on in issued.values_list("subscription_id", "period_start", "period_end")
+        if pk is not None and start_on <= first[pk] < end_on
+    }
 
 
 def _starts_by_override(subscription: Subscription) -> bool:
