@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
 
+from billing.auditing import audit
 from billing.changing import change_plan, change_quantity
 from billing.models import Invoice
+from billing.verification import invoices_to_verify, verify
 from billing.voiding import void_invoice
 from tests.factories import TICKETS, make_customer, make_meter, make_plan, make_subscription
-from tests.stories.test_subscription_life import _everything_adds_up as _everything_adds_up
 from tests.stories.test_subscription_life import at, by_anna, close, fee, printed, two_plans
 
 pytestmark = pytest.mark.django_db
 JUNE = date(2026, 6, 1)
+
+
+@pytest.fixture(autouse=True)
+def _everything_adds_up() -> Iterator[None]:
+    yield
+    assert verify(invoices_to_verify()).differences == []
+    assert [answer.named for answer in audit() if answer.differences] == []
 
 
 def test_seats_changed_before_a_planned_change_of_plan_are_charged_for_their_own_month() -> None:
@@ -35,7 +44,7 @@ def test_seats_changed_before_a_planned_change_of_plan_are_charged_for_their_own
 
 
 def test_a_fee_at_the_start_whose_invoice_is_void_is_charged_again_also_when_its_month_is_over() -> None:
-    small, _ = two_plans()
+    two_plans()
     close(5, at(6, 1))
     close(6, at(7, 1))
     assert printed() == [[("Base", "100.00")], [("Base", "100.00"), ("Tickets Resolved", "0.00")]]
