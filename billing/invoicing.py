@@ -267,7 +267,7 @@ def _first_days_issued(subscriptions: Sequence[Subscription]) -> set[int]:
     return {
         pk
         for pk, start_on, end_on in issued.values_list("subscription_id", "period_start", "period_end")
-        if pk is not None and start_on <= first[pk] < end_on
+        if start_on <= first[pk] < end_on
     }
 
 
