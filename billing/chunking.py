@@ -21,14 +21,15 @@ from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
 from billing.invoice_rows import ends_grace
 from billing.invoicing import draw_up, periods_ending_in, starts_due
-from billing.issuing import issue, issue_parts
+from billing.issuing import issue, issue_parts, issue_unwritten
 from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription
 from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
 from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
-from billing.storing import store_consolidated, store_drafts
+from billing.storing import new_invoices, store_consolidated, store_invoices, store_lines
+from billing.telling import tell_issued
 from customers.lookups import Ids
 from customers.models import Customer
 from metering.ledger import place_batches
@@ -235,6 +236,10 @@ def store_together(
     customers = {draft.due.subscription.customer_id for draft in drafts}
     now, grace_days = terms.now, terms.grace_days
     ids = [subscription.pk for subscription in subscriptions]
+
+    def is_ripe(invoice: Invoice) -> bool:
+        return (invoice.issue_after <= now or not grace_days) and invoice.customer_id not in held
+
     try:
         with transaction.atomic():
             locked = Subscription.objects.select_for_update().filter(id__among=Ids(ids)).order_by("id")
@@ -246,25 +251,31 @@ def store_together(
                 _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
             ):
                 return None
-            if _family_changed(subscriptions):
+            payment_days = _payment_days(subscriptions)
+            if payment_days is None:
                 return None
             Invoice.objects.filter(
                 pk__in=[invoice.pk for invoice in emptied], status=InvoiceStatus.DRAFT
             ).delete()
-            rows = store_drafts(drafts, existing=live, grace_days=grace_days)
+            rows = new_invoices(drafts, existing=live, grace_days=grace_days)
+            store_lines(rows, drafts, existing=live)
+            numbers: dict[int, int] = {}
+            if not (live or emptied or consolidated):  # as they usually are: issued as they are written
+                numbers = issue_unwritten(
+                    [row for row in rows if is_ripe(row)], payment_days=payment_days, now=now
+                )
+            store_invoices(rows, drafts, existing=live)
             wholes = store_consolidated(consolidated, rows, drafts, before=[*live.values(), *emptied])
             if reviews is not None:
                 save_reviews(reviews, terms.month, looked_at=customers, now=now)
             held_wholes = {row.part_of_id for row in rows if row.customer_id in held}
             invoices = [row for row in rows if row.part_of_id is None] + wholes
-            ripe = [
-                invoice
-                for invoice in invoices
-                if (invoice.issue_after <= now or not grace_days)
-                and invoice.customer_id not in held
-                and invoice.pk not in held_wholes
-            ]
-            issue(ripe, now=now)
+            ripe = [invoice for invoice in invoices if is_ripe(invoice) and invoice.pk not in held_wholes]
+            at_once = [invoice for invoice in ripe if invoice.status != InvoiceStatus.DRAFT]
+            if at_once:
+                tell_issued(at_once, now=now)
+            drawn = [invoice for invoice in ripe if invoice.status == InvoiceStatus.DRAFT]
+            issue(drawn, now=now, sequences=[numbers[row.pk] for row in drawn] if numbers else None)
             issue_parts([invoice for invoice in ripe if invoice.kind == InvoiceKind.CONSOLIDATED])
             issued = {invoice.pk for invoice in ripe}
             settle_changes(
@@ -302,6 +313,7 @@ def live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[Invoi
     rows = Invoice.objects.filter(subscription__among=Ids({each.subscription.pk for each in due})).exclude(
         status=InvoiceStatus.VOID
     )
+    rows = rows.only("subscription", "period_start", "kind", "status", "drawn_up_at", "part_of")
     if due:
         rows = rows.filter(period_start__gte=min(each.period.start_on for each in due))
     if lock:
@@ -323,11 +335,18 @@ AGREED = (
 )  # fmt: skip
 
 
-def _family_changed(subscriptions: Sequence[Subscription]) -> bool:
-    """Tell whether somebody else pays for one of the customers by now."""
+def _payment_days(subscriptions: Sequence[Subscription]) -> dict[int, int | None] | None:
+    """Give the days to pay of each customer; None where somebody else pays for one of them by now."""
     known = {each.customer_id: (each.customer.parent_id, each.customer.bill_to) for each in subscriptions}
-    rows = Customer.objects.filter(pk__among=Ids(known)).values_list("pk", "parent_id", "bill_to")
-    return {pk: (parent, bill_to) for pk, parent, bill_to in rows} != known
+    rows = Customer.objects.filter(pk__among=Ids(known)).values_list(
+        "pk", "parent_id", "bill_to", "payment_days"
+    )
+    days: dict[int, int | None] = {}
+    for pk, parent, bill_to, payment_days in rows:
+        if known[pk] != (parent, bill_to):
+            return None
+        days[pk] = payment_days
+    return days
 
 
 def _agreement(subscription: Subscription) -> object:

@@ -43,7 +43,9 @@ def next_ids(model: type[Model], count: int) -> list[int]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            # The name of the sequence is looked up once, not for each key.
+            "SELECT nextval(keys.sequence) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass OFFSET 0)"
+            " AS keys (sequence), generate_series(1, %s)",
             [model._meta.db_table, count],
         )
         return [row[0] for row in cursor.fetchall()]

@@ -6,8 +6,8 @@ they have no gaps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 
 from billing.models import Invoice, InvoiceSeries, InvoiceStatus
-from billing.spending import apply_credits
+from billing.spending import apply_credits, with_credits
 from billing.telling import tell_issued
 from metering.periods import local_day
 
@@ -33,17 +33,51 @@ def numbered(series: str, sequence: int) -> str:
     return f"{series}-{sequence:06d}"
 
 
-def issue(invoices: Sequence[Invoice], *, now: datetime) -> None:
+def issue_unwritten(
+    invoices: Sequence[Invoice], *, payment_days: Mapping[int, int | None], now: datetime
+) -> dict[int, int]:
+    """Number invoices that are about to be written, and freeze those that no credit could pay for.
+
+    The others are written as drafts; their numbers of the series are given, by id, for `issue`. `payment_days` are the
+    customers' own, by id. Their lines are to be written first; `tell_issued` is the caller's to call afterwards.
+    """
+    if not invoices:
+        return {}
+    series = _series(now)
+    sequences = take_numbers(series, len(invoices))
+    credited = with_credits({invoice.customer_id for invoice in invoices}, now=now)
+    later = {}
+    for sequence, invoice in zip(sequences, invoices, strict=True):
+        if invoice.total < 0 or invoice.customer_id in credited:
+            later[invoice.pk] = sequence
+            continue
+        days = payment_days[invoice.customer_id]
+        invoice.series_id, invoice.sequence, invoice.number = series, sequence, numbered(series, sequence)
+        invoice.status = InvoiceStatus.ISSUED if invoice.total else InvoiceStatus.PAID
+        invoice.issued_at = now
+        invoice.due_on = local_day(now, invoice.zone) + timedelta(
+            days=settings.PAYMENT_DAYS if days is None else days
+        )
+    return later
+
+
+def _series(now: datetime) -> str:
+    return f"INV-{now.year}"
+
+
+def issue(invoices: Sequence[Invoice], *, now: datetime, sequences: Sequence[int] | None = None) -> None:
     """Number drafts and freeze them, in the order given, and pay what credits cover.
 
+    `sequences` are numbers of the series that were taken for them already.
     Nothing is locked but the series, the credit grants of their customers and the invoices. The days to pay are the
     customer's, or the usual ones; they count from the invoice's day in its own zone, which is the day printed on it.
     Where nothing is left to pay, the invoice is paid at once.
     """
     if not invoices:
         return
-    prefix = f"INV-{now.year}"
-    sequences = take_numbers(prefix, len(invoices))
+    prefix = _series(now)
+    if sequences is None:
+        sequences = take_numbers(prefix, len(invoices))
     for sequence, invoice in zip(sequences, invoices, strict=True):
         invoice.number = numbered(prefix, sequence)
     applied = apply_credits(invoices, now=now)

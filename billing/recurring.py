@@ -95,6 +95,11 @@ def grant_due(*, now: datetime, customer_ids: Collection[int] | None = None) -> 
     return granted
 
 
+def customers_due(customer_ids: Collection[int], *, now: datetime) -> set[int]:
+    """Give the customers that the next `grant_due` would grant something."""
+    return set(_due(now, customer_ids).values_list("customer_id", flat=True))
+
+
 def not_yet_granted(customer_ids: Collection[int], *, now: datetime) -> list[CreditGrant]:
     """Give, unsaved, the credits that the next `grant_due` would grant, filled. One query; writes nothing."""
     found = []

@@ -8,7 +8,7 @@ nothing is due on it and the customer keeps what it is owed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +27,7 @@ from billing.drafts import DraftCredit
 from billing.errors import CreditsSpent
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind, Invoice
 from billing.rating.credits import Grant, burn
-from billing.recurring import grant_due, not_yet_granted
+from billing.recurring import customers_due, grant_due, not_yet_granted
 from customers.lookups import Ids
 
 Account = tuple[int, str]
@@ -74,6 +74,12 @@ def planned_credits(owed: Sequence[Owed], *, now: datetime, in_turn: bool = Fals
                 row, grant = held[pk]
                 held[pk] = row, replace(grant, balance=grant.balance - amount)
     return planned
+
+
+def with_credits(customer_ids: Collection[int], *, now: datetime) -> set[int]:
+    """Give the customers that have a credit, or are to be granted one by now: nobody else could pay with one."""
+    held = CreditGrant.objects.filter(customer__among=Ids(customer_ids), balance__gt=0)
+    return set(held.values_list("customer_id", flat=True)) | customers_due(customer_ids, now=now)
 
 
 def apply_credits(invoices: Sequence[Invoice], *, now: datetime) -> dict[int, Decimal]:

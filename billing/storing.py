@@ -46,42 +46,26 @@ REFRESHED_FIELDS = [
 ]
 
 
-def store_drafts(
-    drafts: Sequence[InvoiceDraft],
-    *,
-    existing: Mapping[InvoiceKey, Invoice],
-    grace_days: int,
+def new_invoices(
+    drafts: Sequence[InvoiceDraft], *, existing: Mapping[InvoiceKey, Invoice], grace_days: int
 ) -> list[Invoice]:
-    """Write drafts with their lines; `existing` holds stored drafts to replace, by key.
-
-    Parts are written like any other; `store_consolidated` then puts them on their invoices.
-    Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
-    appeared meanwhile.
-    """
-    keep_words([draft.recipient for draft in drafts])
+    """Give the invoices of drafts, not yet written; those in `existing`, by key, keep their ids."""
     replaced = [existing.get(draft.due.key) for draft in drafts]
     new_ids = iter(next_ids(Invoice, sum(1 for invoice in replaced if invoice is None)))
-    rows = [
+    return [
         invoice_of(draft, invoice.pk if invoice else next(new_ids), grace_days=grace_days)
         for draft, invoice in zip(drafts, replaced, strict=True)
     ]
-    refreshed = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is not None]
-    if any(invoice is not None and invoice.part_of_id for invoice in replaced):
-        # Taken off the invoice they were part of: one that becomes an invoice of its own has tax again.
-        Invoice.objects.filter(pk__in=[row.pk for row in refreshed]).update(part_of=None, part_n=None)
+
+
+def store_lines(
+    rows: Sequence[Invoice], drafts: Sequence[InvoiceDraft], *, existing: Mapping[InvoiceKey, Invoice]
+) -> None:
+    """Write the lines and coupons of invoices, before the invoices: an issued one has its lines when it is written."""
+    refreshed = [row for row, draft in zip(rows, drafts, strict=True) if draft.due.key in existing]
     if refreshed:
         InvoiceLine.objects.filter(invoice__in=refreshed).delete()
         InvoiceDiscount.objects.filter(invoice__in=refreshed).delete()
-        Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
-    shared: dict[int, str] = {}
-    fresh = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None]
-    copy_rows(Invoice, INVOICE_NAMES, [invoice_texts(row, shared) for row in fresh])
-    _store_lines(rows, drafts)
-    _store_discounts(rows, drafts)
-    return rows
-
-
-def _store_lines(rows: Sequence[Invoice], drafts: Sequence[InvoiceDraft]) -> None:
     ids = iter(next_ids(InvoiceLine, sum(len(draft.lines) for draft in drafts)))
     texts = LineTexts()
     copy_rows(
@@ -93,6 +77,29 @@ def _store_lines(rows: Sequence[Invoice], drafts: Sequence[InvoiceDraft]) -> Non
             for line in draft.lines
         ],
     )
+    _store_discounts(rows, drafts)
+
+
+def store_invoices(
+    rows: Sequence[Invoice], drafts: Sequence[InvoiceDraft], *, existing: Mapping[InvoiceKey, Invoice]
+) -> None:
+    """Write the invoices of drafts; `existing` holds stored drafts that they replace, by key.
+
+    Parts are written like any other; `store_consolidated` then puts them on their invoices.
+    Rows travel by COPY, several times faster than inserts. Raises IntegrityError when an invoice for the period
+    appeared meanwhile.
+    """
+    keep_words([draft.recipient for draft in drafts])
+    replaced = [existing.get(draft.due.key) for draft in drafts]
+    refreshed = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is not None]
+    if any(invoice is not None and invoice.part_of_id for invoice in replaced):
+        # Taken off the invoice they were part of: one that becomes an invoice of its own has tax again.
+        Invoice.objects.filter(pk__in=[row.pk for row in refreshed]).update(part_of=None, part_n=None)
+    if refreshed:
+        Invoice.objects.bulk_update(refreshed, REFRESHED_FIELDS, batch_size=BATCH_SIZE)
+    shared: dict[int, str] = {}
+    fresh = [row for row, invoice in zip(rows, replaced, strict=True) if invoice is None]
+    copy_rows(Invoice, INVOICE_NAMES, [invoice_texts(row, shared) for row in fresh])
 
 
 def _store_discounts(rows: Sequence[Invoice], drafts: Sequence[InvoiceDraft]) -> None:

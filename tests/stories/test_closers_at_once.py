@@ -109,7 +109,7 @@ def test_without_locks_the_constraints_alone_hold(monkeypatch: pytest.MonkeyPatc
     make_subscriptions(start_on=date(2024, 1, 1))
     AdjustmentScan.objects.create(position=place_batches())
     refused: list[str] = []
-    stored = chunking.store_drafts
+    stored = chunking.store_invoices
 
     def store(*arguments: Any, **options: Any) -> Any:
         try:
@@ -118,7 +118,7 @@ def test_without_locks_the_constraints_alone_hold(monkeypatch: pytest.MonkeyPatc
             refused.append(str(problem))
             raise
 
-    monkeypatch.setattr(chunking, "store_drafts", store)
+    monkeypatch.setattr(chunking, "store_invoices", store)
     for done, month in enumerate(rounds(6), start=1):
         at_once(*[partial(close, month)] * CLOSERS)
         close(month)
