@@ -121,6 +121,7 @@ def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
         subscriptions = list(
             Subscription.objects.filter(id__among=Ids(ids))
             .select_related("customer")
+            .defer("created_at", "customer__created_at")  # instants take long to read
             .order_by("customer_id", "id")
         )
         plans = Plan.objects.in_bulk({subscription.plan_id for subscription in subscriptions})

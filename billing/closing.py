@@ -24,7 +24,7 @@ from billing.scanning import scan_changes
 from customers.models import BillTo, Customer
 from metering.releasing import release_unmatched
 
-CHUNK = 500
+CHUNK = 1_000
 # Below so many subscriptions, starting processes takes longer than it saves.
 WORTH_PROCESSES = 2_000
 # The first time zone to reach a new month is UTC+14.

@@ -29,6 +29,7 @@ from billing.models import (
 from billing.months import Month
 from customers.lookups import Ids
 from metering.aggregation import pairs_with_events
+from metering.columns import plain_array
 from metering.models import Meter
 from metering.periods import month_period
 
@@ -83,9 +84,9 @@ class Before:
 
 def _comparable(draft: InvoiceDraft, before: Before | None) -> tuple[Bill, Bill | None]:
     """Give both totals with tax, or both without where one of them is a part."""
-    now = _bill(draft)
     if before is None:
-        return now, None
+        return Bill(draft.total, draft.due.period.days, {}), None  # its lines have nothing beside them
+    now = _bill(draft)
     if draft.part_n is None and not before.is_part:
         return now, before.bill
     net = draft.subtotal - draft.discount
@@ -124,7 +125,8 @@ def _before(drafts: Sequence[InvoiceDraft]) -> tuple[dict[int, Before], set[tupl
     ]
     pairs += _predecessors(drafts)
     with connection.cursor() as cursor:
-        cursor.execute(BEFORE, [list(column) for column in zip(*pairs, strict=True)])
+        columns = ([str(each) for each in column] for column in zip(*pairs, strict=True))
+        cursor.execute(BEFORE, [plain_array(column) for column in columns])
         rows = cursor.fetchall()
     lines: dict[int, dict[tuple[str, str], tuple[Decimal, Decimal]]] = {row[1]: {} for row in rows}
     customer_of = {row[1]: drafts[row[0]].due.subscription.customer_id for row in rows}

@@ -6,8 +6,8 @@ types of the columns, which the database reads the text by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -58,15 +58,17 @@ def names_of(model: type[Model]) -> list[str]:
 
 def copied(value: str | int | Decimal | date | Sequence[int] | None) -> str:
     """Write one value that is no JSON; sequences are arrays of numbers."""
-    if value is None:
-        return NULL
+    if (write := WRITTEN.get(type(value))) is not None:
+        return write(value)
     if isinstance(value, str):
         return copied_text(value)
-    if isinstance(value, bool):
-        return "t" if value else "f"
     if isinstance(value, (list, tuple)):
         return "{" + ",".join(map(str, value)) + "}"
-    return str(value)  # datetimes too, with their offset
+    return str(value)
+
+
+def _null(value: None) -> str:
+    return NULL
 
 
 def copied_text(text: str) -> str:
@@ -76,6 +78,18 @@ def copied_text(text: str) -> str:
     if text.isprintable():  # neither tabs nor ends of lines
         return text
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+# By the type itself, which is told sooner than what it is an instance of.
+WRITTEN: dict[type, Callable[[Any], str]] = {
+    type(None): _null,
+    str: copied_text,
+    bool: lambda value: "t" if value else "f",
+    int: str,
+    Decimal: str,
+    date: str,
+    datetime: str,  # with its offset
+}
 
 
 def copied_json(value: Any) -> str:

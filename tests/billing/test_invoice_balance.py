@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from billing.closing import Month, close_period
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from tests.factories import NOW, make_subscription, send_tickets
 
 pytestmark = pytest.mark.django_db
@@ -59,3 +59,49 @@ def test_an_issued_invoice_takes_nothing_but_what_settles_it() -> None:
     ):
         with pytest.raises(DatabaseError, match="is issued and cannot be changed"), transaction.atomic():
             Invoice.objects.update(**fields)
+
+
+# An invoice copied with another status, number and key, and changes: what a program could try to write.
+WRITE_ISSUED = """
+INSERT INTO billing_invoice SELECT (jsonb_populate_record(invoice, jsonb_build_object(
+    'id', nextval('billing_invoice_id_seq'), 'number', 'X-1', 'sequence', 77, 'period_start', '2026-09-01'
+) || %s::jsonb)).* FROM billing_invoice invoice LIMIT 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ('{"status": "issued", "subtotal": 5, "total": 5}', "do not add up to its subtotal"),
+        ('{"taxes": [{"amount": "3", "inclusive": false}]}', "amounts of its taxes"),
+        ('{"status": "issued", "total": 2, "subtotal": 2, "amount_paid": 1}', "drawn up as a draft first"),
+        ('{"status": "void"}', "drawn up as a draft first"),
+        ('{"total": 2, "subtotal": 2, "credits_applied": 2}', "drawn up as a draft first"),
+    ],
+)
+def test_an_invoice_written_as_issued_adds_up_and_nothing_is_settled_of_it(
+    changes: str, refusal: str
+) -> None:
+    make_subscription()
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    assert Invoice.objects.get().status == "paid"  # nothing was used
+    with (
+        pytest.raises(DatabaseError, match=refusal),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(WRITE_ISSUED, [changes])
+    assert Invoice.objects.count() == 1
+
+
+def test_an_invoice_written_as_issued_keeps_its_lines_from_then_on() -> None:
+    make_subscription()
+    send_tickets(3)
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    line = InvoiceLine.objects.get()
+    line.pk, line.n = None, 2
+    with pytest.raises(DatabaseError, match="lines of an issued invoice"), transaction.atomic():
+        line.save(force_insert=True)
+    with pytest.raises(DatabaseError, match="lines of an issued invoice"), transaction.atomic():
+        InvoiceLine.objects.update(amount=5)
+    assert InvoiceLine.objects.get().amount == 6

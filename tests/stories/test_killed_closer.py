@@ -27,7 +27,7 @@ from tests.factories import NOW, event, make_meter, make_plan, send
 from tests.stories.processes import start_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CUSTOMERS = 1_600
+CUSTOMERS = 4_000
 KILLS = 2
 FEW = 8
 POINTS = 100
