@@ -183,7 +183,7 @@ def look_at(
     meters = {meter.pk: meter for _, meter in known}
     places = {(customer.pk, meter.pk) for customer, meter in known}
     running = running_periods(customers, places, now=now)
-    held = _held(running)
+    held = _held(running, now=now)
     in_money = sorted(
         {
             (limit.customer_id, limit.meter_id)
@@ -220,10 +220,15 @@ def _used(
     return used
 
 
-def _held(running: Mapping[Pair, Running]) -> dict[Pair, Decimal]:
+def still_held(now: datetime) -> Q:
+    """Give the condition for reservations that are held and did not expire."""
+    return Q(state=ReservationState.HELD) & (Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+def _held(running: Mapping[Pair, Running], *, now: datetime) -> dict[Pair, Decimal]:
     rows = (
         Reservation.objects.filter(
-            state=ReservationState.HELD,
+            still_held(now),
             customer__in={customer for customer, _ in running},
             meter__in={meter for _, meter in running},
             period_start__in={each.period.start for each in running.values()},

@@ -28,6 +28,7 @@ from billing.errors import InvalidLimit, RatingFailed
 from billing.formatting import amount_text, money, quantity_of
 from billing.limiting import Standing, known_standings, standings
 from billing.models import LimitKind, LimitSetter, UsageLimit
+from billing.reserving import held_reservations
 from billing.restricting import USUAL_REMINDERS, check_limit
 from customers.staff_pages import StaffAdmin, put_errors, require
 
@@ -36,6 +37,7 @@ COLUMNS = (
     "percent", "starts_again", "reminds_at",
 )  # fmt: skip
 CHUNK = 1_000
+HELD_SHOWN = 20
 COLOURS = {LimitKind.HARD: "danger", LimitKind.SOFT: "warning"}
 
 
@@ -163,6 +165,19 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
         until = f"{found.period.end:%-d %b %Y, %H:%M} UTC"
         return f"{found.words(found.used)} ({found.percent} %){held}; starts again on {until}"
 
+    @display(description="Reserved")
+    def reserved(self, limit: UsageLimit) -> str:
+        """Name what is held, the oldest first: where work died, its reservation stands here."""
+        held = held_reservations(limit.customer, limit.meter, now=timezone.now())
+        words = [
+            f"{each.key}: {quantity_of(each.quantity, limit.meter.unit)} since {each.made_at:%-d %b %Y, %H:%M} UTC"
+            + (f", until {each.expires_at:%-d %b, %H:%M} UTC" if each.expires_at else "")
+            for each in held[:HELD_SHOWN]
+        ]
+        if len(held) > HELD_SHOWN:
+            words.append(f"{len(held) - HELD_SHOWN} more")
+        return "; ".join(words) or "Nothing."
+
     @display(description="Reached")
     def reached(self, limit: UsageLimit) -> str:
         rows = limit.reminders.all()[:12]
@@ -185,10 +200,10 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
         return csv_response("limits.csv", COLUMNS, _csv_rows(limits, now=timezone.now()))
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self.fields if obj is None else (*self.fields, "used_now", "reached")
+        return self.fields if obj is None else (*self.fields, "used_now", "reserved", "reached")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return () if obj is None else ("customer", "meter", "used_now", "reached")
+        return () if obj is None else ("customer", "meter", "used_now", "reserved", "reached")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What a customer set for itself is the customer's to change; staff may take it away."""

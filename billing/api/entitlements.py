@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.entitling import entitlement, release_reservation, reserve, settle_reservation
+from billing.entitling import entitlement
 from billing.formatting import amount_text
 from billing.limiting import Standing
 from billing.models import LimitKind, LimitSetter, Reservation
+from billing.reserving import held_reservations, release_reservation, reserve, settle_reservation
 from customers.api.permissions import HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 from customers.models import Customer, Scope
@@ -25,6 +27,7 @@ from metering.api.fields import QuantityTextField
 from metering.api.texts import decimal_text, instant_text
 from metering.models import Meter
 
+MOST_SECONDS = 31 * 24 * 60 * 60
 SCOPES = {
     "read": (Scope.READ.value, Scope.MANAGE.value, Scope.INGEST.value),
     "write": (Scope.INGEST.value, Scope.MANAGE.value),
@@ -64,6 +67,11 @@ class KeySerializer(StrictSerializer):
 
 class ReserveSerializer(KeySerializer):
     quantity = QuantityTextField()
+    expires_in_seconds = serializers.IntegerField(
+        required=False, min_value=1, max_value=MOST_SECONDS, allow_null=True,
+        help_text="After so long it is no longer counted, as when the work died. Else it is held until the billing "
+        "period ends.",
+    )  # fmt: skip
 
     def validate_quantity(self, quantity: Decimal) -> Decimal:
         if quantity <= 0:
@@ -75,12 +83,22 @@ class ReservationShape(serializers.Serializer[Any]):
     reservation = serializers.CharField(help_text="Its key.")
     quantity = serializers.CharField()
     state = serializers.CharField()
+    made_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="Null: it is held until the billing period ends."
+    )
+
+
+class ReservationsShape(serializers.Serializer[Any]):
+    results = ReservationShape(many=True)
 
 
 JOB = OpenApiExample("A reservation", value={"key": "job-1"}, request_only=True)
-RESERVED = OpenApiExample(
-    "Held", value={"reservation": "job-1", "quantity": "2", "state": "held"}, response_only=True
-)
+HELD = {
+    "reservation": "job-1", "quantity": "2", "state": "held", "made_at": "2026-10-20T12:00:00Z",
+    "expires_at": "2026-10-20T12:15:00Z",
+}  # fmt: skip
+RESERVED = OpenApiExample("Held", value=HELD, response_only=True)
 
 
 class EntitlementView(StrictParameters, APIView):
@@ -162,15 +180,40 @@ class ReserveView(StrictParameters, APIView):
         request=ReserveSerializer,
         responses=ReservationShape,
         examples=[
-            OpenApiExample("Two tickets", value={"key": "job-1", "quantity": "2"}, request_only=True),
+            OpenApiExample(
+                "Two tickets, for at most 15 minutes",
+                value={"key": "job-1", "quantity": "2", "expires_in_seconds": 900},
+                request_only=True,
+            ),
             RESERVED,
         ],
     )
     def post(self, request: Request, customer: str, meter: str) -> Response:
         sent = ReserveSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
-        made = reserve(*_named(customer, meter), **sent.validated_data, now=timezone.now())
+        asked = dict(sent.validated_data)
+        seconds = asked.pop("expires_in_seconds", None)
+        expires_in = None if seconds is None else timedelta(seconds=seconds)
+        made = reserve(*_named(customer, meter), **asked, expires_in=expires_in, now=timezone.now())
         return Response(_body(made))
+
+
+class ReservationsView(StrictParameters, APIView):
+    """What is held of the running billing period: where work died, its reservation stands here."""
+
+    permission_classes = [HasScope]
+    required_scopes = SCOPES
+    schema_tag = "Outcomes"
+
+    @extend_schema(
+        operation_id="reservations",
+        summary="List what is held",
+        responses=ReservationsShape,
+        examples=[OpenApiExample("One", value={"results": [HELD]}, response_only=True)],
+    )
+    def get(self, request: Request, customer: str, meter: str) -> Response:
+        held = held_reservations(*_named(customer, meter), now=timezone.now())
+        return Response({"results": [_body(each) for each in held]})
 
 
 class _EndView(StrictParameters, APIView):
@@ -238,5 +281,11 @@ def _limit_body(standing: Standing) -> dict[str, str | None]:
     }
 
 
-def _body(made: Reservation) -> dict[str, str]:
-    return {"reservation": made.key, "quantity": decimal_text(made.quantity), "state": made.state}
+def _body(made: Reservation) -> dict[str, str | None]:
+    return {
+        "reservation": made.key,
+        "quantity": decimal_text(made.quantity),
+        "state": made.state,
+        "made_at": instant_text(made.made_at),
+        "expires_at": None if made.expires_at is None else instant_text(made.expires_at),
+    }

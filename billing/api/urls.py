@@ -12,7 +12,7 @@ from billing.api.coupons import CouponViewSet, CustomerCouponViewSet
 from billing.api.credit_alerts import CreditAlertViewSet
 from billing.api.credits import CreditEntryViewSet, CreditGrantViewSet
 from billing.api.disputes import DisputeViewSet
-from billing.api.entitlements import EntitlementView, ReleaseView, ReserveView, SettleView
+from billing.api.entitlements import EntitlementView, ReleaseView, ReservationsView, ReserveView, SettleView
 from billing.api.invoices import InvoiceViewSet
 from billing.api.late_usage import LateUsageViewSet
 from billing.api.limits import LimitViewSet
@@ -53,6 +53,11 @@ urlpatterns = [
     path("costs/", CostsView.as_view(), name="costs"),
     path("margins/", MarginsView.as_view(), name="margins"),
     path("entitlements/<str:customer>/<str:meter>/", EntitlementView.as_view(), name="entitlement"),
+    path(
+        "entitlements/<str:customer>/<str:meter>/reservations/",
+        ReservationsView.as_view(),
+        name="reservations",
+    ),
     path("entitlements/<str:customer>/<str:meter>/reserve/", ReserveView.as_view(), name="reserve"),
     path("entitlements/<str:customer>/<str:meter>/settle/", SettleView.as_view(), name="settle"),
     path("entitlements/<str:customer>/<str:meter>/release/", ReleaseView.as_view(), name="release"),

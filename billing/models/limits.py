@@ -141,9 +141,16 @@ class Reservation(models.Model):
     state = models.CharField(max_length=8, choices=ReservationState.choices, default=ReservationState.HELD)
     period_start = models.DateTimeField(help_text="The first instant of the billing period it was made in.")
     made_at = models.DateTimeField()
+    expires_at = models.DateTimeField(
+        null=True, help_text="From when on it is no longer counted. Null: from the end of its billing period."
+    )
 
     class Meta:
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(expires_at=None) | models.Q(expires_at__gt=models.F("made_at")),
+                name="reservation_expires_later",
+            ),
             models.UniqueConstraint(fields=["customer", "meter", "key"], name="reservation_key_once"),
             models.CheckConstraint(condition=models.Q(quantity__gt=0), name="reservation_positive"),
             models.CheckConstraint(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing.entitling import entitlement, release_reservation, reserve, settle_reservation
+from billing.entitling import entitlement
 from billing.errors import LimitReached, ReservationRefused
 from billing.invoicing import preview_invoice
 from billing.models import Reservation, UsageLimit
+from billing.reserving import release_reservation, reserve, settle_reservation
 from metering.models import Meter
 from tests.factories import event, make_customer, make_meter, make_subscription, send
 from tests.integrator import Integrator
@@ -119,7 +120,13 @@ def test_the_routes_answer_reserve_settle_and_release(integrator: Integrator) ->
     assert (status, answer["limit"], answer["remaining"], answer["kind"]) == (200, "2", "2", "hard")
     assert integrator.post(f"{ROUTE}reserve/", {"key": "job", "quantity": "2"}) == (
         200,
-        {"reservation": "job", "quantity": "2", "state": "held"},
+        {
+            "reservation": "job",
+            "quantity": "2",
+            "state": "held",
+            "made_at": "2026-11-20T12:00:00Z",
+            "expires_at": None,
+        },
     )
     assert integrator.post(f"{ROUTE}reserve/", {"key": "job", "quantity": "2"})[0] == 200
     status, answer = integrator.post(f"{ROUTE}reserve/", {"key": "other", "quantity": "1"})

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing.entitling import entitlement, release_reservation, reserve
+from billing.entitling import entitlement
 from billing.errors import InvalidLimit, LimitReached
 from billing.invoicing import preview_invoice
 from billing.limiting import standings
@@ -25,6 +25,7 @@ from billing.models import (
     WebhookMessage,
 )
 from billing.reminding import remind
+from billing.reserving import release_reservation, reserve
 from billing.restricting import set_limit
 from metering.models import Meter
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
