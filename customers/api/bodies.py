@@ -11,6 +11,7 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 from rest_framework.request import Request
 
 GZIP = 31  # zlib's number for the gzip format
+CUT_OFF = "The connection ended before the whole body was sent. Send it again."
 CHUNKED = "The body came in chunks, which are not read here. Send it with a Content-Length."
 
 
@@ -42,9 +43,12 @@ def _read(request: Request, limit: int) -> bytes:
     try:
         body: bytes = stream.read(limit + 1)
     except UnreadablePostError as broken:
-        raise ParseError("The connection ended before the whole body was sent.") from broken
-    if len(body) > limit:
+        raise ParseError(CUT_OFF) from broken
+    said = int(request.META.get("CONTENT_LENGTH") or request.META["HTTP_CONTENT_LENGTH"])  # else no stream
+    if max(len(body), said) > limit:
         raise TooLarge(_sentence("The body", limit))
+    if len(body) < said:  # what came may look whole, and a number in it have lost its last digits
+        raise ParseError(CUT_OFF)
     return body
 
 
