@@ -24,6 +24,8 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+from customers.stale_forms import refusing_stale, seen_token
+
 COUNT_UP_TO = 10_000
 LOG_SHOWN = 12
 
@@ -53,6 +55,7 @@ class StaffAdmin(ModelAdmin):
     list_filter_sheet = False
     actions: Any = None
     warn_unsaved_form = True
+    change_form_after_template: ClassVar[str | None] = "admin/parts/seen.html"
     shows_log: ClassVar[bool] = False
     formfield_overrides: Any = {TextField: {"widget": UnfoldAdminExpandableTextareaWidget}}
 
@@ -74,9 +77,14 @@ class StaffAdmin(ModelAdmin):
         title = capfirst(self.model._meta.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Give a form that is not saved over what somebody else changed while it was open."""
+        return refusing_stale(super().get_form(request, obj, **kwargs), request, obj)
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Offer one way to save: what comes next is said after it."""
         context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        context["seen"] = seen_token(request, kwargs.get("obj"), context["adminform"].form)
         if kwargs.get("obj") is not None and self.shows_log:
             context["log"] = log_of(kwargs["obj"])
         return super().render_change_form(request, context, *args, **kwargs)

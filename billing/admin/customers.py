@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
@@ -36,8 +36,9 @@ from billing.admin.subscription_pages import SubscriptionPages
 from billing.admin.timeline import effect_words
 from billing.changing import show_effect
 from billing.errors import BillingError
-from billing.formatting import day
-from billing.models import Subscription
+from billing.formatting import day, money
+from billing.models import Invoice, InvoiceStatus, Subscription
+from billing.models.invoices import SETTLED
 from billing.subscribing import subscribe
 from customers.codes import code_from_label
 from customers.families import family_problems
@@ -187,7 +188,7 @@ class CustomerAdmin(
     empty_title = "Create your first customer"
     empty_text = "Events name a customer by its code; the plan you assign says what the usage costs."
     change_form_template = "admin/billing/customer/change_form.html"
-    list_display = ("name", "code", "plans_today", "currency", "timezone", "email")
+    list_display = ("name", "code", "plans_today", "owes", "currency", "email")
     list_filter = (StateFilter, FamilyFilter, "currency")
     autocomplete_fields = ("parent",)
     search_fields = ("name", "code", "email")
@@ -195,7 +196,24 @@ class CustomerAdmin(
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         running = _running(timezone.now()).select_related("plan")
         customers: QuerySet[Customer] = super().get_queryset(request)
-        return customers.prefetch_related(Prefetch("subscriptions", running, to_attr="running"))
+        due = (
+            Invoice.objects.filter(
+                customer=OuterRef("pk"),
+                currency=OuterRef("currency"),
+                status=InvoiceStatus.ISSUED,
+                part_of=None,
+            )
+            .order_by()
+            .values("customer")
+            .annotate(due=Sum(F("total") - SETTLED))
+        )
+        return customers.annotate(owed=Subquery(due.values("due"))).prefetch_related(
+            Prefetch("subscriptions", running, to_attr="running")
+        )
+
+    @display(description="Owes", ordering="owed", empty_value="")
+    def owes(self, customer: Any) -> str | None:
+        return money(customer.owed, customer.currency) if customer.owed else None
 
     @display(description="Plan today", empty_value="none")
     def plans_today(self, customer: Any) -> str:

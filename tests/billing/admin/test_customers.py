@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
+from billing.collecting import record_payment
 from billing.models import Invoice, MeterCoverage, Subscription, SubscriptionChange
 from customers.models import Customer, PortalAccess
 from metering.models import EventBatch
@@ -312,3 +314,18 @@ def test_times_are_the_customers_own(staff: Client) -> None:
     with time_machine.travel(datetime(2026, 11, 30, 12, tzinfo=UTC), tick=False):
         page = staff.get(url("preview", subscription.customer_id))
     assert page.context["days"] == "1–31 December 2026"
+
+
+def test_the_list_says_what_each_customer_owes(staff: Client) -> None:
+    make_subscription(make_customer("acme"))
+    make_customer("globex")
+    send_tickets(3)
+    close_period(Month(2026, 10), now=NOW, grace_days=0)
+    record_payment(Invoice.objects.get(), amount=Decimal("1.50"), received_on=NOW.date(), by="clerk", now=NOW)
+    page = staff.get(reverse("admin:customers_customer_changelist"))
+    # three tickets at 2.00 less 1.50; nothing stands for nothing
+    assert {row.code: row.owed for row in page.context["cl"].result_list} == {
+        "acme": Decimal("4.50"),
+        "globex": None,
+    }
+    assert "$4.50" in text_of(page)

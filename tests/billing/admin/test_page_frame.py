@@ -12,9 +12,10 @@ from django.urls import reverse
 
 from billing.closing import Month, close_period
 from billing.models import Invoice
-from customers.models import ApiKey
+from customers.models import ApiKey, Customer
 from metering.models import Event
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send
+from tests.forms import form_of
 from tests.staff import sign_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,3 +90,34 @@ def test_times_are_written_alike_everywhere() -> None:
     ApiKey.objects.update(created=datetime(2026, 11, 3, 15, 4, tzinfo=UTC))
     page = sign_in("Billing admin").get(reverse("admin:customers_apikey_changelist"))
     assert "3 Nov 2026, 15:04" in text_of(page)
+
+
+def test_a_form_is_not_saved_over_what_changed_while_it_was_open(staff: Client) -> None:
+    customer = make_customer("acme", name="Acme", address="Old Street 1")
+    address = reverse("admin:customers_customer_change", args=[customer.pk])
+    first, second = (form_of(staff.get(address), "customer_form") for _ in range(2))
+    saved = staff.post(address, first | {"name": ["Acme Ltd"]})
+    assert saved.status_code == 302
+    stale = staff.post(address, second | {"email": ["ap@acme.example"]})
+    assert "billing-clerk changed this at" in text_of(stale)
+    customer.refresh_from_db()
+    assert (customer.name, customer.email) == ("Acme Ltd", "")
+    # an ordinary refusal keeps the form stale; what was refused as stale may be saved, now that it was said
+    wrong = staff.post(address, second | {"email": ["nobody"]})
+    assert form_of(wrong, "customer_form")["_seen"] != second["_seen"]
+    again = form_of(stale, "customer_form")
+    assert again["email"] == ["ap@acme.example"]
+    assert staff.post(address, again).status_code == 302
+    customer.refresh_from_db()
+    assert (customer.name, customer.email) == ("Acme", "ap@acme.example")
+
+
+def test_a_refused_form_still_knows_what_it_showed(staff: Client) -> None:
+    customer = make_customer("acme", name="Acme")
+    address = reverse("admin:customers_customer_change", args=[customer.pk])
+    shown = form_of(staff.get(address), "customer_form")
+    refused = form_of(staff.post(address, shown | {"email": ["nobody"]}), "customer_form")
+    Customer.objects.get().save()  # by somebody else, between the two
+    assert "Somebody changed this at" in text_of(
+        staff.post(address, refused | {"email": ["ap@acme.example"]})
+    )
