@@ -93,7 +93,7 @@ def _price(terms: Terms, stated: Terms, quantity: Fraction, events: Sequence[Fra
         case "per_unit":
             return quantity * _number(stated["unit_amount"]) / per
         case "graduated":
-            return _each_part(stated["tiers"], quantity, "unit_amount", 1 / per)
+            return _each_part(stated["tiers"], quantity, "unit_amount", 1 / per, flat_at_zero=True)
         case "graduated_percentage":
             return _each_part(stated["tiers"], quantity, "percent", Fraction(1, 100))
         case "volume":
@@ -111,7 +111,9 @@ def _price(terms: Terms, stated: Terms, quantity: Fraction, events: Sequence[Fra
     raise UnknownModel(f"The model “{terms['model']}” is not known to the verification.")
 
 
-def _each_part(tiers: Sequence[Terms], quantity: Fraction, name: str, scale: Fraction) -> Fraction:
+def _each_part(
+    tiers: Sequence[Terms], quantity: Fraction, name: str, scale: Fraction, *, flat_at_zero: bool = False
+) -> Fraction:
     whole = Fraction(0)
     bounds = [_number(tier["up_to"]) for tier in tiers[:-1]]
     for index, tier in enumerate(tiers):
@@ -119,7 +121,7 @@ def _each_part(tiers: Sequence[Terms], quantity: Fraction, name: str, scale: Fra
         below = bounds[index] if index < len(bounds) else quantity
         part = max(min(quantity, below) - above, Fraction(0))
         whole += part * _number(tier.get(name)) * scale
-        if index == 0 or quantity > above:
+        if quantity > above or (index == 0 and flat_at_zero):
             whole += _number(tier.get("flat_amount"))
     return whole
 

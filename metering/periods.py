@@ -42,17 +42,6 @@ class Anchor:
     def on(cls, day: date) -> Anchor:
         return cls(day.year, day.month, day.day)
 
-    @classmethod
-    def day_of_month(cls, day: int, *, start_on: date) -> Anchor:
-        """Give the anchor whose boundary is the latest one on `day` of a month that is not after `start_on`."""
-        if not 1 <= day <= 31:
-            raise ValueError(f"A billing day is between 1 and 31, not {day}.")
-        anchor = cls(start_on.year, start_on.month, day)
-        if anchor.boundary(Interval.MONTH, 0) > start_on:
-            year, month = _shift_month(start_on.year, start_on.month, -1)
-            anchor = cls(year, month, day)
-        return anchor
-
     def boundary(self, interval: Interval, index: int) -> date:
         """Give the `index`-th boundary after the anchor (negative: before it)."""
         if interval in MONTHS:

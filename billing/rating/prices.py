@@ -4,7 +4,7 @@ Every class has `steps(quantity, events, group)`: `quantity` is what is left aft
 negative, `events` the single amounts of the events (read only by percentage rules), `group` the dimension
 values to write on each step. Bounds are inclusive and continuous: with a tier up to 100, the quantity 100.5
 has 100 in the first tier and 0.5 in the next. A tier's flat fee is owed once the tier is entered; the first
-tier is entered even at zero usage.
+tier of units is entered even at zero usage, the first tier of an amount only above zero.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Graduated:
                 break
             upper = quantity if tier.up_to is None else min(quantity, tier.up_to)
             steps.append(tier.step(tier.label, upper - tier.from_, group))
-            if tier.flat_amount:
+            if tier.flat_amount and (quantity > tier.from_ or tier.percent is None):
                 steps.append(tier.flat_step(group))
         return steps
 

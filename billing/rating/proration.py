@@ -62,5 +62,5 @@ def change_plan(
 
 @exactly
 def cap_credit(credit: Decimal, *, paid: Decimal, credited_before: Decimal) -> Decimal:
-    """Cut a credit so that never more is handed back than was paid."""
-    return min(credit, max(paid - credited_before, ZERO))
+    """Cut a credit so that never more is handed back than was paid. A credit below zero hands nothing back."""
+    return max(min(credit, paid - credited_before), ZERO)

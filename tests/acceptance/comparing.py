@@ -39,6 +39,7 @@ def _agree(expected: Any, actual: Any, tolerance: Decimal) -> bool:
     if isinstance(expected, bool) or isinstance(actual, (bool, str)):
         return type(expected) is type(actual) and bool(expected == actual)
     try:
-        return abs(Decimal(str(expected)) - Decimal(str(actual))) <= tolerance
+        difference = Fraction(Decimal(str(expected))) - Fraction(Decimal(str(actual)))
     except InvalidOperation:
         return bool(expected == actual)
+    return abs(difference) <= Fraction(tolerance)

@@ -1,4 +1,8 @@
-"""`pytest tests/acceptance --cases DIR` runs the adapters over other case files; without it, over ours."""
+"""`pytest tests/acceptance --cases DIR` runs the adapters over other case files.
+
+Without it they run over `cases`, which was collected from other billing systems, and over `own_cases`, which we
+wrote beside it in the same form.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from tests.acceptance.adapters import uses_database
 from tests.acceptance.cases_on_disk import load_cases
 from tests.acceptance.expected_failures import EXPECTED_FAILURES
 
-OWN_CASES = Path(__file__).parent / "cases"
+COLLECTED_CASES = Path(__file__).parent / "cases"
+OWN_CASES = Path(__file__).parent / "own_cases"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,8 +26,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     folder = metafunc.config.getoption("--cases", default=None)
+    folders = [Path(folder)] if folder else [COLLECTED_CASES, OWN_CASES]
     params = []
-    for case in load_cases(Path(folder) if folder else OWN_CASES):
+    for case in [case for each in folders for case in load_cases(each)]:
         reason = EXPECTED_FAILURES.get(case["area"])
         marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
         if uses_database(case["area"]):

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.adapters import NoAdapterError, answer
 from tests.acceptance.cases_on_disk import load_cases
 from tests.acceptance.comparing import differences
-from tests.acceptance.conftest import OWN_CASES
+from tests.acceptance.conftest import COLLECTED_CASES, OWN_CASES
 from tests.acceptance.expected_failures import EXPECTED_FAILURES
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,31 @@ def test_unknown_area_fails() -> None:
 def test_unknown_shape_of_a_known_area_fails() -> None:
     with pytest.raises(NoAdapterError, match="discount_code"):
         answer("rating.per_unit", {"unit_amount": "1", "quantity": "1", "discount_code": "x"})
+
+
+@pytest.mark.parametrize(
+    ("area", "given"),
+    [
+        ("rating.graduated", {"tiers": [{"up_to": None, "unit": "1", "tax": "1"}], "quantity": "1"}),
+        ("rating.dimension", {"table": {"CA": {"unit": "1", "tax": "1"}}, "groups": {"CA": "1"}}),
+    ],
+)
+def test_unknown_field_of_a_row_fails_and_is_named(area: str, given: dict[str, object]) -> None:
+    with pytest.raises(NoAdapterError, match="tax"):
+        answer(area, given)
+
+
+def test_case_with_two_prices_or_none_fails() -> None:
+    with pytest.raises(AssertionError, match="one price"):
+        answer("rating.minimum", {"quantity": "1", "minimum": "1", "unit_amount": "1", "package_size": "1"})
+    with pytest.raises(AssertionError, match="one price"):
+        answer("rating.minimum", {"quantity": "1", "minimum": "1"})
+
+
+def test_numbers_of_any_length_are_compared_to_the_last_digit() -> None:
+    long = "121932631356500531.347203169112635269"
+    assert not differences({"amount": long}, {"amount": Decimal(long)})
+    assert differences({"amount": long}, {"amount": Decimal("121932631356500531.347203169112635268")})
 
 
 def test_figure_that_no_adapter_gives_fails() -> None:
@@ -64,8 +89,17 @@ def test_folder_without_cases_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_expected_failure_has_a_case() -> None:
-    areas = {case["area"] for case in load_cases(OWN_CASES)}
+    areas = {case["area"] for case in load_cases(COLLECTED_CASES)}
     assert EXPECTED_FAILURES.keys() <= areas
+
+
+def test_every_area_and_no_figure_twice_among_our_own_cases() -> None:
+    """Own cases reach every area that was collected, have ids of their own and repeat none."""
+    collected, own = load_cases(COLLECTED_CASES), load_cases(OWN_CASES)
+    assert {case["area"] for case in own} >= {case["area"] for case in collected}
+    assert len({case["id"] for case in [*collected, *own]}) == len(collected) + len(own)
+    stories = [json.dumps([case["area"], case["given"]], sort_keys=True, default=str) for case in own]
+    assert len(set(stories)) == len(stories), [each for each in stories if stories.count(each) > 1]
 
 
 def test_option_runs_the_same_adapters_over_other_files(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from billing.rating import Usage, currency_digits, parse_rate, rate, round_amount
+from billing.rating import Usage, currency_digits, rate, round_amount
 from billing.rating.commitments import true_up
 from billing.rating.discounts import Coupon, CouponKind, discount
-from billing.rating.taxes import tax_inside, tax_on
-from billing.rating.terms import UsageRate
-from tests.acceptance.adapters.rating import number
+from billing.rating.taxes import Taxed, tax_inside, tax_on
+from tests.acceptance.adapters.pricing import number, terms
 from tests.acceptance.adapters.registry import Figures, adapts
+
+COUPON_KINDS = {"percent": "percent", "percentage": "percent", "fixed": "fixed", "amount": "fixed"}
 
 
 def digits_of(currency: str | None) -> int:
@@ -19,7 +20,7 @@ def digits_of(currency: str | None) -> int:
 
 
 def coupon(kind: str, value: Any) -> Coupon:
-    return Coupon(CouponKind("percent" if kind == "percentage" else kind), number(value))
+    return Coupon(CouponKind(COUPON_KINDS[kind]), number(value))
 
 
 @adapts("invoice.rounding", required="amount currency")
@@ -34,9 +35,8 @@ def rounding_of_cents(*, cents: Any) -> Figures:
 
 @adapts("invoice.rounding", required="quantity unit currency")
 def line(*, quantity: Any, unit: Any, currency: str) -> Figures:
-    terms = parse_rate({"kind": "usage", "meter": "case", "model": "per_unit", "unit_amount": unit})
-    assert isinstance(terms, UsageRate)
-    rounded = round_amount(rate(terms, Usage(number(quantity))).amount, digits_of(currency))
+    rating = rate(terms("per_unit", unit_amount=unit), Usage(number(quantity)))
+    rounded = round_amount(rating.amount, digits_of(currency))
     return {"line": rounded, "rounded": rounded}
 
 
@@ -65,10 +65,28 @@ def discount_of_line(
     *, price: Any, percent_off: Any = None, amount_off: Any = None, currency: str | None = None
 ) -> Figures:
     digits = digits_of(currency)
-    printed = round_amount(number(price), digits)
-    used = coupon("fixed", amount_off) if percent_off is None else coupon("percent", percent_off)
-    off = discount([printed], [used], digits=digits).total
-    return {"discount": off, "final": printed - off}
+    if percent_off is None:
+        used = coupon("fixed", round_amount(number(amount_off), digits))
+    else:
+        used = coupon("percent", percent_off)
+    return discounted([number(price)], [used], digits=digits)
+
+
+@adapts("invoice.discount", "invoice.order", required="price coupons", optional="currency")
+@adapts("invoice.discount", "invoice.order", required="subtotal coupons", optional="currency")
+@adapts("invoice.discount", "invoice.order", required="lines coupons", optional="currency")
+def coupons_on_lines(*, coupons: list[dict[str, Any]], currency: str | None = None, **given: Any) -> Figures:
+    (amounts,) = given.values()
+    lines = [number(amount) for amount in (amounts if isinstance(amounts, list) else [amounts])]
+    return discounted(lines, [coupon(**item) for item in coupons], digits=digits_of(currency))
+
+
+def discounted(amounts: list[Decimal], coupons: list[Coupon], *, digits: int) -> Figures:
+    printed = [round_amount(amount, digits) for amount in amounts]
+    subtotal = sum(printed, Decimal(0))
+    off = discount(printed, coupons, digits=digits)
+    left = subtotal - off.total
+    return {"discount": off.total, "split": off.by_line, "final": left, "total": left, "subtotal": subtotal}
 
 
 @adapts("invoice.discount_split", required="lines_cents fixed_discount_cents")
@@ -95,10 +113,16 @@ def discount_split(
 
 
 @adapts("invoice.order", required="subtotal_cents coupons")
-def order_of_coupons(*, subtotal_cents: Any, coupons: list[dict[str, Any]]) -> Figures:
-    subtotal = number(subtotal_cents)
-    off = discount([subtotal], [coupon(**item) for item in coupons], digits=0).total
-    return {"discount_cents": off, "total_cents": subtotal - off}
+@adapts("invoice.order", required="lines_cents coupons")
+def order_of_coupons(*, coupons: list[dict[str, Any]], **given: Any) -> Figures:
+    (cents,) = given.values()
+    lines = [number(amount) for amount in (cents if isinstance(cents, list) else [cents])]
+    result = discounted(lines, [coupon(**item) for item in coupons], digits=0)
+    return {
+        "discount_cents": result["discount"],
+        "total_cents": result["total"],
+        "split": result["split"],
+    }
 
 
 @adapts("invoice.tax_inclusive", required="gross_cents tax_percent", optional="behaviour")
@@ -106,10 +130,29 @@ def order_of_coupons(*, subtotal_cents: Any, coupons: list[dict[str, Any]]) -> F
 def tax(
     *, tax_percent: Any, gross_cents: Any = None, net_cents: Any = None, behaviour: str | None = None
 ) -> Figures:
-    expected_behaviour = "exclusive" if gross_cents is None else "inclusive"
-    assert behaviour in (None, expected_behaviour), f"{behaviour} is not {expected_behaviour}"
-    if gross_cents is None:
-        taxed = tax_on(number(net_cents), number(tax_percent), digits=0)
-    else:
-        taxed = tax_inside(number(gross_cents), number(tax_percent), digits=0)
+    """The amount is the price as it is listed: with tax inside, or without where the behaviour is exclusive."""
+    listed = number(net_cents if gross_cents is None else gross_cents)
+    taxed = taxed_as(behaviour or ("exclusive" if gross_cents is None else "inclusive"), listed, tax_percent)
     return {"net_cents": taxed.net, "tax_cents": taxed.tax, "gross_cents": taxed.gross}
+
+
+@adapts("invoice.tax_inclusive", required="gross tax_percent", optional="behaviour currency")
+@adapts("invoice.tax_inclusive", required="net tax_percent", optional="behaviour currency")
+def tax_in_a_currency(
+    *,
+    tax_percent: Any,
+    gross: Any = None,
+    net: Any = None,
+    behaviour: str | None = None,
+    currency: str | None = None,
+) -> Figures:
+    digits = digits_of(currency)
+    listed = round_amount(number(net if gross is None else gross), digits)
+    named = behaviour or ("exclusive" if gross is None else "inclusive")
+    taxed = taxed_as(named, listed, tax_percent, digits=digits)
+    return {"net": taxed.net, "tax": taxed.tax, "gross": taxed.gross}
+
+
+def taxed_as(behaviour: str, listed: Decimal, percent: Any, *, digits: int = 0) -> Taxed:
+    functions = {"inclusive": tax_inside, "exclusive": tax_on}
+    return functions[behaviour](listed, number(percent), digits=digits)

@@ -17,12 +17,12 @@ from metering.measuring import measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval
 from metering.rounding import round_quantity
-from tests.acceptance.adapters.rating import number
+from tests.acceptance.adapters.pricing import number
 from tests.acceptance.adapters.registry import Figures, adapts
 
 YEAR = 2026
 BOUNDS = TimeBounds(max_age=timedelta(days=40_000), max_ahead=timedelta(days=40_000))
-TYPES = {"avg": "average"}
+TYPES = {"avg": "average", "unique_count": "unique", "count_unique": "unique", "last": "latest"}
 # The properties of a case's event that are not its dimensions.
 NOT_DIMENSIONS = {"t", "value", "delta"}
 # What an event that carries no usable value is answered with; it then counts as nothing, as the cases say.
@@ -54,43 +54,64 @@ def total(
     events: Sequence[Mapping[str, Any]],
     frm: str | None = None,
     to: str | None = None,
-    flt: Mapping[str, list[str]] | None = None,
+    flt: Mapping[str, Any] | None = None,
 ) -> Figures:
-    """The filter is the meter's own. Without a window the whole year is measured.
-
-    A unique meter counts the values of a dimension, so the case's `value` travels in one. A text where a
-    number belongs (`foo_bar`) is refused when it is sent and a sum without a value too: such an event counts
-    as nothing.
-    """
-    unique = aggregation == "unique"
-    meter, customer = a_story(
-        type=TYPES.get(aggregation, aggregation),
-        filters=dict(flt or {}),
-        value_dimension="counted" if unique else "",
-    )
-    send(meter, customer, [_as_dimension(each) for each in events] if unique else events)
+    """Without a window the whole year is measured."""
+    meter, customer = told(aggregation, events, flt)
     start = instant(frm) if frm else datetime(YEAR, 1, 1, tzinfo=UTC)
     end = instant(to) if to else datetime(YEAR + 1, 1, 1, tzinfo=UTC)
     return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
 
 
-@adapts("aggregation.weighted_sum", required="period initial events", database=True)
-def weighted_sum(*, period: Sequence[str], initial: str, events: Sequence[Mapping[str, Any]]) -> Figures:
+def told(
+    aggregation: str, events: Sequence[Mapping[str, Any]], flt: Mapping[str, Any] | None
+) -> tuple[Meter, Customer]:
+    """Give a meter that has measured the events. The filter is the meter's own.
+
+    A unique meter counts the values of a dimension, so the case's `value` travels in one. A count counts the
+    events of a case, so their values are left out: our own events may say how many they stand for. A text
+    where a number belongs (`foo_bar`) is refused when it is sent and a sum without a value too: such an event
+    counts as nothing.
+    """
+    kind = TYPES.get(aggregation, aggregation)
+    filters = {name: each if isinstance(each, list) else [each] for name, each in (flt or {}).items()}
+    unique = kind == "unique"
+    meter, customer = a_story(type=kind, filters=filters, value_dimension="counted" if unique else "")
+    if unique:
+        events = [_as_dimension(each) for each in events]
+    elif kind == "count":
+        events = [{name: each for name, each in event.items() if name != "value"} for event in events]
+    send(meter, customer, events)
+    return meter, customer
+
+
+@adapts("aggregation.weighted_sum", required="period events", optional="initial aggregation", database=True)
+def weighted_sum(
+    *,
+    period: Sequence[str],
+    events: Sequence[Mapping[str, Any]],
+    initial: Any = "0",
+    aggregation: str = "weighted_sum",
+) -> Figures:
     """The level carried in is an event before the period."""
-    meter, customer = a_story(type="weighted_sum")
-    start, end = (datetime.fromisoformat(text) for text in period)
+    meter, customer = a_story(type=aggregation)
+    start, end = (instant(text) for text in period)
     before = [{"t": (start - timedelta(days=9)).isoformat(), "delta": initial}]
     send(meter, customer, [*before, *events])
     return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
 
 
-@adapts("aggregation.windowed", required="aggregation events window days", database=True)
+@adapts("aggregation.windowed", required="aggregation events window days", optional="flt", database=True)
 def windowed(
-    *, aggregation: str, events: Sequence[Mapping[str, Any]], window: str, days: Sequence[str]
+    *,
+    aggregation: str,
+    events: Sequence[Mapping[str, Any]],
+    window: str,
+    days: Sequence[str],
+    flt: Mapping[str, Any] | None = None,
 ) -> Figures:
     """A point per window and a total over all events: what a chart shows."""
-    meter, customer = a_story(type=TYPES.get(aggregation, aggregation))
-    send(meter, customer, events)
+    meter, customer = told(aggregation, events, flt)
     (series,) = measure_series(
         meter,
         start=instant(days[0]),

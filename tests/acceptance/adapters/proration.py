@@ -6,47 +6,77 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
+from billing.rating import currency_digits
 from billing.rating.proration import cap_credit, change_plan, days_between
-from metering.periods import Anchor, Interval, local_day
-from tests.acceptance.adapters.rating import number
+from metering.periods import Anchor, local_day
+from tests.acceptance.adapters.periods import interval_of
+from tests.acceptance.adapters.pricing import number
 from tests.acceptance.adapters.registry import Figures, adapts
 
 
 @adapts(
-    "proration.plan_change", required="cycle cycle_start change_at old_cents new_cents", optional="new_cycle"
+    "proration.plan_change",
+    required="cycle cycle_start change_at old_cents new_cents",
+    optional="new_cycle old_quantity new_quantity zone",
 )
-def plan_change(
+def plan_change(*, old_cents: Any, new_cents: Any, **given: Any) -> Figures:
+    change = changed(old_cents, new_cents, digits=0, **given)
+    return {
+        "credit_cents": change["credit"],
+        "charge_cents": change["charge"],
+        "net_cents": change["net"],
+        "fraction": change["fraction"],
+    }
+
+
+@adapts(
+    "proration.plan_change",
+    required="cycle cycle_start change_at old new currency",
+    optional="new_cycle old_quantity new_quantity zone",
+)
+def plan_change_in_a_currency(*, old: Any, new: Any, currency: str, **given: Any) -> Figures:
+    return changed(old, new, digits=currency_digits(currency.upper()), **given)
+
+
+def changed(
+    old: Any,
+    new: Any,
     *,
+    digits: int,
     cycle: str,
     cycle_start: str,
     change_at: str,
-    old_cents: Any,
-    new_cents: Any,
     new_cycle: str | None = None,
+    old_quantity: Any = 1,
+    new_quantity: Any = 1,
+    zone: str = "UTC",
 ) -> Figures:
-    start_on = date.fromisoformat(cycle_start)
-    end_on = Anchor.on(start_on).boundary(Interval(cycle), 1)
-    left = days_between(date.fromisoformat(change_at), end_on)
+    """The fee of a quantity is its price times the quantity."""
+    start_on = _local(cycle_start, zone)
+    interval, step = interval_of(cycle)
+    end_on = Anchor.on(start_on).boundary(interval, step)
+    left = days_between(_local(change_at, zone), end_on)
     whole = days_between(start_on, end_on)
     change = change_plan(
-        number(old_cents),
-        number(new_cents),
+        number(old) * number(old_quantity),
+        number(new) * number(new_quantity),
         days_left=left,
         days_in_period=whole,
-        digits=0,
-        restarts=new_cycle not in (None, cycle),
+        digits=digits,
+        restarts=new_cycle is not None and interval_of(new_cycle) != (interval, step),
     )
     return {
-        "credit_cents": change.credit,
-        "charge_cents": change.charge,
+        "credit": change.credit,
+        "charge": change.charge,
+        "net": change.charge - change.credit,
         "fraction": Fraction(left, whole),
     }
 
 
 @adapts("proration.days", required="from to", optional="zone")
-def days(**given: str) -> Figures:
+def days(**given: Any) -> Figures:
     """Count local days: a date is local already, an instant falls on a day of the zone."""
-    first_on, end_on = (_local(given[name], given.get("zone", "UTC")) for name in ("from", "to"))
+    first_on, end_on = (_local(given[name], given.get("zone") or "UTC") for name in ("from", "to"))
     return {"days": days_between(first_on, end_on)}
 
 

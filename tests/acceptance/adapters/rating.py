@@ -1,53 +1,29 @@
-"""Areas rating.*: the terms of a case are written as the API takes them, then parsed and rated."""
+"""Areas rating.*: the terms of a case are parsed and its usage rated, by the functions that invoices use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from billing.rating import GroupUsage, Rating, Usage, UsageRate, parse_rate, rate
-from tests.acceptance.adapters.registry import Figures, adapts
+from billing.rating import GroupUsage, Rating, Usage, rate
+from tests.acceptance.adapters.pricing import LIMITS, PRICES, number, price, stated_terms, terms, tiers
+from tests.acceptance.adapters.registry import Figures, adapts, renamed
 
-TIER_NAMES = {"unit": "unit_amount", "flat": "flat_amount", "price": "flat_amount", "rate_percent": "percent"}
-LIMITS = "free_units included_units minimum maximum"
-
-
-def number(value: Any) -> Decimal:
-    return Decimal(str(value))
-
-
-def tiers(rows: Iterable[dict[str, Any]], *, fill: str | None) -> list[dict[str, Any]]:
-    """Rename the fields of tiers. A tier without any price is free: `fill` names the price to write."""
-    renamed = [{TIER_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
-    return [row if fill is None or fill in row else row | {fill: "0"} for row in renamed]
-
-
-def terms(model: str, **fields: Any) -> UsageRate:
-    parsed = parse_rate({"kind": "usage", "meter": "case", "model": model, **fields})
-    assert isinstance(parsed, UsageRate)
-    return parsed
-
-
-def limits(
-    *, free_units: Any = None, included_units: Any = None, minimum: Any = None, maximum: Any = None
-) -> dict[str, Any]:
-    return {
-        "included_units": free_units if included_units is None else included_units,
-        "minimum_amount": minimum,
-        "maximum_amount": maximum,
-    }
-
-
-def price(mode: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Give model and price fields of a case that states a price in one of the general shapes."""
-    if given.get("tiers") is not None:
-        return mode or "graduated", {"tiers": tiers(given["tiers"], fill="unit_amount")}
-    if given.get("steps") is not None:
-        return "stairstep", {"tiers": tiers(given["steps"], fill=None)}
-    if given.get("package_size") is not None:
-        return "package", {"package_size": given["package_size"], "package_amount": given["package_price"]}
-    return mode or "per_unit", {"unit_amount": given["unit_amount"]}
+ROW_NAMES = {
+    "unit": "unit_amount",
+    "min": "minimum_amount",
+    "max": "maximum_amount",
+    "free_units": "included_units",
+}
+# How a case says whether tiers count each group or the sum of them.
+TIERS_APPLY = {
+    "per group": "per_group",
+    "per_group": "per_group",
+    "pooled": "pooled",
+    "all groups": "pooled",
+    "across groups": "pooled",
+    "total": "pooled",
+}
 
 
 def figures(rating: Rating) -> Figures:
@@ -66,43 +42,18 @@ def figures(rating: Rating) -> Figures:
 
 
 @adapts("rating.per_unit", required="unit_amount quantity", optional=LIMITS)
-def per_unit(*, unit_amount: Any, quantity: Any, **limited: Any) -> Figures:
-    return figures(
-        rate(terms("per_unit", unit_amount=unit_amount, **limits(**limited)), Usage(number(quantity)))
-    )
-
-
+@adapts("rating.package", required="package_size package_price quantity", optional=LIMITS)
+@adapts("rating.stairstep", required="steps quantity", optional=LIMITS)
 @adapts("rating.graduated", required="tiers quantity", optional=LIMITS)
-def graduated(**given: Any) -> Figures:
-    return limited(mode="graduated", **given)
+@adapts("rating.minimum", "rating.maximum", required="quantity", optional=f"{PRICES} {LIMITS}")
+def limited(*, quantity: Any, mode: str | None = None, **given: Any) -> Figures:
+    used = number(quantity)
+    return figures(rate(stated_terms(mode, given, largest=used), Usage(used)))
 
 
 @adapts("rating.volume", required="tiers quantity", optional=LIMITS)
 def volume(**given: Any) -> Figures:
     return limited(mode="volume", **given)
-
-
-@adapts("rating.package", required="package_size package_price quantity", optional=LIMITS)
-def package(**given: Any) -> Figures:
-    return limited(mode="package", **given)
-
-
-@adapts("rating.stairstep", required="steps quantity", optional=LIMITS)
-def stairstep(**given: Any) -> Figures:
-    return limited(mode="stairstep", **given)
-
-
-@adapts(
-    "rating.minimum",
-    "rating.maximum",
-    required="quantity",
-    optional=f"mode unit_amount tiers steps package_size package_price {LIMITS}",
-)
-def limited(*, quantity: Any, mode: str | None = None, **given: Any) -> Figures:
-    names = {"free_units", "included_units", "minimum", "maximum"}
-    model, fields = price(mode, given)
-    held = limits(**{name: value for name, value in given.items() if name in names})
-    return figures(rate(terms(model, **fields, **held), Usage(number(quantity))))
 
 
 @adapts(
@@ -126,12 +77,22 @@ def percentage(*, rate_percent: Any, event_amounts: list[Any], **given: Any) -> 
     return figures(rate(parsed, Usage(sum(events, Decimal(0)), event_amounts=events)))
 
 
-@adapts("rating.graduated_percentage", required="ranges amount")
-@adapts("rating.graduated_percentage", required="ranges event_amounts")
+@adapts("rating.graduated_percentage", required="ranges amount", optional="minimum maximum")
+@adapts("rating.graduated_percentage", required="ranges event_amounts", optional="minimum maximum")
 def graduated_percentage(
-    *, ranges: list[dict[str, Any]], amount: Any = None, event_amounts: list[Any] | None = None
+    *,
+    ranges: list[dict[str, Any]],
+    amount: Any = None,
+    event_amounts: list[Any] | None = None,
+    minimum: Any = None,
+    maximum: Any = None,
 ) -> Figures:
-    parsed = terms("graduated_percentage", tiers=tiers(ranges, fill="percent"))
+    parsed = terms(
+        "graduated_percentage",
+        tiers=tiers(ranges, fill="percent"),
+        minimum_amount=minimum,
+        maximum_amount=maximum,
+    )
     used = number(amount) if event_amounts is None else sum(map(number, event_amounts), Decimal(0))
     return figures(rate(parsed, Usage(used)))
 
@@ -140,45 +101,54 @@ def graduated_percentage(
 def dimension_table(*, table: dict[str, Any], dimension: dict[str, str], quantity: Any) -> Figures:
     """A price, with its own minimum and maximum, for each value of one dimension."""
     (name,) = dimension
-    rows = []
-    for value, row in table.items():
-        renamed = {"unit": "unit_amount", "min": "minimum_amount", "max": "maximum_amount"}
-        rows.append({"match": {name: value}, **{renamed[key]: figure for key, figure in row.items()}})
-    parsed = terms("per_unit", dimensions=[name], rows=rows, unmatched="listed")
-    used = number(quantity)
-    return figures(rate(parsed, Usage(used, groups=(GroupUsage(dimension, used),))))
+    return _by_rows("per_unit", name, table, {dimension[name]: quantity})
 
 
-@adapts("rating.dimension", required="groups tiers_apply", optional="mode tiers unit_amount")
-def dimension_groups(
-    *, groups: dict[str, Any], tiers_apply: str, mode: str | None = None, **given: Any
-) -> Figures:
-    """One price for all groups; tiers apply to each group or to their sum."""
-    model, fields = price(mode, given)
-    parsed = terms(
-        model,
-        **fields,
-        dimensions=["group"],
-        rows=[{"match": {}}],
-        tiers_apply=tiers_apply.replace(" ", "_"),
-    )
-    parts = tuple(GroupUsage({"group": name}, number(quantity)) for name, quantity in groups.items())
-    return figures(rate(parsed, Usage(sum((part.quantity for part in parts), Decimal(0)), groups=parts)))
+@adapts("rating.dimension", required="table groups")
+def dimension_table_of_groups(*, table: dict[str, Any], groups: dict[str, Any]) -> Figures:
+    return _by_rows("per_unit", "group", table, groups)
 
 
 @adapts("rating.dimension", required="per_million tokens")
 def prices_per_million(*, per_million: dict[str, Any], tokens: dict[str, Any]) -> Figures:
-    rows = [{"match": {"kind": kind}, "unit_amount": amount} for kind, amount in per_million.items()]
-    parsed = terms("per_unit", per="1000000", dimensions=["kind"], rows=rows, unmatched="listed")
-    parts = tuple(GroupUsage({"kind": kind}, number(quantity)) for kind, quantity in tokens.items())
-    return figures(rate(parsed, Usage(sum((part.quantity for part in parts), Decimal(0)), groups=parts)))
+    table = {kind: {"unit": amount} for kind, amount in per_million.items()}
+    return _by_rows("per_unit", "kind", table, tokens, per="1000000")
 
 
-@adapts("rating.windowed_max", required="max_of_each_window", optional="mode unit_amount tiers")
+def _by_rows(model: str, dimension: str, table: dict[str, Any], used: dict[str, Any], **more: Any) -> Figures:
+    """Rate groups by a row for each value of a dimension; a value without a row is an error."""
+    rows = [{"match": {dimension: value}, **renamed(row, ROW_NAMES)} for value, row in table.items()]
+    parsed = terms(model, dimensions=[dimension], rows=rows, unmatched="listed", **more)
+    return figures(rate(parsed, _grouped(dimension, used)))
+
+
+@adapts("rating.dimension", required="groups tiers_apply", optional=f"{PRICES} {LIMITS}")
+def dimension_groups(
+    *, groups: dict[str, Any], tiers_apply: str, mode: str | None = None, **given: Any
+) -> Figures:
+    """One price for all groups; tiers apply to each group or to their sum."""
+    used = _grouped("group", groups)
+    parsed = stated_terms(
+        mode,
+        given,
+        largest=used.quantity,
+        dimensions=["group"],
+        rows=[{"match": {}}],
+        tiers_apply=TIERS_APPLY[tiers_apply],
+    )
+    return figures(rate(parsed, used))
+
+
+def _grouped(dimension: str, used: dict[str, Any]) -> Usage:
+    parts = tuple(GroupUsage({dimension: value}, number(quantity)) for value, quantity in used.items())
+    return Usage(sum((part.quantity for part in parts), Decimal(0)), groups=parts)
+
+
+@adapts("rating.windowed_max", required="max_of_each_window", optional=f"{PRICES} {LIMITS}")
 def windowed_max(*, max_of_each_window: list[Any], mode: str | None = None, **given: Any) -> Figures:
-    model, fields = price(mode, given)
     peaks = tuple(number(peak) for peak in max_of_each_window)
-    return figures(rate(terms(model, **fields), Usage(sum(peaks, Decimal(0)), windows=peaks)))
+    parsed = stated_terms(mode, given, largest=max(peaks, default=Decimal(0)))
+    return figures(rate(parsed, Usage(sum(peaks, Decimal(0)), windows=peaks)))
 
 
 @adapts("rating.validation", required="tiers", optional="mode")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.rating import RatingError, TermsError
+from billing.rating.exact import exactly
 
 Figures = dict[str, Any]
 Adapter = Callable[..., Figures]
@@ -45,6 +46,14 @@ def adapts(
     return register
 
 
+def renamed(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Give a row of a case with our names of its fields. A field without one fails: it is never left out."""
+    unknown = row.keys() - names.keys()
+    if unknown:
+        raise NoAdapterError(f"No adapter takes a row with {sorted(unknown)}; it knows {sorted(names)}.")
+    return {names[name]: value for name, value in row.items()}
+
+
 def uses_database(area: str) -> bool:
     return any(entry.database for entry in _ENTRIES if entry.area == area)
 
@@ -54,7 +63,9 @@ def answer(area: str, given: dict[str, Any]) -> Figures:
     entry = next((entry for entry in _ENTRIES if entry.takes(area, set(given))), None)
     if entry is None:
         raise NoAdapterError(f"No adapter takes area {area!r} with the keys {sorted(given)}.")
+    # Adding up a case's figures must be exact as well; what goes through the database has its own arithmetic.
+    adapter = entry.adapter if entry.database else exactly(entry.adapter)
     try:
-        return entry.adapter(**given)
+        return adapter(**given)
     except (TermsError, RatingError) as error:
         return {"error": error.code, "sentence": error.message}

@@ -200,6 +200,17 @@ def test_graduated_percentage_prices_parts_of_an_amount() -> None:
     assert [step.percent for step in rating.working] == [Decimal(1), Decimal("0.5"), None]
 
 
+def test_flat_fee_of_the_first_tier_is_owed_at_zero_units_but_not_at_an_amount_of_zero() -> None:
+    of_units = [
+        {"up_to": "10", "unit_amount": "1", "flat_amount": "200"},
+        {"up_to": None, "unit_amount": "2"},
+    ]
+    of_amounts = [{"up_to": "10", "percent": "1", "flat_amount": "200"}, {"up_to": None, "percent": "2"}]
+    assert amount("0", model="graduated", tiers=of_units) == 200
+    assert amount("0", model="graduated_percentage", tiers=of_amounts) == 0
+    assert amount("0.01", model="graduated_percentage", tiers=of_amounts) == Decimal("200.0001")
+
+
 @pytest.mark.parametrize("quantity", ["NaN", "Infinity", "-Infinity"])
 def test_quantity_must_be_finite(quantity: str) -> None:
     with pytest.raises(NotANumber):

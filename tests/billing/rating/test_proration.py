@@ -65,6 +65,11 @@ def test_never_more_is_handed_back_than_was_paid(before: str, expected: str) -> 
     assert credit == Decimal(expected)
 
 
+@pytest.mark.parametrize("credit", ["-50", "0"])
+def test_a_credit_of_nothing_or_less_hands_nothing_back(credit: str) -> None:
+    assert cap_credit(Decimal(credit), paid=Decimal(200), credited_before=Decimal(50)) == 0
+
+
 @pytest.mark.parametrize(
     ("used", "expected"), [("750.00", "250"), ("1000", "0"), ("1000.01", "0"), ("0", "1000")]
 )
