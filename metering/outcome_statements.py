@@ -161,22 +161,19 @@ def _signals(meter: Meter, source: Source) -> Sql:
 def touched_events(batches: str, which: Sql) -> Sql:
     """Select the events that batches stored, released or voided: meter_id, id, customer_id, subject, signal, target_id.
 
-    `batches` is a relation of ledger rows; `which` are conditions on the event.
+    `batches` is a relation of ledger rows; `which` are conditions on the event, which may have no customer yet.
     """
     columns = "SELECT e.meter_id, e.id, e.customer_id, e.subject, e.signal, e.target_id FROM "
     received = (
         f"{batches} b JOIN metering_event e ON e.batch_id = b.id"
         f" AND e.received_at >= (SELECT min(received_at) FROM {batches})"
         f" AND e.received_at <= (SELECT max(received_at) FROM {batches})"
-        " WHERE e.customer_id IS NOT NULL AND "
+        " WHERE "
     )
     released = (
         f"{batches} b JOIN metering_event e ON e.released_batch_id = b.id WHERE b.kind = 'released' AND "
     )
-    voided = (
-        f"{batches} b JOIN metering_event e ON e.voided_batch_id = b.id"
-        " WHERE b.kind = 'corrected' AND e.customer_id IS NOT NULL AND "
-    )
+    voided = f"{batches} b JOIN metering_event e ON e.voided_batch_id = b.id WHERE b.kind = 'corrected' AND "
     return (
         (columns + received + which + " UNION ALL ")
         + (columns + released + which + " UNION ALL ")

@@ -175,28 +175,29 @@ def statement_for_notes(
 
 def _again(meter: Meter, source: Source, as_of: int | None) -> Sql:
     """What came since the notes were made, or after the position asked for."""
-    of_customers = (
-        Sql("e.meter_id = %s AND e.customer_id IN (SELECT span.customer_id FROM ", [meter.pk])
-        + source.spans
-        + ")"
-    )
+    of_customers = "customer_id IN (SELECT span.customer_id FROM " + source.spans + ")"
     also = Sql("")
     if as_of is not None:
         also = (
             Sql(
                 " UNION SELECT e.event_id, e.customer_id, e.subject FROM metering_settledoutcome e"
-                " WHERE e.position > %s AND ",
-                [as_of],
+                " WHERE e.position > %s AND e.meter_id = %s AND e.",
+                [as_of, meter.pk],
             )
             + of_customers
         )
+    # What came is found by when it came. Compared with the customers in the same step, the database would look through
+    # all events of each.
+    arrived = touched_events("since", Sql("e.meter_id IS NOT DISTINCT FROM %s", [meter.pk]))
     return (
         "since AS MATERIALIZED ("
         "SELECT id, kind, received_at FROM metering_eventbatch"
         " WHERE position > (SELECT settled_position FROM metering_rollup)"
         " UNION ALL SELECT id, kind, received_at FROM metering_eventbatch WHERE position IS NULL"
-        "), touched AS MATERIALIZED ("
-        + touched_events("since", of_customers)
+        "), arrived AS MATERIALIZED ("
+        + arrived
+        + "), touched AS MATERIALIZED (SELECT * FROM arrived WHERE "
+        + of_customers
         + ")"
         + outcomes_again(meter, also)
     )

@@ -111,7 +111,10 @@ def _settle(cursor: Any, meters: list[Meter], after: int, upto: int) -> None:
             " WHERE position > %s AND position <= %s) ",
             [after, upto],
         )
-        + touched_events("batch", Sql("e.meter_id = ANY(%s)", [[meter.pk for meter in meters]])),
+        + touched_events(
+            "batch",
+            Sql("e.customer_id IS NOT NULL AND e.meter_id = ANY(%s)", [[meter.pk for meter in meters]]),
+        ),
     )
     cursor.execute("SELECT DISTINCT meter_id FROM reckoner_touched")
     found = {meter_id for (meter_id,) in cursor.fetchall()}
