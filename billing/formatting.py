@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,19 @@ MARKS = str.maketrans("", "", "\N{RIGHT-TO-LEFT MARK}\N{LEFT-TO-RIGHT MARK}\N{AR
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST_DECIMALS = 100  # more than any amount or unit price has
 WIDE = Context(prec=1000)  # babel would cut what is longer than the usual 28 digits
+
+
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")
+
+
+def told_in(sentence: str, zone: str) -> str:
+    """Write the instants of a sentence, such as 2026-10-03 06:41 UTC, as days and times of a zone."""
+
+    def local(found: re.Match[str]) -> str:
+        at = datetime.strptime(found[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+        return minute(at, zone)
+
+    return INSTANT.sub(local, sentence)
 
 
 @contextmanager

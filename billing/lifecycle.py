@@ -64,6 +64,14 @@ def state_of(invoice: Invoice, *, now: datetime) -> State:
     return State(invoice.status)
 
 
+def told_state(invoice: Invoice, *, now: datetime) -> str:
+    """Say the state of an invoice to its customer: who paid nothing of it did not pay it in part."""
+    state = state_of(invoice, now=now)
+    if state == State.PARTLY_PAID and invoice.amount_paid <= 0 and invoice.credits_applied <= 0:
+        state = State.OPEN
+    return customer_state(state)
+
+
 def days_overdue(invoice: Invoice, *, now: datetime) -> int:
     """Give how many days an unpaid invoice is past its due day; 0 when it is not."""
     if invoice.status != InvoiceStatus.ISSUED or invoice.due_on is None:

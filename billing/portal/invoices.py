@@ -21,7 +21,7 @@ from billing.dispute_rules import visible_disputes
 from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file, evidence_lines
 from billing.formatting import amount_text
-from billing.lifecycle import State, customer_state, in_state, state_of
+from billing.lifecycle import State, customer_state, in_state, state_of, told_state
 from billing.line_events import leads_to_events
 from billing.models import Dispute, DisputedState, DisputeState, Invoice, InvoiceLine, InvoiceStatus
 from billing.portal.access import for_customer, page
@@ -177,7 +177,7 @@ def _csv(invoices: Iterable[Invoice], *, now: datetime) -> str:
         issued_on = each.issued_at and local_day(each.issued_at, each.zone)
         texts = (
             each.number, each.period_start, each.period_end - timedelta(days=1), issued_on, each.due_on,
-            customer_state(state_of(each, now=now)), each.currency,
+            told_state(each, now=now), each.currency,
         )  # fmt: skip
         to_pay = each.amount_due if each.status == InvoiceStatus.ISSUED else Decimal(0)
         amounts = (amount_text(amount, each.currency) for amount in (each.total, to_pay))

@@ -10,7 +10,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from billing import formatting, wording
-from billing.lifecycle import State, customer_state, state_of
+from billing.lifecycle import State, state_of, told_state
 from billing.models import Invoice
 from metering.periods import local_day
 
@@ -34,8 +34,8 @@ def state_at(invoice: Invoice, now: datetime) -> State:
 
 
 @register.filter
-def for_customer(state: State) -> str:
-    return customer_state(state)
+def state_for_customer(invoice: Invoice, now: datetime) -> str:
+    return told_state(invoice, now=now)
 
 
 @register.filter
@@ -86,6 +86,12 @@ def moment(instant: datetime, zone: str) -> str:
 @register.filter
 def minute(instant: datetime, zone: str) -> str:
     return formatting.minute(instant, zone)
+
+
+@register.filter
+def told_in(sentence: str, zone: str) -> str:
+    """Write the instants in UTC of a sentence in a zone."""
+    return formatting.told_in(sentence, zone)
 
 
 @register.filter

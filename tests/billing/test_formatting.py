@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from billing.explaining import explain_line, explain_step
-from billing.formatting import direction, moment, money, period, plural, quantity, quantity_of
+from billing.formatting import direction, moment, money, period, plural, quantity, quantity_of, told_in
 from billing.rating import Usage, parse_rate, rate
 from billing.rating.terms import UsageRate
 
@@ -188,3 +188,11 @@ def test_a_fee_is_not_explained_by_repeating_it() -> None:
     )
     words = explain_line(line, currency="USD")
     assert (words.steps, words.unit_price, words.amount, words.quantity) == ((), "$49.00", "$49.00", "")
+
+
+def test_instants_of_a_sentence_are_told_in_a_zone() -> None:
+    sentence = "Reversed at 2026-10-04 02:30 UTC, after it had settled at 2026-10-03 23:59 UTC."
+    assert told_in(sentence, "America/New_York") == (
+        "Reversed at 3 October 2026, 22:30, after it had settled at 3 October 2026, 19:59."
+    )
+    assert told_in("No activity for its subject.", "Asia/Tokyo") == "No activity for its subject."
