@@ -13,15 +13,27 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
-from billing.models import ChangedLine, Invoice, InvoiceLine, InvoiceSeries, Plan, Subscription
+from billing.closing import close_period
+from billing.models import (
+    ChangedLine,
+    Invoice,
+    InvoiceLine,
+    InvoiceSeries,
+    Plan,
+    Subscription,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from billing.months import Month
 from billing.pricing import activate_plan, create_plan
 from billing.rating import Usage, UsageRate, parse_rate, rate, round_amount
 from billing.scanning import scan_changes
@@ -32,6 +44,7 @@ from metering.models import Event, Meter
 from tests.benchmarks.databases import ROOT, connected_to
 from tests.benchmarks.dataset import END, EVENTS, START, make_customers
 from tests.benchmarks.report import ratio, write_section
+from tests.benchmarks.server_time import server_time
 from tests.benchmarks.serving import environment
 
 COMMAND = "make bench ARGS=tests/benchmarks/test_closing_speed.py"
@@ -98,6 +111,8 @@ def forget_invoices() -> None:
     """Leave the database without invoices, as before a close."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE billing_invoice, billing_invoiceseries, billing_changedline CASCADE")
+        cursor.execute("TRUNCATE billing_webhookendpoint, billing_webhookmessage CASCADE")
+        cursor.execute("DELETE FROM procrastinate_jobs")
         cursor.execute("UPDATE billing_adjustmentscan SET position = 0")
 
 
@@ -254,7 +269,7 @@ def test_closing_ten_thousand_customers(wide: None) -> None:
     subscribe_everybody()
     name = str(connection.settings_dict["NAME"])
     customers = Customer.objects.count()
-    alone, shared, together = [], [], []
+    alone, shared, together, heard = [], [], [], []
     for _ in range(3):
         forget_invoices()
         alone.append(close(name))
@@ -262,7 +277,11 @@ def test_closing_ten_thousand_customers(wide: None) -> None:
         shared.append(close(name, closers=2))
         forget_invoices()
         together.append(close(name, commands=2))
-    assert all(each["invoices"] == customers for each in [*alone, *shared, *together])
+        forget_invoices()
+        WebhookEndpoint.objects.create(url="https://example.com/hooks", made_at=NOW)
+        heard.append(close(name, closers=2))
+        assert WebhookDelivery.objects.count() == customers
+    assert all(each["invoices"] == customers for each in [*alone, *shared, *together, *heard])
     closed = dict(Invoice.objects.values_list("customer_id", "total"))
     lines = InvoiceLine.objects.count()
     assert lines == 3 * customers
@@ -277,7 +296,7 @@ def test_closing_ten_thousand_customers(wide: None) -> None:
     forget_invoices()
     rates = {
         name: median(each["invoices"] / each["seconds"] for each in runs)
-        for name, runs in (("alone", alone), ("shared", shared), ("together", together))
+        for name, runs in (("alone", alone), ("shared", shared), ("together", together), ("heard", heard))
     }
     write_section(
         "Closing",
@@ -291,7 +310,7 @@ def test_closing_ten_thousand_customers(wide: None) -> None:
                 ratio(rates["alone"], loop_rate),
             ],
             [
-                "`close_invoices --closers 2`, with the start of its processes",
+                "`close_invoices --closers 2`, with the start of the second process",
                 f"{rates['shared']:,.0f}",
                 ratio(rates["shared"], loop_rate),
             ],
@@ -299,6 +318,11 @@ def test_closing_ten_thousand_customers(wide: None) -> None:
                 "two commands at once, one closer each",
                 f"{rates['together']:,.0f}",
                 ratio(rates["together"], loop_rate),
+            ],
+            [
+                "`close_invoices --closers 2`, a webhook endpoint is told of each invoice",
+                f"{rates['heard']:,.0f}",
+                ratio(rates["heard"], loop_rate),
             ],
         ],
         notes=[
@@ -348,6 +372,31 @@ def _remove_late_events() -> None:
         cursor.execute(
             "UPDATE metering_eventledger SET last_position = (SELECT max(position) FROM metering_eventbatch)"
         )
+
+
+def test_where_the_time_of_a_close_goes(wide: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscribe_everybody()
+    closed: list[tuple[float, dict[str, float]]] = []
+    for _ in range(3):
+        forget_invoices()
+        with server_time(monkeypatch) as parts:
+            began = process_time()
+            report = close_period(Month(2026, 10), now=NOW, grace_days=0)
+            python = process_time() - began
+        closed.append((python, parts))
+    python, parts = sorted(closed, key=lambda each: each[0] + each[1]["all"])[1]
+    rows = {"Python": python, "PostgreSQL": parts.pop("all")}
+    rows |= {f"of that: {what}": taken for what, taken in sorted(parts.items(), key=lambda each: -each[1])}
+    write_section(
+        "Closing, by what takes the time",
+        command=COMMAND,
+        columns=["what", "processor time of an invoice"],
+        rows=[[what, f"{taken / report.issued * 1000:.3f} ms"] for what, taken in rows.items()],
+        notes=[
+            "One closer, the same 10,000 customers; the middle one of three. Commit: foreign keys are looked at, and "
+            "the log is written. Measuring reads 600 events for an invoice from an index."
+        ],
+    )
 
 
 def test_memory_stays_flat(database: None) -> None:
