@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
@@ -128,20 +128,32 @@ def _answer_framework_error(error: exceptions.APIException, view: Any) -> Respon
 
 def _sentence(error: exceptions.APIException, view: Any) -> str:
     """Say what the framework refused, and what to do instead."""
-    if isinstance(error, exceptions.MethodNotAllowed) and view is not None:
-        return (
-            f"{view.request.method} is not served at this address. Use {' or '.join(view.allowed_methods)}."
-        )
-    if isinstance(error, exceptions.UnsupportedMediaType) and str(error.detail).startswith(
-        "Unsupported media type"
-    ):
-        return f"The body is of a type that is not read here. Send it as {_types_of(view)} in the header Content-Type."
+    match error:
+        case exceptions.MethodNotAllowed() if view is not None:
+            return (
+                f"{view.request.method} is not served at this address. Use {_either(view.allowed_methods)}."
+            )
+        case exceptions.NotAuthenticated():
+            return "Send an API key: in the header Authorization as Bearer KEY, or in the header X-API-KEY."
+        case exceptions.Throttled():
+            wait = getattr(error, "wait", None)
+            when = f"in {math.ceil(wait)} seconds" if wait else "later"
+            return f"This key sends more requests than it may. Send it again {when}."
+        case exceptions.UnsupportedMediaType() if str(error.detail).startswith("Unsupported media type"):
+            types = _types_of(view)
+            return (
+                f"The body is of a type that is not read here. Send it as {types} in the header Content-Type."
+            )
     return str(error.detail)
 
 
 def _types_of(view: Any) -> str:
     types = [parser.media_type for parser in view.get_parsers()] if view is not None else []
-    return " or ".join(types) or "application/json"
+    return _either(types) or "application/json"
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _answer(

@@ -101,7 +101,7 @@ class TimeBounds:
         if occurred_at > now + self.max_ahead:
             hours = self.max_ahead.total_seconds() / 3600
             return "too_far_ahead", (
-                f"occurred_at is more than {hours:g} hours ahead; "
+                f"occurred_at is more than {hours:g} {'hour' if hours == 1 else 'hours'} ahead; "
                 f"the latest accepted is {(now + self.max_ahead).isoformat(timespec='seconds')}."
             )
         return None

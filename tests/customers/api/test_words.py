@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -156,14 +157,26 @@ def test_choices_are_told_by_fields_and_filters(integrator: Integrator) -> None:
 def test_a_method_and_a_type_that_are_not_served_name_those_that_are(integrator: Integrator) -> None:
     response = integrator.client.put("/api/v1/meters/", "{}", content_type="application/json")
     assert response.status_code == 405
-    assert (
-        response.json()["error"]["message"] == "PUT is not served at this address. Use GET or HEAD or POST."
-    )
+    assert response.json()["error"]["message"] == "PUT is not served at this address. Use GET, HEAD or POST."
     response = integrator.client.post("/api/v1/meters/", "a=1", content_type="text/plain")
     assert response.status_code == 415
     assert response.json()["error"]["message"] == (
         "The body is of a type that is not read here. Send it as application/json in the header Content-Type."
     )
+
+
+def test_who_sends_no_key_is_told_how() -> None:
+    answer = Client().get("/api/v1/meters/").json()["error"]
+    assert answer["code"] == "not_authenticated"
+    assert "Authorization as Bearer KEY" in answer["message"]
+
+
+def test_who_sends_too_much_is_told_when_to_come_back(integrator: Integrator, settings: Any) -> None:
+    settings.API_RATE = "1/min"
+    integrator.get("meters/")
+    status, answer = integrator.get("meters/")
+    assert (status, answer["error"]["code"]) == (429, "throttled")
+    assert re.search(r"Send it again in \d+ seconds\.", answer["error"]["message"])
 
 
 def test_an_address_is_known_without_a_key() -> None:
