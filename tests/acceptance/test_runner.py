@@ -42,6 +42,15 @@ def test_unknown_field_of_a_row_fails_and_is_named(area: str, given: dict[str, o
         answer(area, given)
 
 
+def test_key_that_is_null_states_nothing_but_is_not_given_away() -> None:
+    per_unit = {"unit_amount": "2", "quantity": "3"}
+    assert answer("rating.per_unit", per_unit | {"discount_code": None})["amount"] == 6
+    with pytest.raises(NoAdapterError, match="discount_code"):
+        answer("rating.per_unit", per_unit | {"discount_code": "0"})
+    with pytest.raises(NoAdapterError, match="quantity"):
+        answer("rating.per_unit", {"unit_amount": "2", "quantity": None, "discount_code": None})
+
+
 def test_case_with_two_prices_or_none_fails() -> None:
     with pytest.raises(AssertionError, match="one price"):
         answer("rating.minimum", {"quantity": "1", "minimum": "1", "unit_amount": "1", "package_size": "1"})

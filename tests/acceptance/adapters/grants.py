@@ -39,13 +39,14 @@ def grant(
     expired: bool = False,
     granted: str | None = None,
     voided: bool = False,
+    deleted: bool = False,
 ) -> Grant:
-    """A grant is as old as it says, else as its effective date; without both it is a day old. What was voided is
-    worth nothing.
+    """A grant is as old as it says, else as its effective date; without both it is a day old. What was voided or
+    deleted is worth nothing.
     """
     return Grant(
         name,
-        Decimal(0) if voided else number(amount),
+        Decimal(0) if voided or deleted else number(amount),
         granted_at=moment(granted or effective or "-1 day"),
         priority=int(priority or 0),
         effective_at=None if effective is None else moment(effective),

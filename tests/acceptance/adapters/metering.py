@@ -16,6 +16,7 @@ from metering.ingesting import ResultStatus, record_events
 from metering.measuring import measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval
+from metering.quantities import rounded
 from metering.rounding import round_quantity
 from tests.acceptance.adapters.pricing import number
 from tests.acceptance.adapters.registry import Figures, adapts
@@ -26,13 +27,16 @@ TYPES = {"avg": "average", "unique_count": "unique", "count_unique": "unique", "
 # The properties of a case's event that are not its dimensions.
 NOT_DIMENSIONS = {"t", "value", "delta"}
 # What an event that carries no usable value is answered with; it then counts as nothing, as the cases say.
-WITHOUT_VALUE = {"value_required", "invalid_value", "dimension_required"}
+WITHOUT_VALUE = {"value_required", "invalid_value", "negative_value", "dimension_required"}
 _serial = itertools.count()
 
 
 @adapts("aggregation.rounding", required="function quantity", optional="precision")
-def rounding(*, function: str, quantity: Any, precision: int = 0) -> Figures:
-    return {"quantity": round_quantity(number(quantity), function, precision)}
+def rounding(*, function: str | None, quantity: Any, precision: int | None = 0) -> Figures:
+    """A meter without a rule does not round; a rule without a precision rounds to whole units."""
+    if function is None:
+        return {"quantity": rounded(Meter(), number(quantity))}
+    return {"quantity": round_quantity(number(quantity), function, precision or 0)}
 
 
 @adapts(
@@ -63,6 +67,11 @@ def total(
     return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
 
 
+def filters(flt: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+    """Give the filters of a meter: each dimension with the list of values it lets through."""
+    return {name: each if isinstance(each, list) else [each] for name, each in (flt or {}).items()}
+
+
 def told(
     aggregation: str, events: Sequence[Mapping[str, Any]], flt: Mapping[str, Any] | None
 ) -> tuple[Meter, Customer]:
@@ -71,12 +80,16 @@ def told(
     A unique meter counts the values of a dimension, so the case's `value` travels in one. A count counts the
     events of a case, so their values are left out: our own events may say how many they stand for. A text
     where a number belongs (`foo_bar`) is refused when it is sent and a sum without a value too: such an event
-    counts as nothing.
+    counts as nothing. A latest value below zero counts as nothing as well, so its meter refuses those.
     """
     kind = TYPES.get(aggregation, aggregation)
-    filters = {name: each if isinstance(each, list) else [each] for name, each in (flt or {}).items()}
     unique = kind == "unique"
-    meter, customer = a_story(type=kind, filters=filters, value_dimension="counted" if unique else "")
+    meter, customer = a_story(
+        type=kind,
+        filters=filters(flt),
+        value_dimension="counted" if unique else "",
+        **({"allow_negative": False} if kind == "latest" else {}),
+    )
     if unique:
         events = [_as_dimension(each) for each in events]
     elif kind == "count":
@@ -85,19 +98,22 @@ def told(
     return meter, customer
 
 
-@adapts("aggregation.weighted_sum", required="period events", optional="initial aggregation", database=True)
+@adapts(
+    "aggregation.weighted_sum", required="period events", optional="initial aggregation flt", database=True
+)
 def weighted_sum(
     *,
     period: Sequence[str],
     events: Sequence[Mapping[str, Any]],
     initial: Any = "0",
     aggregation: str = "weighted_sum",
+    flt: Mapping[str, Any] | None = None,
 ) -> Figures:
-    """The level carried in is an event before the period."""
-    meter, customer = a_story(type=aggregation)
+    """The level carried in is an event before the period, one that the filter lets through."""
     start, end = (instant(text) for text in period)
-    before = [{"t": (start - timedelta(days=9)).isoformat(), "delta": initial}]
-    send(meter, customer, [*before, *events])
+    passing = {name: values[0] for name, values in filters(flt).items()}
+    before = {"t": (start - timedelta(days=9)).isoformat(), "delta": initial, **passing}
+    meter, customer = told(aggregation, [before, *events], flt)
     return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
 
 

@@ -56,11 +56,15 @@ def volume(**given: Any) -> Figures:
     return limited(mode="volume", **given)
 
 
-@adapts(
-    "rating.percentage",
-    required="rate_percent event_amounts",
-    optional="fixed_per_event free_events free_amount per_event_min per_event_max minimum maximum",
-)
+PERCENTAGE = "fixed_per_event free_events free_amount per_event_min per_event_max minimum maximum"
+
+
+@adapts("rating.percentage", required="rate_percent amount", optional=PERCENTAGE)
+def percentage_of_one(*, amount: Any, **given: Any) -> Figures:
+    return percentage(event_amounts=[amount], **given)
+
+
+@adapts("rating.percentage", required="rate_percent event_amounts", optional=PERCENTAGE)
 def percentage(*, rate_percent: Any, event_amounts: list[Any], **given: Any) -> Figures:
     parsed = terms(
         "percentage",

@@ -59,8 +59,15 @@ def uses_database(area: str) -> bool:
 
 
 def answer(area: str, given: dict[str, Any]) -> Figures:
-    """Give the figures of a case; `{"error": code}` when its terms or its usage are refused."""
-    entry = next((entry for entry in _ENTRIES if entry.takes(area, set(given))), None)
+    """Give the figures of a case; `{"error": code}` when its terms or its usage are refused.
+
+    A key that is null states nothing: where no adapter knows it, it is as if it were left out.
+    """
+    stated = {name: value for name, value in given.items() if value is not None}
+    choices = (
+        (entry, keys) for keys in (given, stated) for entry in _ENTRIES if entry.takes(area, set(keys))
+    )
+    entry, given = next(choices, (None, given))
     if entry is None:
         raise NoAdapterError(f"No adapter takes area {area!r} with the keys {sorted(given)}.")
     # Adding up a case's figures must be exact as well; what goes through the database has its own arithmetic.
