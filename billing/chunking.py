@@ -37,6 +37,7 @@ from metering.ledger import place_batches
 # Constraints that refuse what another closer stored meanwhile.
 RACES = (
     "invoice_one_live_per_period",
+    "invoice_periods_never_overlap",
     "invoiceline_adjusted_once",
     "adjustment_settled_once",
     "invoicediscount_used_once",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, RangeOperators
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
 
 from billing.models.plans import Rate
 from billing.models.subscriptions import Subscription
@@ -165,6 +166,18 @@ class Invoice(models.Model):
                 fields=["subscription", "period_start", "kind"],
                 condition=~Q(status="void"),
                 name="invoice_one_live_per_period",
+            ),
+            # No day of a subscription is billed by two issued invoices. Ranges of one number stand for the numbers.
+            ExclusionConstraint(
+                name="invoice_periods_never_overlap",
+                expressions=[
+                    (
+                        Func(F("subscription_id"), F("subscription_id"), Value("[]"), function="int8range"),
+                        RangeOperators.OVERLAPS,
+                    ),
+                    (Func(F("period_start"), F("period_end"), function="daterange"), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(kind="periodic") & ~Q(status__in=["draft", "void"]),
             ),
             models.UniqueConstraint(fields=["series", "sequence"], name="invoice_sequence_once"),
             models.UniqueConstraint(fields=["number"], name="invoice_number_once"),

@@ -73,7 +73,7 @@ def tamper(*statements: str) -> None:
         for table in (
             "billing_creditentry", "billing_creditgrant", "billing_creditnote", "billing_creditnoteline",
             "billing_invoice", "billing_invoiceline", "billing_payment", "billing_subscription",
-            "billing_linesettlement",
+            "billing_linesettlement", "billing_invoiceseries",
             "metering_event", "metering_eventbatch", "metering_eventcorrection", "billing_metercoverage",
         ):  # fmt: skip
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -165,6 +165,7 @@ def test_a_story_with_late_and_voided_events_is_clean(story: None) -> None:
             "one_live_invoice",
             [
                 "DROP INDEX invoice_one_live_per_period",
+                "ALTER TABLE billing_invoice DROP CONSTRAINT invoice_periods_never_overlap",
                 "UPDATE billing_invoice SET period_start = '2026-10-01' WHERE sequence = 3",
             ],
             "INV-2026-000001, INV-2026-000003 are all for subscription",

@@ -237,9 +237,9 @@ def test_an_invoice_whose_lines_do_not_add_up_cannot_be_issued() -> None:
     send_tickets(1)
     close(now=datetime(2026, 11, 1, 1, 0, tzinfo=UTC), grace_days=2)
     InvoiceLine.objects.update(amount=1)
-    series = InvoiceSeries.objects.create(prefix="X")
+    series = InvoiceSeries.objects.create(prefix="X", last_number=1)
     with pytest.raises(IntegrityError, match="do not add up"):
-        Invoice.objects.update(status="issued", number="X-1", sequence=1, series=series, issued_at=NOW)
+        Invoice.objects.update(status="issued", number="X-000001", sequence=1, series=series, issued_at=NOW)
 
 
 @time_machine.travel(NOW, tick=False)
