@@ -136,11 +136,11 @@ SIGNALS = """, target AS (
     SELECT target.named, correction.replacement_id
     FROM target JOIN metering_eventcorrection correction ON correction.event_id = target.id
     WHERE correction.replacement_id IS NOT NULL
-), own AS (
+), own AS MATERIALIZED (
     SELECT customer_id, target.id AS target_id, min(occurred_at) FILTER (WHERE signal = 'reverses') AS reversed_at,
            min(occurred_at) FILTER (WHERE signal = 'confirms') AS confirmed_at
     FROM signal JOIN target ON target.named = signal.target_id GROUP BY 1, 2
-), every AS (
+), every AS MATERIALIZED (
     SELECT customer_id, subject, max(occurred_at) FILTER (WHERE signal = 'reverses') AS reversed_at,
            array_agg(occurred_at) FILTER (WHERE signal = 'confirms') AS confirmations
     FROM signal WHERE target_id IS NULL GROUP BY 1, 2
