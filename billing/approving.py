@@ -11,9 +11,10 @@ from django.db import transaction
 from billing.chunking import Terms, store_together
 from billing.collecting import lock, record_change
 from billing.drafts import AnyDraft, ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceKey
+from billing.due_periods import periods_ending_in
 from billing.errors import BillingError, FiguresChanged, KeptChanging, NoSubscription, NotInThisState
 from billing.formatting import money
-from billing.invoicing import draw_up, periods_ending_in
+from billing.invoicing import draw_up
 from billing.issuing import issue
 from billing.lifecycle import Action, require_open
 from billing.models import ChangeKind, CloseReview, Invoice, InvoiceKind

@@ -18,8 +18,9 @@ from django.db import transaction
 
 from billing.agreements import Agreement, agreement_of, changes_of
 from billing.drafts import DuePeriod, InvoiceDraft
+from billing.due_periods import periods_ending_in, starts_due
 from billing.errors import ChangeRefused, InvalidDates
-from billing.invoicing import periods_ending_in, preview_due, starts_due
+from billing.invoicing import preview_due
 from billing.models import (
     AgreementKind,
     Invoice,

@@ -17,10 +17,11 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from billing.close_reports import ChunkResult, Failure
 from billing.consolidating import is_billed_to_parent, shared_groups
 from billing.drafts import ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceDraft, InvoiceKey, customers_of
+from billing.due_periods import periods_ending_in, starts_due
 from billing.errors import BillingError, KeptChanging
 from billing.holding import Review, review_drafts, save_reviews
 from billing.invoice_rows import ends_grace
-from billing.invoicing import draw_up, periods_ending_in, starts_due
+from billing.invoicing import draw_up
 from billing.issuing import issue, issue_parts, issue_unwritten
 from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription

@@ -15,8 +15,8 @@ from billing.chunking import Terms, close_chunk
 from billing.claiming import claim
 from billing.close_reports import ChunkResult, CloseReport
 from billing.drafts import DuePeriod
+from billing.due_periods import periods_ending_in
 from billing.errors import PeriodNotOver
-from billing.invoicing import periods_ending_in
 from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
 from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
 from billing.processes import default_processes, share_with_processes

@@ -13,8 +13,9 @@ from django.db.models import Prefetch, Q
 from billing.consolidating import is_billed_to_parent
 from billing.documents import InvoiceDocument, invoice_document
 from billing.drafts import DuePeriod, InvoiceDraft
+from billing.due_periods import periods_ending_in, starts_due
 from billing.formatting import money, plural, quantity_of
-from billing.invoicing import draw_preview, draw_up, periods_ending_in, starts_due, with_credits
+from billing.invoicing import draw_preview, draw_up, with_credits
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
 from billing.portal.planned import plan_notes
 from billing.rating import describe, parse_rate

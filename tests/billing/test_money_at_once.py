@@ -14,7 +14,8 @@ from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from billing.closing import Month, close_period
-from billing.invoicing import draw_up, periods_ending_in, preview_invoice, with_credits
+from billing.due_periods import periods_ending_in
+from billing.invoicing import draw_up, preview_invoice, with_credits
 from billing.models import CreditEntry, CreditGrant, CustomerCoupon, Invoice, Subscription, TaxSetup
 from billing.spending import apply_credits
 from customers.models import Customer

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.agreements import Agreement
-from billing.invoicing import periods_ending_in
+from billing.due_periods import periods_ending_in
 from billing.models import AnchorRule, Plan, Subscription
 from billing.models.plans import SETTLES_WITHIN
 from billing.subscribing import continued_on
