@@ -69,17 +69,24 @@ class Adjustment:
 
 
 def compute_adjustments(
-    line_ids: Collection[int], *, watermark: int | None, without_drafts: Collection[int] = ()
+    line_ids: Collection[int],
+    *,
+    watermark: int | None,
+    without_drafts: Collection[int] = (),
+    wait_for_drafts: bool = False,
 ) -> list[Adjustment]:
     """Measure and rate changed lines again, with their frozen terms; also those that come to no difference.
 
-    `without_drafts` are stored drafts about to be replaced: what they carry is not settled.
+    `without_drafts` are stored drafts about to be replaced: what they carry is not settled. `wait_for_drafts` leaves
+    out what other drafts carry: those may still drop it, so nobody else may take it as settled.
     """
     lines = list(
         InvoiceLine.objects.filter(id__in=line_ids)
         .select_related("invoice__subscription", "meter", "rate")
         .order_by("invoice__ends_at", "invoice_id", "n")
     )
+    on_drafts = _invoices_on_drafts(lines, without_drafts=without_drafts) if wait_for_drafts else set()
+    lines = [line for line in lines if line.invoice_id not in on_drafts]
     if not lines:
         return []
     settled = _settled(lines, without_drafts=without_drafts)
@@ -97,6 +104,14 @@ def compute_adjustments(
     )
     carriers = {pk: plans[invoice] for invoice, pk in first_of_each(lines).items() if invoice in plans}
     return [replace(each, terms=carriers.get(each.line.pk)) for each in found]
+
+
+def _invoices_on_drafts(lines: Sequence[InvoiceLine], *, without_drafts: Collection[int]) -> set[int]:
+    """Give the invoices of changed lines that a stored draft adjusts."""
+    carried = InvoiceLine.objects.filter(
+        adjusts__invoice__in={line.invoice_id for line in lines}, invoice__status=InvoiceStatus.DRAFT
+    ).exclude(invoice__in=without_drafts)
+    return set(carried.values_list("adjusts__invoice_id", flat=True)) if lines else set()
 
 
 def adjustment_lines(adjustment: Adjustment, *, n: int) -> list[DraftLine]:

@@ -53,7 +53,10 @@ def draw_up(
     Coupons come off the lines, tax is on what they leave (docs/money.md has the order); credits wait for the issue.
     """
     adjustments = place_adjustments(
-        compute_adjustments(changed_lines, watermark=watermark, without_drafts=replaced), due
+        compute_adjustments(
+            changed_lines, watermark=watermark, without_drafts=replaced, wait_for_drafts=True
+        ),
+        due,
     )
     rates = _rates(due)
     return _draw(

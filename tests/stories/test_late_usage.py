@@ -153,3 +153,14 @@ def test_a_customer_who_left_gets_an_invoice_of_the_difference_alone() -> None:
     close(NOVEMBER)
     invoice = Invoice.objects.get(kind="adjustment")
     assert (invoice.total, invoice.lines.count(), Invoice.objects.count()) == (Decimal(6), 1, 2)
+
+
+def test_what_a_draft_carries_is_not_settled_by_a_later_month_that_is_issued_before_it() -> None:
+    """November's draft carries October's late ticket; December is issued first; the ticket is billed once."""
+    make_subscription()
+    close_period(Month(2026, 10), now=datetime(2026, 11, 2, tzinfo=UTC), grace_days=0)
+    send_tickets(1)
+    close_period(Month(2026, 11), now=datetime(2026, 12, 2, tzinfo=UTC), grace_days=60)
+    close_period(Month(2026, 12), now=datetime(2027, 1, 2, tzinfo=UTC), grace_days=0)
+    close_period(Month(2026, 11), now=datetime(2027, 1, 3, tzinfo=UTC), grace_days=0)
+    assert [invoice.total for invoice in Invoice.objects.order_by("period_start")] == [0, 2, 0]
