@@ -228,5 +228,5 @@ def _meter_codes(sent: Sequence[Mapping[str, object]]) -> set[str]:
         for each in sent
         if isinstance(usage := each.get("usage"), list)
         for row in usage
-        if isinstance(row, Mapping) and isinstance(row.get("meter"), str)
+        if isinstance(row, Mapping) and isinstance(row.get("meter"), str) and "\x00" not in row["meter"]
     }

@@ -24,6 +24,7 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+from customers.form_widgets import SearchedSelect
 from customers.stale_forms import refusing_stale, seen_token
 
 COUNT_UP_TO = 10_000
@@ -76,6 +77,11 @@ class StaffAdmin(ModelAdmin):
         """Name the window after what is listed."""
         title = capfirst(self.model._meta.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", SearchedSelect(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         """Give a form that is not saved over what somebody else changed while it was open."""

@@ -54,6 +54,8 @@ class ExampleForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if self.errors:
+            return cleaned
         try:
             self.read = read_examples([self.sent()])[0]
         except InvalidExample as refused:

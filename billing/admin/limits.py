@@ -157,8 +157,10 @@ class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
 
     @display(description="Used now")
     def used_now(self, limit: UsageLimit) -> str:
+        # A refused form has written into the row what it was sent.
+        stored = UsageLimit.objects.select_related("customer", "meter").get(pk=limit.pk)
         try:
-            found = standings([limit], now=timezone.now())[0]
+            found = standings([stored], now=timezone.now())[0]
         except RatingFailed as unpriced:
             return unpriced.message
         held = f", {found.words(found.held)} reserved" if found.held else ""

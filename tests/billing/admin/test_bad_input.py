@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.closing import Month, close_period
-from billing.models import Invoice, Plan, Subscription
+from billing.models import Invoice, Plan, Subscription, UsageLimit
 from billing.pricing import create_version
 from customers.models import ApiKey, Customer
 from metering.models import Event, Meter
@@ -142,3 +142,41 @@ def test_addresses_of_what_does_not_exist_are_not_found(staff: Client) -> None:
     for address in (f"/admin/metering/event/{'z' * 40}/change/", "/admin/metering/meter/x/change/"):
         assert staff.get(address).status_code == 302
     assert Event.objects.count() == Subscription.objects.count() == Meter.objects.count() == 1
+
+
+@pytest.mark.parametrize("value", ["\x00", "abc", "😀", "1e400", "9" * 30])
+def test_what_is_no_row_is_refused_at_a_field_with_a_search(staff: Client, value: str) -> None:
+    pages = {
+        "customers_customer_add": {"name": "x", "timezone": "UTC", "currency": "USD", "parent": value},
+        "billing_usagelimit_add": {"customer": value, "meter": value, "quantity": "1", "kind": "soft"},
+        "billing_budget_add": {"name": "x", "workload": value, "customer": value, "measure": "cost"},
+    }  # fmt: skip
+    for name, data in pages.items():
+        answer = staff.post(reverse(f"admin:{name}"), data)
+        assert answer.status_code == 200, name
+        errors = answer.context["adminform"].form.errors if "adminform" in answer.context else {"form": 1}
+        assert errors, name
+    assert not Customer.objects.exists()
+
+
+def test_an_emptied_limit_is_refused_and_still_shown(staff: Client) -> None:
+    customer, meter = make_subscription().customer, Meter.objects.get()
+    limit = UsageLimit.objects.create(customer=customer, meter=meter, quantity=10)
+    page = staff.post(
+        reverse("admin:billing_usagelimit_change", args=[limit.pk]), {"quantity": "", "kind": "soft"}
+    )
+    assert page.status_code == 200
+    assert page.context["adminform"].form.errors
+    limit.refresh_from_db()
+    assert limit.quantity == 10
+
+
+@pytest.mark.parametrize("field", ["name", "quantity", "expected_amount", "usage_meter", "usage_quantity"])
+def test_an_example_with_an_impossible_letter_is_refused(staff: Client, field: str) -> None:
+    draft = create_version(make_subscription().plan)
+    sent = {"name": "Busy", "quantity": "1", "expected_amount": "4", "usage_meter": "tickets_resolved"}
+    sent |= {"usage_quantity": "2", field: "\x00"}
+    page = staff.post(reverse("admin:billing_plan_example_add", args=[draft.pk]), sent)
+    assert page.status_code == 200
+    assert page.context["form"].errors
+    assert not draft.examples.exists()
