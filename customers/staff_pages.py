@@ -14,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet, TextField
-from django.forms import BaseForm
+from django.forms import BaseForm, CharField
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
@@ -136,6 +136,14 @@ def require(request: HttpRequest, *permissions: str) -> None:
     """Refuse the request unless its user has every permission named."""
     if not request.user.has_perms(permissions):
         raise PermissionDenied
+
+
+def reason_of(request: HttpRequest, *, most: int) -> tuple[str, str]:
+    """Give the reason that a page without a form of its own was sent, and what is wrong with it, naming the field."""
+    try:
+        return str(CharField(required=False, max_length=most).clean(request.POST.get("reason", ""))), ""
+    except ValidationError as refused:
+        return "", f"Reason: {' '.join(refused.messages)}"
 
 
 def link(url: str, text: object) -> SafeString:

@@ -31,7 +31,7 @@ from billing.pricing import activate_plan, create_version
 from billing.readiness import plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.codes import code_from_label
-from customers.staff_pages import StaffAdmin, require, say_next
+from customers.staff_pages import StaffAdmin, reason_of, require, say_next
 
 STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanStatus.DEPRECATED: "warning"}
 SHOWN_CUSTOMERS = 50
@@ -211,9 +211,12 @@ class PlanAdmin(
         require(request, "billing.view_plan", "billing.activate_plan")
         plan = get_object_or_404(Plan, pk=pk)
         if request.method == "POST":
-            accept, reason = request.POST.getlist("accept"), request.POST.get("reason", "").strip()[:500]
+            accept = [code for code in request.POST.getlist("accept") if code.isprintable()]
+            reason, problem = reason_of(request, most=500)
             if accept and not reason:
-                messages.error(request, "Say why it is meant so: whoever reads this plan later will ask.")
+                problem = problem or "Say why it is meant so: whoever reads this plan later will ask."
+            if problem:
+                messages.error(request, problem)
                 return redirect("admin:billing_plan_activate", pk)
             try:
                 plan = activate_plan(plan, now=timezone.now(), accept=accept)

@@ -21,7 +21,7 @@ from billing.models import Subscription, SubscriptionChange
 from billing.overriding import override_differences
 from billing.subscribing import Author
 from customers.models import Customer
-from customers.staff_pages import StaffAdmin, put_errors, require
+from customers.staff_pages import StaffAdmin, put_errors, reason_of, require
 from metering.periods import local_day
 
 
@@ -99,10 +99,11 @@ class SubscriptionPages(StaffAdmin):
         rows = SubscriptionChange.objects.select_related("subscription__plan", "following__plan")
         change = get_object_or_404(rows, pk=change_pk, subscription=subscription)
         now = timezone.now()
-        author = _author(request, request.POST.get("reason", "")[:400], now=now)
-        effect, problem = None, ""
+        reason, problem = reason_of(request, most=400)
+        author = _author(request, reason, now=now)
+        effect = None
         try:
-            if request.method == "POST":
+            if request.method == "POST" and not problem:
                 undo(change, author=author)
                 return self._done(request, subscription, f"Taken back: {what_happened(change)}.")
             effect = show_effect(

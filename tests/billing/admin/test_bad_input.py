@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.changing import pause
 from billing.closing import Month, close_period
-from billing.models import Invoice, Plan, Subscription, UsageLimit
+from billing.models import Invoice, Plan, Subscription, SubscriptionChange, UsageLimit
 from billing.pricing import create_version
+from billing.subscribing import Author
 from customers.models import ApiKey, Customer
 from metering.models import Event, Meter
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
@@ -180,3 +183,20 @@ def test_an_example_with_an_impossible_letter_is_refused(staff: Client, field: s
     assert page.status_code == 200
     assert page.context["form"].errors
     assert not draft.examples.exists()
+
+
+def test_an_impossible_reason_is_refused_before_anything_is_done(staff: Client) -> None:
+    subscription = make_subscription()
+    change = pause(subscription, when=date(2027, 1, 1), author=Author(NOW, "anna"))
+    undo = reverse(
+        "admin:customers_customer_plan_undo", args=[subscription.customer_id, subscription.pk, change.pk]
+    )
+    page = staff.post(undo, {"reason": "\x00"})
+    assert page.context["problem"].startswith("Reason: ")
+    draft = create_version(subscription.plan)
+    activate = reverse("admin:billing_plan_activate", args=[draft.pk])
+    told = staff.post(activate, {"accept": ["\x00", "price_below_cost"], "reason": "\x00"}, follow=True)
+    assert "Reason: Null characters are not allowed." in told.content.decode()
+    draft.refresh_from_db()
+    assert draft.status == "draft"
+    assert not SubscriptionChange.objects.filter(undoes=change).exists()
