@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.closing import Month, close_period
+from billing.deciding import find_late_usage
 from billing.dispute_credits import preview_credit
 from billing.dispute_effects import preview_effect
 from billing.errors import DisputeRefused
@@ -53,10 +54,13 @@ def test_late_usage_of_the_line_stays_for_the_next_invoice() -> None:
     """10 x $2.00; one came late, one is given back: $2.00 now, and $2.00 more on the next invoice."""
     invoice = billed()
     send(event("evt-late", subject="ticket-late"))
+    find_late_usage(now=DECIDED)  # the worker has seen it
     assert decide(dispute(invoice, 1), 1).amount == -2
     assert CreditNote.objects.get().total == 2
+    assert ChangedLine.objects.get().effect_amount == 2
+    send(event("evt-new", subject="ticket-new", occurred_at="2026-11-10T10:00:00Z"))
     november = december()
-    assert lines(november) == [("usage", 0, 0), ("adjustment", 1, Decimal("2.00"))]
+    assert lines(november) == [("usage", 1, 2), ("adjustment", 1, Decimal("2.00"))]
     # The late ticket caused it; what the credit note gave back is on no other paper.
     assert [each.key for each in events_of_line(november.lines.get(kind="adjustment"))] == ["evt-late"]
     assert net_of_october() == 20
