@@ -58,6 +58,9 @@ def test_late_usage_of_the_line_stays_for_the_next_invoice() -> None:
     assert decide(dispute(invoice, 1), 1).amount == -2
     assert CreditNote.objects.get().total == 2
     assert ChangedLine.objects.get().effect_amount == 2
+    # Nothing has to take back what the credit note gave back; the late one is still to be billed.
+    month = reconcile(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
+    assert (month.difference, month.taken_back, month.standing("not_yet_billed")) == (0, 0, 1)
     send(event("evt-new", subject="ticket-new", occurred_at="2026-11-10T10:00:00Z"))
     november = december()
     assert lines(november) == [("usage", 1, 2), ("adjustment", 1, Decimal("2.00"))]
