@@ -82,7 +82,7 @@ def test_graduated_tiers_are_clicked_together_previewed_activated_and_assigned(
 def test_a_token_table_is_written_and_pasted_by_model_and_type(page: Page, shoot: Shoot) -> None:
     make_meter("llm_tokens", label="LLM Tokens", type="sum", unit="token", dimensions=["model", "type"])
     new_plan(page, "Tokens")
-    page.get_by_label("Meter").select_option(label="LLM Tokens")
+    expect(page.get_by_label("Meter").locator("option:checked")).to_have_text("LLM Tokens")  # the only one
     page.get_by_role("checkbox", name="model").check()
     page.get_by_role("checkbox", name="type").check()
     page.get_by_label("Price is for").fill("1000000")
