@@ -62,7 +62,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -
             connected.do_handshake()
         return _exchange(target, connected, body, headers, started)
     except (OSError, http.client.HTTPException, ValueError) as broken:
-        if late.is_set():
+        if late.is_set() or isinstance(broken, TimeoutError):  # whichever clock was first
             return _nothing(f"No answer within {seconds:g} seconds.", started)
         return _nothing(f"The exchange broke: {_words(broken)}", started)
     finally:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cached_property
 from importlib import import_module
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -65,24 +67,33 @@ def share_with_processes(
 
 
 class _Share:
-    """Items, and how many of them are taken: by whichever process, in order."""
+    """Items, and how many of them are taken: by whichever process, in order.
+
+    The items are packed until one is asked for: a process that starts anew gets them before Django is set up in it, and
+    they may be of modules that need it.
+    """
 
     def __init__(self, items: Sequence[Any], taken: Any) -> None:
-        self.items = items
+        self._packed = pickle.dumps(list(items))
+        self._count = len(items)
         self._taken = taken
+
+    @cached_property
+    def items(self) -> list[Any]:
+        return list(pickle.loads(self._packed))  # noqa: S301 - packed by the process that started this one
 
     def take(self) -> int | None:
         """Give the place of the next item to this process alone; None when none is left."""
         with self._taken.get_lock():
             place = int(self._taken.value)
-            if place >= len(self.items):
+            if place >= self._count:
                 return None
             self._taken.value = place + 1
         return place
 
     def stop(self) -> None:
         with self._taken.get_lock():
-            self._taken.value = len(self.items)
+            self._taken.value = self._count
 
 
 _share: _Share | None = None

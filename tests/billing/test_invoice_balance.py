@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -64,9 +65,15 @@ def test_an_issued_invoice_takes_nothing_but_what_settles_it() -> None:
 # An invoice copied with another status, number and key, and changes: what a program could try to write.
 WRITE_ISSUED = """
 INSERT INTO billing_invoice SELECT (jsonb_populate_record(invoice, jsonb_build_object(
-    'id', nextval('billing_invoice_id_seq'), 'number', 'X-1', 'sequence', 77, 'period_start', '2026-09-01'
+    'id', nextval('billing_invoice_id_seq'), 'number', 'X-000001', 'series_id', 'X', 'sequence', 1,
+    'period_start', '2026-09-01', 'period_end', '2026-10-01'
 ) || %s::jsonb)).* FROM billing_invoice invoice LIMIT 1
 """
+
+
+def write_issued(cursor: Any, changes: str) -> None:
+    cursor.execute("INSERT INTO billing_invoiceseries VALUES ('X', 1)")
+    cursor.execute(WRITE_ISSUED, [changes])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_an_invoice_written_as_issued_adds_up_and_nothing_is_settled_of_it(
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        cursor.execute(WRITE_ISSUED, [changes])
+        write_issued(cursor, changes)
     assert Invoice.objects.count() == 1
 
 

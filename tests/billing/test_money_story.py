@@ -139,7 +139,7 @@ def test_an_invoice_whose_parts_do_not_add_up_cannot_be_issued(statement: str, w
         cursor.execute("INSERT INTO billing_invoiceseries VALUES ('X', 1)")
         with pytest.raises(DatabaseError, match=words), transaction.atomic():
             cursor.execute(
-                "UPDATE billing_invoice SET status = 'issued', number = 'X-1', series_id = 'X', sequence = 1,"
+                "UPDATE billing_invoice SET status = 'issued', number = 'X-000001', series_id = 'X', sequence = 1,"
                 " issued_at = now()"
             )
     assert Invoice.objects.get().status == "draft"

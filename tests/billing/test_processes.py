@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
+from billing.chunking import Terms
 from billing.processes import share_with_processes
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +34,11 @@ def test_each_item_is_worked_on_once_whoever_takes_it(others: str) -> None:
     items = [n * n for n in range(50)]
     found = sorted(share_with_processes(math.isqrt, items, processes=3))
     assert found == [(n, n) for n in range(50)]
+
+
+def test_items_of_modules_that_need_models_reach_a_process_that_starts_anew(others: str) -> None:
+    found = sorted(share_with_processes(inspect.isclass, [Terms] * 20, processes=2))
+    assert found == [(n, True) for n in range(20)]
 
 
 def test_an_error_of_one_item_stops_all_and_is_raised(others: str) -> None:

@@ -97,6 +97,7 @@ def close_in_child(month: Month, *, now: datetime, kill_at: int, before: bool) -
             os._exit(0 if inherited is not None else 1)
         except BaseException:
             traceback.print_exc(file=sys.stderr)
+            sys.stderr.flush()
             os._exit(1)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):

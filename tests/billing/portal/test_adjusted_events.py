@@ -76,7 +76,7 @@ def test_the_portal_shows_them_and_what_happened_to_each(adjustment: InvoiceLine
     assert {row["key"]: row["change"] == "taken back" for row in rows} == CAUSES
     amended = Event.objects.get(key="evt-8")
     story = anna.get(f"{path}{amended.pk}/").content.decode()
-    assert re.findall(r'data-label="What">(.*?)<', story) == ["received", "received", "amended"]
+    assert re.findall(r'data-label="What">(.*?)<', story) == ["Received", "Received", "Amended"]
     assert "three" not in story  # the reason is between staff
     assert anna.get(f"{path}{Event.objects.get(key='evt-200').pk}/").status_code == 404
 
