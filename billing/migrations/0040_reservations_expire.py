@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0039_issued_at_once"),
+        ("billing", "0038_disputes_withdrawn"),
         ("customers", "0008_stored_answers"),
         ("metering", "0010_settled_outcomes"),
     ]
