@@ -30,6 +30,7 @@ from metering.releasing import release_unmatched
 from metering.settling_ahead import resettle_outcomes, settle_outcomes
 from metering.tasks import fold_usage_by_day
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
+from tests.stories.processes import killed_at
 
 pytestmark = pytest.mark.django_db
 SERIAL = itertools.count()
@@ -327,3 +328,32 @@ def test_notes_made_while_others_write_reverse_and_void_are_what_the_events_say(
     with mock.patch("metering.settled_counts.TOO_MUCH_SINCE", 0):
         assert counted == from_events(meter, october(customer))
     assert list(outcomes_settled_right()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_settling_killed_at_each_statement_goes_on_and_comes_to_what_the_events_say() -> None:
+    """Killed before and after each statement in turn, until one run came to its end; each time more has arrived."""
+    customer = make_customer()
+    meter = make_meter(once_per_subject="ever", verification_hours=Decimal(24))
+    killed = step = 0
+    ended = False
+    while not ended:
+        send(*outcomes(3, first=step * 3))
+        send(
+            event(f"back-{step}", occurred_at="2026-10-03T12:00:00Z", reverses={"key": f"evt-{step * 3 + 1}"})
+        )
+        fold_usage()
+        step += 1
+        for before in (True, False):
+            was_killed = killed_at(
+                step, lambda: settle_outcomes(at_most=1) and settle_outcomes(), before=before
+            )
+            killed += was_killed
+            assert list(outcomes_settled_right()) == []
+            ended = not was_killed
+    assert killed > 20
+    settle_all()
+    with mock.patch("metering.settled_counts.WORTH_IT", 0):
+        counted = from_notes_as_they_are(meter, october(customer))
+    assert counted == from_events(meter, october(customer))
+    assert Rollup.objects.get().settled_position == step * 2

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
 
@@ -32,3 +36,44 @@ def start_command(*arguments: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def killed_at(statement: int, work: Callable[[], object], *, before: bool) -> bool:
+    """Do something in a process of its own that is killed at its n-th statement, before or after it is carried out.
+
+    Tell whether it was killed before its end. A failure of the work itself fails the test.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            inherited = connection.connection  # stays open: closing it would end the session of the parent
+            connection.connection = None
+            with connection.execute_wrapper(_killer(statement, before=before)):
+                work()
+            os._exit(0 if inherited is not None else 1)
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "The process failed; its traceback is above."
+    return False
+
+
+def _killer(kill_at: int, *, before: bool) -> Callable[..., Any]:
+    count = 0
+
+    def watch(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == kill_at and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = execute(sql, parameters, many, context)
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    return watch

@@ -6,14 +6,10 @@ import json
 import os
 import random
 import signal
-import sys
-import traceback
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import Count, Sum
 
 from billing import closing
@@ -24,7 +20,7 @@ from metering.incoming import TimeBounds, decode_event
 from metering.ingesting import record_events
 from metering.models import Meter
 from tests.factories import NOW, event, make_meter, make_plan, send
-from tests.stories.processes import start_command
+from tests.stories.processes import killed_at, start_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CUSTOMERS = 4_000
@@ -87,40 +83,7 @@ def test_a_closing_process_killed_again_and_again_is_finished_by_running_it_agai
 
 def close_in_child(month: Month, *, now: datetime, kill_at: int, before: bool) -> bool:
     """Close a month in a process that is killed at its n-th statement; tell whether it was killed before its end."""
-    child = os.fork()
-    if not child:
-        try:
-            inherited = connection.connection  # stays open: closing it would end the session of the parent
-            connection.connection = None
-            with connection.execute_wrapper(_killer(kill_at, before=before)):
-                close_period(month, now=now, grace_days=0)
-            os._exit(0 if inherited is not None else 1)
-        except BaseException:
-            traceback.print_exc(file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "The closer failed; its traceback is above."
-    return False
-
-
-def _killer(kill_at: int, *, before: bool) -> Callable[..., Any]:
-    count = 0
-
-    def watch(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == kill_at and before:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = execute(sql, parameters, many, context)
-        if count == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-
-    return watch
+    return killed_at(kill_at, lambda: close_period(month, now=now, grace_days=0), before=before)
 
 
 def record(*events: dict[str, Any], now: datetime) -> None:
