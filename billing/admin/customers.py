@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
 from typing import Any
 
-from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.choices import (
-    billable_currency,
-    country_choices,
-    currency_choices,
-    locale_choices,
-    timezone_choices,
-)
+from billing.admin.customer_filters import FamilyFilter, StateFilter, current_subscriptions
+from billing.admin.customer_forms import FAMILY, CustomerForm
 from billing.admin.customer_overview import overview
 from billing.admin.money_pages import MoneyPages, money_overview
 from billing.admin.own_prices import OwnPricePages
@@ -40,139 +30,9 @@ from billing.formatting import day, money
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.models.invoices import SETTLED
 from billing.subscribing import subscribe
-from customers.codes import code_from_label
-from customers.families import family_problems
-from customers.models import BillTo, Customer
+from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next
-from customers.tax_treatment import tax_problems
 from metering.releasing import release_unmatched
-
-
-class CustomerForm(forms.ModelForm):
-    class Meta:
-        model = Customer
-        fields = (
-            "name", "code", "email", "timezone", "currency", "address", "country", "region", "tax_id",
-            "tax_treatment", "tax_exempt_reason", "payment_days", "locale", "parent", "bill_to",
-        )  # fmt: skip
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
-        if "bill_to" in self.fields:
-            self.fields["bill_to"].required = False  # left out: itself
-        if "country" in self.fields:
-            self.fields["country"] = forms.ChoiceField(
-                required=False, choices=[("", "Not given"), *country_choices()], widget=UnfoldAdminSelectWidget,
-                help_text="It decides which tax is charged.",
-            )  # fmt: skip
-        if "payment_days" in self.fields:
-            self.fields[
-                "payment_days"
-            ].help_text = (
-                f"From the day an invoice is issued until it is due. Empty: {settings.PAYMENT_DAYS}."
-            )
-        listed = {"currency": currency_choices(), "timezone": timezone_choices(), "locale": locale_choices()}
-        for name, choices in listed.items():
-            if name in self.fields:
-                known = self.fields[name]
-                current = getattr(self.instance, name) if self.instance.pk else None
-                extra = [] if current in (None, *dict(choices)) else [(current, current)]
-                self.fields[name] = forms.ChoiceField(
-                    label=known.label,
-                    help_text=known.help_text,
-                    choices=[*choices, *extra],
-                    widget=UnfoldAdminSelectWidget,
-                )
-
-    def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code:
-            raise ValidationError("The name has no letters to make a code of. Write a code.")
-        return code
-
-    def clean_bill_to(self) -> str:
-        return self.cleaned_data["bill_to"] or BillTo.ITSELF.value
-
-    def clean_currency(self) -> str:
-        return billable_currency(self.cleaned_data["currency"])
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        touched = {"country", "tax_id", "tax_treatment", "tax_exempt_reason"} & set(self.changed_data)
-        if touched and not self.errors:
-            problems = tax_problems(cleaned)
-            if problems:
-                put_errors(self, problems, message=next(iter(problems.values())))
-        if {"parent", "bill_to", "currency"} & set(self.changed_data) and not self.errors:
-            known = self.instance if self.instance.pk else None
-            parent, bill_to = cleaned.get("parent"), cleaned.get("bill_to") or BillTo.ITSELF
-            family = [pk for pk in (self.instance.pk, parent and parent.pk) if pk]
-            # Nobody else gives them a parent, children or another currency until this is saved.
-            list(Customer.objects.select_for_update().filter(pk__in=family).order_by("pk"))
-            currency = cleaned.get("currency") or self.instance.currency
-            if parent is not None:
-                parent = Customer.objects.get(pk=parent.pk)
-            problems = family_problems(known, parent=parent, bill_to=bill_to, currency=currency)
-            if problems:
-                put_errors(self, problems, message=next(iter(problems.values())))
-        return cleaned
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("archived", "archived"), ("without_plan", "without a plan today"), ("all", "all")]
-
-    def choices(self, changelist: Any) -> Any:
-        first, *rest = super().choices(changelist)
-        yield {**first, "display": "not archived"}
-        yield from rest
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-        match self.value():
-            case "all":
-                return queryset
-            case "archived":
-                return queryset.exclude(archived_at=None)
-            case "without_plan":
-                return queryset.filter(archived_at=None).exclude(
-                    pk__in=_running(timezone.now()).values("customer")
-                )
-        return queryset.filter(archived_at=None)
-
-
-class FamilyFilter(admin.SimpleListFilter):
-    title = "family"
-    parameter_name = "family"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("parents", "with children"),
-            ("children", "with a parent"),
-            ("paid_for", "billed to a parent"),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-        match self.value():
-            case "parents":
-                return queryset.filter(Exists(Customer.objects.filter(parent=OuterRef("pk"))))
-            case "children":
-                return queryset.exclude(parent=None)
-            case "paid_for":
-                return queryset.filter(bill_to=BillTo.PARENT)
-        return queryset
-
-
-FAMILY = (
-    "A customer that belongs to another one. Billed to its parent, what its plans cost goes on one invoice of the "
-    "parent for all periods that end on the same day: with the parent's address, tax, days to pay and credits. Its own "
-    "coupons still come off its own lines. A change counts for drafts and later invoices; what is issued stays."
-)
 
 
 @admin.register(Customer)
@@ -194,7 +54,7 @@ class CustomerAdmin(
     search_fields = ("name", "code", "email")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        running = _running(timezone.now()).select_related("plan")
+        running = current_subscriptions(timezone.now()).select_related("plan")
         customers: QuerySet[Customer] = super().get_queryset(request)
         due = (
             Invoice.objects.filter(
@@ -351,7 +211,7 @@ class CustomerAdmin(
         """Take a customer out of the list, or back in. Billing goes on as its plans say."""
         require(request, "customers.change_customer")
         customer = get_object_or_404(Customer, pk=pk)
-        running = _running(timezone.now()).filter(customer=customer).exists()
+        running = current_subscriptions(timezone.now()).filter(customer=customer).exists()
         if request.method == "POST" and not (running and customer.archived_at is None):
             customer.archived_at = None if customer.archived_at else timezone.now()
             customer.save(update_fields=["archived_at"])
@@ -364,9 +224,3 @@ class CustomerAdmin(
             request, "admin/billing/customer/archive.html", customer=customer, running=running,
             title=f"{'Bring back' if customer.archived_at else 'Archive'} {customer.name}?",
         )  # fmt: skip
-
-
-def _running(now: datetime) -> QuerySet[Subscription]:
-    """Give the subscriptions of today or later, by the calendar of UTC."""
-    today: date = now.date()
-    return Subscription.objects.filter(Q(end_on=None) | Q(end_on__gt=today)).order_by("start_on")
