@@ -9,7 +9,7 @@ from decimal import Decimal
 from billing.agreements import agreements_of
 from billing.drafts import DuePeriod
 from billing.errors import RatingFailed
-from billing.fees import FeeBook
+from billing.fee_books import FeeBook
 from billing.invoicing import measures_of, rates_of
 from billing.lines import PlanRate, rate_measure, usage_period
 from billing.models import Subscription

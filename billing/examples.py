@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
 from billing.errors import InvalidExample
-from billing.fees import FeeBook
+from billing.fee_books import FeeBook
 from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
 from billing.models import AnchorRule, Plan, PlanExample, Rate, RateKind, Subscription
 from billing.rating import TermsError, UsageRate, parse_rate, usage_of

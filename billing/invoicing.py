@@ -18,7 +18,7 @@ from billing.discounting import held_coupons
 from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, GroupKey, InvoiceDraft
 from billing.due_periods import starts_due
 from billing.errors import NoSubscription, RatingFailed
-from billing.fees import Fee, FeeBook, open_book
+from billing.fee_books import Fee, FeeBook, open_book
 from billing.lines import MeasureKey, PlanRate, draft_lines, plan_fees, read_plan_rate, usage_period
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, Subscription
 from billing.parties import issuer_now, recipient_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
-from billing.fees import Fee, FeeBook, fee_lines, settle_before
+from billing.fee_books import Fee, FeeBook
+from billing.fees import fee_lines, settle_before
 from billing.formatting import money
 from billing.models import InvoiceKind, LineKind, Plan, Rate
 from billing.plan_terms import plan_basis, plan_lines

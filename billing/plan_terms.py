@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
-from billing.fees import Fee, FeeBook, own_fee
+from billing.fee_books import Fee, FeeBook
+from billing.fees import own_fee
 from billing.models import InvoiceKind, LineKind
 from billing.rating.commitments import PlanLine, PlanTerms, apply_plan_terms
 from billing.rating.exact import ZERO
