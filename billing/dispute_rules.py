@@ -9,10 +9,10 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from billing.errors import DisputeRefused, ReasonMissing
+from billing.errors import DisputedBefore, DisputeRefused, ReasonMissing
 from billing.formatting import day
 from billing.line_events import billed_outcomes
-from billing.models import BILLED, Dispute, DisputedOutcome, Invoice, InvoiceLine, LineKind
+from billing.models import BILLED, Dispute, DisputedOutcome, DisputeState, Invoice, InvoiceLine, LineKind
 from billing.outcomes import settle_outcomes
 from customers.models import Customer
 from metering.models import Event
@@ -102,11 +102,20 @@ def chosen_outcomes(line: InvoiceLine, events: Collection[UUID], *, now: datetim
     return billed
 
 
-def disputed_before() -> DisputeRefused:
+def sent_before(line: InvoiceLine, events: Collection[UUID], *, reason: str, by: str) -> Dispute | None:
+    """Give the dispute of a line that was sent twice: the same person, outcomes and words, and not withdrawn since."""
+    rows = Dispute.objects.filter(line=line, opened_by=by, reason=reason.strip())
+    found = rows.exclude(state=DisputeState.WITHDRAWN).filter(outcomes__event_id__in=set(events)).first()
+    if found is None or set(found.outcomes.values_list("event_id", flat=True)) != set(events):
+        return None
+    return found
+
+
+def disputed_before() -> DisputedBefore:
     message = (
         "One of these outcomes was disputed before. Each can be disputed once; write to us to look again."
     )
-    return DisputeRefused(message, fields={"outcomes": message})
+    return DisputedBefore(message, fields={"outcomes": message})
 
 
 def said(text: str, *, required: bool, name: str, ask: str) -> str:

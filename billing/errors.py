@@ -176,6 +176,10 @@ class DisputeRefused(BillingError):
     code = "dispute_refused"
 
 
+class DisputedBefore(DisputeRefused):
+    """One of the outcomes is in a dispute already."""
+
+
 class InvalidLimit(BillingError):
     code = "invalid_limit"
 

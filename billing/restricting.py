@@ -146,20 +146,24 @@ def set_limit(
 ) -> UsageLimit:
     """Set the limit of a customer and meter, one of those staff and the customer itself may each set.
 
-    Raises InvalidLimit naming each wrong field, also for a customer's own limit above the hard limit of staff.
+    The same one again leaves no history. Raises InvalidLimit naming each wrong field, also for a customer's own limit
+    above the hard limit of staff.
     """
     _one_at_a_time(customer.pk)
-    limit = UsageLimit.objects.filter(customer=customer, meter=meter, set_by=set_by).first() or UsageLimit(
-        customer=customer, meter=meter, set_by=set_by
-    )
+    there = UsageLimit.objects.filter(customer=customer, meter=meter, set_by=set_by).first()
+    limit = there or UsageLimit(customer=customer, meter=meter, set_by=set_by)
+    before = LimitTerms.of(limit)
     LimitTerms(quantity, amount, kind, remind_at).put_on(limit)
     check_limit(limit)
-    limit.save()
+    if there is None or LimitTerms.of(limit) != before:
+        limit.save()
     return limit
 
 
+@transaction.atomic
 def remove_limit(customer: Customer, meter: Meter, *, set_by: LimitSetter) -> bool:
     """Take a limit away; tell whether there was one."""
+    _one_at_a_time(customer.pk)
     limit = UsageLimit.objects.filter(customer=customer, meter=meter, set_by=set_by).first()
     if limit is None:
         return False

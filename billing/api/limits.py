@@ -24,6 +24,7 @@ from billing.restricting import (
     LimitTerms,
     add_limit,
     change_limit,
+    remove_limit,
 )
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
@@ -202,7 +203,9 @@ class LimitViewSet(
     @extend_schema(summary="Take a limit away", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Everything is allowed then. Its history stays."""
-        self.get_object().delete()
+        limit = self.get_object()
+        if not remove_limit(limit.customer, limit.meter, set_by=limit.set_by):
+            raise Http404(f"There is no limit {pk}.")
         return Response(status=204)
 
     @extend_schema(summary="Read how a limit was changed", responses=LimitHistoryShape)

@@ -17,12 +17,13 @@ from billing.dispute_rules import (
     asks_reason,
     disputable_until,
     is_disputable,
+    sent_before,
     visible_disputes,
 )
 from billing.disputing import open_dispute, withdraw_dispute
-from billing.errors import BillingError
+from billing.errors import BillingError, DisputedBefore, NotInThisState
 from billing.line_events import billed_outcomes
-from billing.models import Dispute, DisputedOutcome, DisputeState, InvoiceLine
+from billing.models import Dispute, DisputedOutcome, DisputeState, DisputeStepKind, InvoiceLine
 from billing.portal.access import for_customer, page
 from billing.portal.invoices import dispute_words, seen_as, visible_line
 from customers.models import Customer
@@ -68,9 +69,18 @@ def withdraw(request: HttpRequest, *, customer: Customer, pk: int) -> HttpRespon
     try:
         withdraw_dispute(found, reason=request.POST.get("reason", ""), by=access.email, now=timezone.now())
     except BillingError as refused:
+        if isinstance(refused, NotInThisState) and _last_word(found) == (
+            DisputeStepKind.WITHDRAWN,
+            access.email,
+        ):
+            return redirect("portal:dispute", pk)  # sent twice: the first did it
         problem = next(iter(refused.fields.values()), refused.message)
         return _dispute_page(request, customer, _visible(customer, pk), problem=problem, status=409)
     return redirect("portal:dispute", pk)
+
+
+def _last_word(dispute: Dispute) -> tuple[str, str] | None:
+    return dispute.steps.order_by("pk").values_list("kind", "by").last()
 
 
 def _may_withdraw(dispute: Dispute, customer: Customer) -> bool:
@@ -110,25 +120,30 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
     """Ask why the chosen outcomes are disputed, and open the dispute once that is said.
 
     `take` is `chosen`, `page` or `all`: the outcomes ticked, those shown, or all of the line up to the bound.
+    Sent twice, also at once, it leads to the dispute that the first opened.
     """
     invoice, line = visible_line(customer, number, n)
     now = timezone.now()
     chosen, more = _chosen(request, line)
+    reason = request.POST.get("reason", "")
     problems: dict[str, str] = {}
+    opened: Dispute | None = None
     if "send" in request.POST:
         access: Any = request.portal_access  # type: ignore[attr-defined]
         try:
             opened = open_dispute(
                 line,
                 chosen,
-                reason=request.POST.get("reason", ""),
+                reason=reason,
                 by=access.email,
                 now=now,
                 asked_for=customer,
             )
         except BillingError as refused:
             problems = refused.fields or {"line": refused.message}
-        else:
+            if isinstance(refused, DisputedBefore):
+                opened = sent_before(line, chosen, reason=reason, by=access.email)
+        if opened is not None:
             return redirect("portal:dispute", opened.pk)
     elif not chosen:
         problems = {"outcomes": "Choose at least one outcome: tick it in the list."}
@@ -150,7 +165,7 @@ def dispute_line(request: HttpRequest, *, customer: Customer, number: str, n: in
         max_text=MAX_TEXT,
         needs_reason=asks_reason(line),
         until=disputable_until(line.invoice),
-        reason=request.POST.get("reason", ""),
+        reason=reason,
         reason_problem=problems.pop("reason", ""),
         problems=list(problems.values()),
     )

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.closing import Month, close_period
 from billing.cost_rates import Validity, add_cost_rate
-from billing.disputing import decide_dispute
+from billing.disputing import decide_dispute, reopen_dispute
 from billing.models import CreditNote, Dispute, Invoice
 from billing.subscribing import subscribe
 from customers.models import Customer
@@ -114,8 +114,34 @@ def test_who_asked_withdraws_while_nobody_decided(
     shown = text_of(anna.get(page))
     assert "It was right." in shown
     assert "Withdraw the dispute" not in shown
-    assert anna.post(f"{page}withdraw/").status_code == 409
     assert anna.get(f"{page}withdraw/").status_code == 405
+
+
+def test_a_dispute_and_its_withdrawal_sent_twice_are_done_once(anna: Client, invoice: Invoice) -> None:
+    sent = {"outcome": ids(1, 2), "send": "1", "reason": "Back. "}
+    first, again = anna.post(DISPUTE, sent), anna.post(DISPUTE, sent)
+    found = Dispute.objects.get()
+    page = f"/portal/disputes/{found.pk}/"
+    assert (first["Location"], again["Location"]) == (page, page)
+    assert found.steps.count() == 1
+    others = (
+        {"outcome": ids(1)},
+        {"outcome": ids(1, 2, 3)},
+        {"reason": "Something else."},
+        {"reason": "\x00"},
+    )
+    for other in others:
+        refused = anna.post(DISPUTE, sent | other)
+        assert refused.status_code == 400
+    assert "was disputed before" in text_of(anna.post(DISPUTE, sent | others[0]))
+    done = [anna.post(f"{page}withdraw/", {"reason": "It was right."})["Location"] for _ in range(2)]
+    assert done == [page, page]
+    assert [step.kind for step in found.steps.all()] == ["opened", "withdrawn"]
+    assert "was disputed before" in text_of(anna.post(DISPUTE, sent)), "once withdrawn, it is not sent twice"
+    reopen_dispute(found, by="Clara", reason="Asked by phone.", now=NOW)
+    decide_dispute(found, accepted=[], answer="It was done.", by="Clara", now=NOW)
+    late = anna.post(f"{page}withdraw/")
+    assert late.status_code == 409, "what staff decided since is told"
 
 
 def test_the_list_and_the_invoice_say_what_is_disputed(anna: Client, invoice: Invoice) -> None:

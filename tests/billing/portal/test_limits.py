@@ -77,3 +77,13 @@ def test_only_meters_of_the_own_plan_can_be_limited(anna: Client, globex: Custom
     assert anna.post(PAGE, OWN | {"meter": "secret_calls"}).status_code == 404
     assert anna.post(PAGE, OWN | {"meter": "\x00"}).status_code == 404
     assert not UsageLimit.objects.exists()
+
+
+def test_a_limit_sent_twice_is_set_once_and_taken_away_once(anna: Client, acme: Customer) -> None:
+    for _ in range(2):
+        assert anna.post(PAGE, OWN).status_code == 302
+    own = UsageLimit.objects.get()
+    assert [each.history_type for each in UsageLimit.history.all()] == ["+"]
+    for _ in range(2):
+        assert anna.post(PAGE, {"meter": "tickets_resolved", "remove": "1"}).status_code == 302
+    assert [each.history_type for each in UsageLimit.history.filter(id=own.pk)] == ["-", "+"]
