@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from billing.drafts import DraftLine
-from billing.lines import MeasureKey, rate_measure, read_frozen
+from billing.lines import rate_measure, read_frozen
 from billing.models import AdjustmentWaiver, InvoiceLine, InvoiceStatus, LineKind
 from billing.plan_adjusting import (
     PlanDifference,
@@ -21,6 +21,7 @@ from billing.plan_adjusting import (
     plan_differences,
     usage_beside,
 )
+from billing.plan_rates import MeasureKey
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits

@@ -20,7 +20,6 @@ from billing.agreements import Agreement, agreement_of, changes_of
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.due_periods import periods_ending_in, starts_due
 from billing.errors import ChangeRefused, InvalidDates
-from billing.invoicing import preview_due
 from billing.models import (
     AgreementKind,
     Invoice,
@@ -30,6 +29,7 @@ from billing.models import (
     Subscription,
     SubscriptionChange,
 )
+from billing.previewing import preview_due
 from billing.subscribing import (
     Author,
     assign,

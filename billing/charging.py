@@ -10,9 +10,10 @@ from billing.agreements import agreements_of
 from billing.drafts import DuePeriod
 from billing.errors import RatingFailed
 from billing.fee_books import FeeBook
-from billing.invoicing import measures_of, rates_of
-from billing.lines import PlanRate, rate_measure, usage_period
+from billing.invoicing import measures_of
+from billing.lines import rate_measure, usage_period
 from billing.models import Subscription
+from billing.plan_rates import PlanRate, rates_of
 from billing.rating import TermsError, UsageRate, round_amount
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits

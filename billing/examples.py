@@ -10,8 +10,9 @@ from decimal import Decimal
 from billing.drafts import DraftLine, DuePeriod
 from billing.errors import InvalidExample
 from billing.fee_books import FeeBook
-from billing.lines import MeasureKey, PlanRate, draft_lines, read_plan_rate
+from billing.lines import draft_lines
 from billing.models import AnchorRule, Plan, PlanExample, Rate, RateKind, Subscription
+from billing.plan_rates import MeasureKey, PlanRate, read_plan_rate
 from billing.rating import TermsError, UsageRate, parse_rate, usage_of
 from billing.rating.decimals import exact_decimal
 from billing.rating.errors import RatingError

@@ -12,9 +12,9 @@ from django.db.models import Q, QuerySet
 
 from billing.charging import Charges, usage_charges
 from billing.errors import RatingFailed
-from billing.invoicing import rates_of
 from billing.limiting import Pair, Running, running_periods
 from billing.models import MeterCoverage
+from billing.plan_rates import rates_of
 from billing.rating import TermsError, UsageRate
 from customers.models import Customer
 from metering.aggregation import Span

@@ -1,13 +1,12 @@
-"""What an invoice says: drawing it up for one customer or thousands, and storing what was drawn up.
+"""What an invoice says: drawing it up for one customer or thousands, by one measure query per meter.
 
-`preview_invoice` and the close use the same `draw_up`; previews write nothing. Everything that is frozen on an invoice
-is in its draft, so issuing adds only a number and a date.
+Previews (billing.previewing) and the close use the same `draw_up`. Everything that is frozen on an invoice is in its
+draft, so issuing adds only a number and a date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -16,25 +15,21 @@ from billing.agreements import agreements_of
 from billing.consolidating import consolidate, payers_of, shared_groups
 from billing.discounting import held_coupons
 from billing.drafts import DraftDiscount, DraftLine, DrawnUp, DuePeriod, GroupKey, InvoiceDraft
-from billing.due_periods import starts_due
-from billing.errors import NoSubscription, RatingFailed
+from billing.errors import RatingFailed
 from billing.fee_books import Fee, FeeBook, open_book
-from billing.lines import MeasureKey, PlanRate, draft_lines, plan_fees, read_plan_rate, usage_period
-from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Rate, Subscription
+from billing.lines import draft_lines, plan_fees, usage_period
+from billing.models import InvoiceKind, Subscription
 from billing.parties import issuer_now, recipient_of
 from billing.placing import place_adjustments
+from billing.plan_rates import MeasureKey, PlanRate, rates_of
 from billing.plan_terms import PlanBasis, plan_basis
 from billing.rating import SubscriptionRate, TermsError
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits
-from billing.scanning import changed_line_ids
-from billing.spending import Owed, planned_credits
-from billing.subscribing import whole_period
 from billing.taxing import Taxes, tax_lines, tax_table
 from metering.aggregation import Span
 from metering.measuring import Measure, measure
 from metering.models import Meter
-from metering.periods import Period, clip, local_day
 
 
 def draw_up(
@@ -164,62 +159,6 @@ def _draw(
     return drawn
 
 
-def preview_invoice(
-    subscription: Subscription, *, period: Period | None = None, now: datetime
-) -> InvoiceDraft:
-    """Compute the invoice of a period, the running one when none is named, from everything committed. Writes nothing.
-
-    Raises NoSubscription when the subscription covers no day of it and RatingFailed when usage cannot be priced.
-    """
-    whole = period or whole_period(subscription, local_day(now, subscription.timezone))
-    covered = clip(whole, start_on=subscription.start_on, end_on=subscription.end_on)
-    if covered is None:
-        raise NoSubscription(
-            f"{subscription} does not cover {whole.start_on} to {whole.end_on}.",
-            fields={"period": "Choose a period the subscription covers."},
-        )
-    due = [*starts_due([subscription], now=now), DuePeriod(subscription, covered)]
-    return next(draft for draft in preview_due(due, now=now) if draft.due.kind == InvoiceKind.PERIODIC)
-
-
-def preview_due(due: Sequence[DuePeriod], *, now: datetime) -> list[InvoiceDraft]:
-    """Compute invoices of one customer from everything committed. Writes nothing. Raises RatingFailed."""
-    drawn = draw_preview(due, now=now)
-    if drawn.failures:
-        raise drawn.failures[0][1]
-    return with_credits(drawn.drafts, now=now)
-
-
-def draw_preview(due: Sequence[DuePeriod], *, now: datetime) -> DrawnUp:
-    """Compute invoices from everything committed, in place of stored drafts and before credits. Writes nothing."""
-    customers = {each.subscription.customer_id for each in due}
-    keys = {each.key for each in due}
-    stored = Invoice.objects.filter(
-        subscription__in={each.subscription.pk for each in due}, status=InvoiceStatus.DRAFT
-    )
-    replaced = [row.pk for row in stored if (row.subscription_id, row.period_start, row.kind) in keys]
-    return draw_up(due, now=now, watermark=None, changed_lines=changed_line_ids(customers), replaced=replaced)
-
-
-def with_credits(
-    drafts: Sequence[InvoiceDraft], *, now: datetime, in_turn: bool = False
-) -> list[InvoiceDraft]:
-    """Add the credits that each draft would use if it were the one issued now; none to parts. Writes nothing.
-
-    `in_turn`: if they were all issued now, in this order, so that none takes what another took.
-    """
-    own = [draft for draft in drafts if draft.part_n is None]
-    owed = [Owed(draft.due.subscription.customer_id, draft.currency, draft.total) for draft in own]
-    planned = planned_credits(owed, now=now, in_turn=in_turn)
-    by_key = {draft.due.key: each for draft, each in zip(own, planned, strict=True)}
-    return [
-        draft
-        if (each := by_key.get(draft.due.key)) is None
-        else replace(draft, credits_applied=each.applied, credits=each.credits)
-        for draft in drafts
-    ]
-
-
 def _in_order(due: Sequence[DuePeriod]) -> list[tuple[int, DuePeriod]]:
     """Give the places in the order of time, so that an invoice knows the fees of those before it."""
 
@@ -278,28 +217,6 @@ def _discounted(
 
 def _rates(due: Sequence[DuePeriod]) -> list[list[PlanRate] | TermsError]:
     return rates_of([each.subscription for each in due])
-
-
-def rates_of(subscriptions: Sequence[Subscription]) -> list[list[PlanRate] | TermsError]:
-    """Give the rates of each subscription, those of a plan read once; the error in place of unreadable ones."""
-    plans = {each.plan_id: each.plan for each in subscriptions}
-    rows: dict[int, list[Rate]] = {plan: [] for plan in plans}
-    for row in Rate.objects.filter(plan__in=plans).select_related("meter"):
-        rows[row.plan_id].append(row)
-    by_plan = {pk: _read(rows[pk], plan, {}) for pk, plan in plans.items()}
-    return [
-        _read(rows[each.plan_id], each.plan, each.overrides) if each.overrides else by_plan[each.plan_id]
-        for each in subscriptions
-    ]
-
-
-def _read(
-    rows: Iterable[Rate], plan: Plan, overrides: Mapping[str, Mapping[str, object]]
-) -> list[PlanRate] | TermsError:
-    try:
-        return [read_plan_rate(row, plan=plan, override=overrides.get(str(row.pk))) for row in rows]
-    except TermsError as unreadable:
-        return unreadable
 
 
 def _period_lines(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from billing.drafts import DraftLine, DuePeriod
 from billing.fee_books import Fee, FeeBook
 from billing.fees import fee_lines, settle_before
-from billing.formatting import money
-from billing.models import InvoiceKind, LineKind, Plan, Rate
+from billing.models import InvoiceKind, LineKind
+from billing.plan_rates import MeasureKey, PlanRate
 from billing.plan_terms import plan_basis, plan_lines
 from billing.rating import (
-    AnyRate,
     GroupUsage,
     OneTimeRate,
     Rating,
@@ -21,7 +20,6 @@ from billing.rating import (
     SubscriptionRate,
     Usage,
     UsageRate,
-    in_currency,
     needs_event_amounts,
     parse_rate,
     rate,
@@ -30,44 +28,7 @@ from billing.rating import (
 )
 from billing.rating.money import currency_digits
 from metering.measuring import Measure
-from metering.models import Meter
 from metering.periods import Period
-
-# What is measured for a rate: the meter, the dimensions to group by, and whether each event's value is needed.
-MeasureKey = tuple[int, tuple[str, ...], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRate:
-    """A rate, read once for all the customers that have it. `key` says what to measure for it.
-
-    `written` is what an invoice line freezes: the terms in the currency of the plan. `description` is what its lines
-    say; a fee says more.
-    """
-
-    row: Rate
-    terms: AnyRate
-    written: Mapping[str, object]
-    key: MeasureKey | None
-    meter: Meter | None
-    description: str
-    tax_category: str
-
-
-def read_plan_rate(row: Rate, *, plan: Plan, override: Mapping[str, object] | None = None) -> PlanRate:
-    """Read a stored rate, or the terms a customer has in its place. Raises TermsError when they cannot be used."""
-    written = row.terms if override is None else override
-    terms = parse_rate(written)
-    taxed = row.tax_category or plan.tax_category
-    if not isinstance(terms, UsageRate):
-        return PlanRate(row, terms, written, None, None, terms.label, taxed)
-    if plan.custom_unit_value is not None:
-        terms = in_currency(terms, plan.custom_unit_value)
-        written = terms.as_json()
-    meter = row.meter
-    assert meter is not None  # held by rate_meter_exactly_on_usage
-    key = (meter.pk, required_grouping(terms), needs_event_amounts(terms))
-    return PlanRate(row, terms, written, key, meter, _usage_description(row, meter, plan), taxed)
 
 
 def draft_lines(
@@ -117,13 +78,6 @@ def _is_first(due: DuePeriod, book: FeeBook) -> bool:
     if due.kind != InvoiceKind.PERIODIC or due.subscription.moved_from_id is not None:
         return False
     return due.period.start_on <= book.agreement(due).charged_from < due.period.end_on
-
-
-def _usage_description(row: Rate, meter: Meter, plan: Plan) -> str:
-    name = row.label or meter.label
-    if plan.custom_unit_value is None:
-        return name
-    return f"{name} (1 {plan.custom_unit} = {money(plan.custom_unit_value, plan.currency)})"
 
 
 def plan_fees(rates: Sequence[PlanRate]) -> list[Fee]:

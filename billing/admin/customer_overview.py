@@ -16,9 +16,9 @@ from billing.errors import BillingError
 from billing.forecasting import forecasts
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
-from billing.invoicing import preview_invoice
 from billing.models import Invoice, Rate, RateKind, Subscription
 from billing.overriding import override_differences
+from billing.previewing import preview_invoice
 from customers.models import BillTo, Customer
 from customers.staff_pages import bar_chart
 from metering.measuring import measure_series

@@ -10,8 +10,8 @@ from billing.admin.statement import draft_rows
 from billing.errors import BillingError
 from billing.formatting import money
 from billing.formatting import period as days_words
-from billing.invoicing import preview_invoice
 from billing.models import Invoice, InvoiceStatus, Subscription
+from billing.previewing import preview_invoice
 from billing.subscribing import anchor_of, whole_period
 from billing.totals import total_rows
 from customers.models import Customer

@@ -13,8 +13,8 @@ from rest_framework.exceptions import ValidationError
 from billing.closing import Month
 from billing.drafts import InvoiceDraft
 from billing.errors import NoSubscription
-from billing.invoicing import preview_invoice
 from billing.models import Subscription
+from billing.previewing import preview_invoice
 from billing.subscribing import anchor_of, whole_period
 from customers.api.strictness import StrictSerializer
 from customers.models import Customer

@@ -15,9 +15,10 @@ from billing.documents import InvoiceDocument, invoice_document
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.due_periods import periods_ending_in, starts_due
 from billing.formatting import money, plural, quantity_of
-from billing.invoicing import draw_preview, draw_up, with_credits
+from billing.invoicing import draw_up
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
 from billing.portal.planned import plan_notes
+from billing.previewing import draw_preview, with_credits
 from billing.rating import describe, parse_rate
 from billing.subscribing import whole_period
 from billing.totals import TotalRow, total_rows

@@ -12,8 +12,8 @@ from django.db.models import Sum
 from billing.closing import Month, close_period
 from billing.crediting import CreditTerms, balances, expire_credits, grant_credit, void_grant
 from billing.errors import CreditNotVoidable, CreditsSpent, InvalidCredit
-from billing.invoicing import preview_invoice
 from billing.models import CreditEntry, CreditGrant, Invoice, Subscription
+from billing.previewing import preview_invoice
 from billing.spending import return_credits
 from metering.correcting import void_event
 from metering.models import Event

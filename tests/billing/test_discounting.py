@@ -15,9 +15,9 @@ from billing.closing import Month, close_period
 from billing.couponing import CouponTerms, archive_coupon, give_coupon, remove_coupon, save_coupon
 from billing.discounting import uses_of
 from billing.errors import CouponNotAvailable, InvalidCoupon
-from billing.invoicing import preview_invoice
 from billing.models import Coupon, CustomerCoupon, Invoice, InvoiceDiscount, InvoiceLine, Subscription
 from billing.one_off import Item, create_one_off
+from billing.previewing import preview_invoice
 from billing.voiding import void_invoice
 from metering.correcting import void_event
 from metering.models import Event

@@ -21,8 +21,8 @@ from billing.documents import (
     invoice_html,
     invoice_pdf,
 )
-from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan
+from billing.previewing import preview_invoice
 from billing.subscribing import subscribe
 from customers.models import Customer
 from tests.factories import (

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from billing.closing import Month, close_period
-from billing.invoicing import preview_invoice
 from billing.models import Invoice, InvoiceLine
+from billing.previewing import preview_invoice
 from tests.factories import NOW, make_customer, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,8 @@ from billing.close_reports import CloseReport
 from billing.closing import Month, close_period
 from billing.errors import ReasonMissing
 from billing.holding import approve
-from billing.invoicing import preview_invoice
 from billing.models import CloseReview, Invoice, PortalTotal, Subscription
+from billing.previewing import preview_invoice
 from billing.showing import remember_shown
 from billing.subscribing import end_subscription
 from metering.periods import month_period

@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.closing import Month, close_period
 from billing.due_periods import periods_ending_in
-from billing.invoicing import draw_up, preview_invoice, with_credits
+from billing.invoicing import draw_up
 from billing.models import CreditEntry, CreditGrant, CustomerCoupon, Invoice, Subscription, TaxSetup
+from billing.previewing import preview_invoice, with_credits
 from billing.spending import apply_credits
 from customers.models import Customer
 from metering.periods import month_period

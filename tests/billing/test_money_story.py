@@ -9,8 +9,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from billing.closing import Month, close_period
-from billing.invoicing import preview_invoice
 from billing.models import CreditEntry, Invoice, InvoiceDiscount, Subscription
+from billing.previewing import preview_invoice
 from billing.verifying import verify_invoice
 from metering.periods import month_period
 from tests.billing.money import cents, credit, give, sums, tax

@@ -13,9 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from billing.closing import Month, close_period
 from billing.crediting import balances, expire_credits
 from billing.errors import InvalidCredit, RecurrenceStopped
-from billing.invoicing import preview_invoice
 from billing.models import CreditEntry, CreditGrant, Invoice, RecurringGrant
 from billing.one_off import Item, create_one_off
+from billing.previewing import preview_invoice
 from billing.recurring import RecurringTerms, grant_due, grant_regularly, stop_granting
 from billing.tasks import look_after_credits
 from customers.models import Customer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from billing.invoicing import preview_invoice
+from billing.previewing import preview_invoice
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.behind import events_behind

@@ -27,10 +27,10 @@ from billing.correcting import issue_credit_note, preview_credit_note
 from billing.documents import invoice_document
 from billing.drafts import DraftLine, DuePeriod
 from billing.errors import NotInThisState, PeriodNotOver
-from billing.invoicing import preview_invoice
 from billing.lifecycle import open_actions
 from billing.lines import draft_lines
 from billing.models import Invoice, InvoiceLine, ParkedCustomer, Plan, Subscription
+from billing.previewing import preview_invoice
 from billing.rating.errors import RatingError
 from billing.verification import invoices_to_verify, verify
 from billing.voiding import void_invoice

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.closing import Month, close_period
-from billing.invoicing import preview_invoice
 from billing.limiting import running_periods
 from billing.models import InvoiceLine, LimitReminder, LimitSetter, Subscription, UsageLimit
 from billing.portal.limits import limit_rows
+from billing.previewing import preview_invoice
 from billing.reminding import remind
 from billing.restricting import set_limit
 from customers.models import Customer

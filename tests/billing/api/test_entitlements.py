@@ -12,8 +12,8 @@ from django.db import connection
 
 from billing.entitling import entitlement
 from billing.errors import LimitReached, ReservationRefused
-from billing.invoicing import preview_invoice
 from billing.models import Reservation, UsageLimit
+from billing.previewing import preview_invoice
 from billing.reserving import release_reservation, reserve, settle_reservation
 from metering.models import Meter
 from tests.factories import event, make_customer, make_meter, make_subscription, send

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.entitling import entitlement
 from billing.errors import InvalidLimit, LimitReached
-from billing.invoicing import preview_invoice
 from billing.limiting import standings
 from billing.models import (
     LimitReminder,
@@ -24,6 +23,7 @@ from billing.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
+from billing.previewing import preview_invoice
 from billing.reminding import remind
 from billing.reserving import release_reservation, reserve
 from billing.restricting import set_limit

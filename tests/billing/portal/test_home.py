@@ -17,9 +17,9 @@ from django.test.utils import CaptureQueriesContext
 from billing.changing import cancel, change_quantity, pause
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
-from billing.invoicing import preview_invoice
 from billing.models import Invoice, Plan, Subscription
 from billing.portal.chart import usage_chart
+from billing.previewing import preview_invoice
 from billing.subscribing import Author, end_subscription, subscribe
 from customers.models import Customer
 from metering.models import Meter
