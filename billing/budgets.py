@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import accumulate
 
-from billing.cost_entries import Costed, CostEntry, cost_entries
+from billing.cost_cuts import CostEntry
+from billing.cost_entries import Costed, cost_entries
 from billing.cost_times import midnight
 from billing.costing import CostReport, group_costs
 from billing.margins import Margin, MarginReport, margins

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.cost_entries import Costed, CostEntry, cost_entries, currency_of_costs
+from billing.cost_cuts import CostEntry
+from billing.cost_entries import Costed, cost_entries, currency_of_costs
 from billing.errors import CostsUnclear
 from billing.sharing import ZERO
 from customers.models import Customer

@@ -12,7 +12,8 @@ from datetime import date, datetime
 from fractions import Fraction
 from itertools import pairwise
 
-from billing.cost_entries import CostEntry, cost_entries, currency_of_costs
+from billing.cost_cuts import CostEntry
+from billing.cost_entries import cost_entries, currency_of_costs
 from billing.costing import Unknown, Values, group_costs
 from billing.margins import MarginReport, cells_of_lines, customer_codes, positive
 from billing.revenue import RevenueLine, revenue_lines

@@ -15,7 +15,8 @@ from django.utils import timezone
 from billing.admin.cost_parts import MAX_ROWS, currency_of_page, unknown_rows
 from billing.admin.cost_words import cost_words, quantity_in_words, read_time
 from billing.admin.csv_files import csv_response
-from billing.cost_entries import Costed, CostEntry, cost_entries
+from billing.cost_cuts import CostEntry
+from billing.cost_entries import Costed, cost_entries
 from billing.costing import exact_decimal, group_costs
 from billing.formatting import plural
 from billing.models import CostRate, CostRateKind
