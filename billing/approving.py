@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.chunking import Terms, store_together
+from billing.chunk_storing import store_together
+from billing.close_reports import CloseTerms
 from billing.collecting import lock, record_change
 from billing.drafts import AnyDraft, ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceKey
 from billing.due_periods import periods_ending_in
@@ -87,7 +88,7 @@ def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, n
         draft = drawn.documents[0]
         _agree(draft.total, expected, draft.currency)
         with transaction.atomic():
-            terms = Terms(month, now, 0, dry_run=False)
+            terms = CloseTerms(month, now, 0, dry_run=False)
             stored = store_together(
                 list({each.due.subscription.pk: each.due.subscription for each in drawn.drafts}.values()),
                 {(row.subscription_id, row.period_start, row.kind): row for row in rows},

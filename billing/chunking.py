@@ -8,60 +8,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError
 
-from billing.close_reports import ChunkResult, Failure
+from billing.chunk_storing import live_invoices, store_together
+from billing.close_reports import ChunkResult, CloseTerms, Failure
 from billing.consolidating import is_billed_to_parent, shared_groups
-from billing.drafts import ConsolidatedDraft, DrawnUp, DuePeriod, InvoiceDraft, InvoiceKey, customers_of
+from billing.drafts import DrawnUp, DuePeriod, customers_of
 from billing.due_periods import periods_ending_in, starts_due
 from billing.errors import BillingError, KeptChanging
-from billing.holding import Review, review_drafts, save_reviews
+from billing.holding import Review, review_drafts
 from billing.invoice_rows import ends_grace
 from billing.invoicing import draw_up
-from billing.issuing import issue, issue_parts, issue_unwritten
-from billing.line_settling import Settlement, settle_changes
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Plan, Subscription
-from billing.months import Month
 from billing.parking import clear, park
 from billing.placing import without_home
-from billing.scanning import changed_line_ids, flagged_line_ids, scanned_up_to
-from billing.storing import new_invoices, store_consolidated, store_invoices, store_lines
-from billing.telling import tell_issued
+from billing.scanning import changed_line_ids, flagged_line_ids
 from customers.lookups import Ids
 from customers.models import Customer
 from metering.ledger import place_batches
 
-# Constraints that refuse what another closer stored meanwhile.
-RACES = (
-    "invoice_one_live_per_period",
-    "invoice_periods_never_overlap",
-    "invoiceline_adjusted_once",
-    "adjustment_settled_once",
-    "invoicediscount_used_once",
-    "invoiceline_fee_once",
-    "invoice_part_placed_once",
-)
 # PostgreSQL gave way to somebody else: a deadlock, or a transaction that could not be put in order.
 GAVE_WAY = ("40P01", "40001")
 TRIES = 10
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a month is closed. `grace_days` 0 issues at once; `dry_run` writes nothing."""
-
-    month: Month
-    now: datetime
-    grace_days: int
-    dry_run: bool
-
-
-def close_chunk(subscription_ids: Sequence[int], terms: Terms) -> ChunkResult:
+def close_chunk(subscription_ids: Sequence[int], terms: CloseTerms) -> ChunkResult:
     """Bill some customers, each whole or not at all; those billed together all or none.
 
     The subscriptions of one customer, or of customers billed to the same parent, must not be in two chunks.
@@ -97,7 +71,7 @@ def _halves(subscription_ids: Sequence[int]) -> list[list[int]]:
     return [half for half in halves if half]
 
 
-def _parked(subscription_ids: Sequence[int], terms: Terms, problem: Exception) -> ChunkResult:
+def _parked(subscription_ids: Sequence[int], terms: CloseTerms, problem: Exception) -> ChunkResult:
     subscription = Subscription.objects.select_related("customer__parent").filter(id__in=subscription_ids)[0]
     customer = subscription.customer
     if is_billed_to_parent(customer) and customer.parent is not None:
@@ -117,7 +91,7 @@ def _parked(subscription_ids: Sequence[int], terms: Terms, problem: Exception) -
     return ChunkResult(failures=[failure])
 
 
-def _close_together(ids: Sequence[int], terms: Terms) -> ChunkResult:
+def _close_together(ids: Sequence[int], terms: CloseTerms) -> ChunkResult:
     month, now = terms.month, terms.now
     for _ in range(TRIES):
         subscriptions = list(
@@ -217,86 +191,9 @@ def _first_per_customer(failures: Sequence[tuple[DuePeriod, BillingError]]) -> l
     return list((waiting | first).values())
 
 
-def store_together(
-    subscriptions: Sequence[Subscription],
-    found: dict[InvoiceKey, Invoice],
-    drafts: Sequence[InvoiceDraft],
-    reviews: Sequence[Review] | None,
-    terms: Terms,
-    emptied: Sequence[Invoice] = (),
-    consolidated: Sequence[ConsolidatedDraft] = (),
-) -> list[Invoice] | None:
-    """Write a chunk in one transaction; None, with nothing written, when it is no longer what was drawn up.
-
-    `consolidated` are the invoices that drafts with a place on one are part of. Gives the invoices that can be sent:
-    those that are no parts. The drafts of customers that are held are stored and not issued, nor what they are part of.
-    Without `reviews` nothing is held or looked at.
-    `emptied` are drafts at the start that have nothing to say any more: they go.
-    """
-    if not drafts and not emptied:
-        return []
-    held = {review.customer.pk for review in reviews or () if review.held}
-    customers = {draft.due.subscription.customer_id for draft in drafts}
-    now, grace_days = terms.now, terms.grace_days
-    ids = [subscription.pk for subscription in subscriptions]
-
-    def is_ripe(invoice: Invoice) -> bool:
-        return (invoice.issue_after <= now or not grace_days) and invoice.customer_id not in held
-
-    try:
-        with transaction.atomic():
-            locked = Subscription.objects.select_for_update().filter(id__among=Ids(ids)).order_by("id")
-            agreed = {row[0]: row for row in locked.values_list(*AGREED)}
-            if drafts and scanned_up_to() > min(draft.watermark for draft in drafts):
-                return None
-            live = live_invoices([draft.due for draft in drafts], lock=True)
-            if agreed != {s.id: _agreement(s) for s in subscriptions} or any(
-                _state(live.get(draft.due.key)) != _state(found.get(draft.due.key)) for draft in drafts
-            ):
-                return None
-            payment_days = _payment_days(subscriptions)
-            if payment_days is None:
-                return None
-            Invoice.objects.filter(
-                pk__in=[invoice.pk for invoice in emptied], status=InvoiceStatus.DRAFT
-            ).delete()
-            rows = new_invoices(drafts, existing=live, grace_days=grace_days)
-            store_lines(rows, drafts, existing=live)
-            numbers: dict[int, int] = {}
-            if not (live or emptied or consolidated):  # as they usually are: issued as they are written
-                numbers = issue_unwritten(
-                    [row for row in rows if is_ripe(row)], payment_days=payment_days, now=now
-                )
-            store_invoices(rows, drafts, existing=live)
-            wholes = store_consolidated(consolidated, rows, drafts, before=[*live.values(), *emptied])
-            if reviews is not None:
-                save_reviews(reviews, terms.month, looked_at=customers, now=now)
-            held_wholes = {row.part_of_id for row in rows if row.customer_id in held}
-            invoices = [row for row in rows if row.part_of_id is None] + wholes
-            ripe = [invoice for invoice in invoices if is_ripe(invoice) and invoice.pk not in held_wholes]
-            at_once = [invoice for invoice in ripe if invoice.status != InvoiceStatus.DRAFT]
-            if at_once:
-                tell_issued(at_once, now=now)
-            drawn = [invoice for invoice in ripe if invoice.status == InvoiceStatus.DRAFT]
-            issue(drawn, now=now, sequences=[numbers[row.pk] for row in drawn] if numbers else None)
-            issue_parts([invoice for invoice in ripe if invoice.kind == InvoiceKind.CONSOLIDATED])
-            issued = {invoice.pk for invoice in ripe}
-            settle_changes(
-                [
-                    Settlement(line, row.pk, draft.watermark)
-                    for row, draft in zip(rows, drafts, strict=True)
-                    if (row.part_of_id or row.pk) in issued
-                    for line in draft.examined
-                ]
-            )
-    except IntegrityError as refused:
-        if not any(name in str(refused) for name in RACES):
-            raise
-        return None
-    return invoices
-
-
-def _counted(drawn: DrawnUp, stored: Sequence[Invoice], reviews: list[Review], terms: Terms) -> ChunkResult:
+def _counted(
+    drawn: DrawnUp, stored: Sequence[Invoice], reviews: list[Review], terms: CloseTerms
+) -> ChunkResult:
     grace = terms.grace_days
     held = {review.customer.pk for review in reviews if review.held}
     documents = drawn.documents
@@ -312,45 +209,5 @@ def _counted(drawn: DrawnUp, stored: Sequence[Invoice], reviews: list[Review], t
     return result
 
 
-def live_invoices(due: Sequence[DuePeriod], *, lock: bool = False) -> dict[InvoiceKey, Invoice]:
-    rows = Invoice.objects.filter(subscription__among=Ids({each.subscription.pk for each in due})).exclude(
-        status=InvoiceStatus.VOID
-    )
-    rows = rows.only("subscription", "period_start", "kind", "status", "drawn_up_at", "part_of")
-    if due:
-        rows = rows.filter(period_start__gte=min(each.period.start_on for each in due))
-    if lock:
-        rows = rows.select_for_update().order_by("id")
-    return {(row.subscription_id, row.period_start, row.kind): row for row in rows}
-
-
 def _is_open(invoice: Invoice | None) -> bool:
     return invoice is None or invoice.status == InvoiceStatus.DRAFT
-
-
-def _state(invoice: Invoice | None) -> object:
-    return None if invoice is None else (invoice.pk, invoice.status, invoice.drawn_up_at)
-
-
-# What an invoice follows from, beside events: with its key first.
-AGREED = (
-    "id", "plan_id", "start_on", "end_on", "anchor", "anchored_on", "quantity", "overrides", "revision",
-)  # fmt: skip
-
-
-def _payment_days(subscriptions: Sequence[Subscription]) -> dict[int, int | None] | None:
-    """Give the days to pay of each customer; None where somebody else pays for one of them by now."""
-    known = {each.customer_id: (each.customer.parent_id, each.customer.bill_to) for each in subscriptions}
-    rows = Customer.objects.filter(pk__among=Ids(known)).values_list(
-        "pk", "parent_id", "bill_to", "payment_days"
-    )
-    days: dict[int, int | None] = {}
-    for pk, parent, bill_to, payment_days in rows:
-        if known[pk] != (parent, bill_to):
-            return None
-        days[pk] = payment_days
-    return days
-
-
-def _agreement(subscription: Subscription) -> object:
-    return tuple(getattr(subscription, name) for name in AGREED)

@@ -1,14 +1,28 @@
-"""What a close did: counts and totals of the whole; drafts only of one chunk at a time, so that memory stays flat."""
+"""How a month is closed, and what that did.
+
+Counts and totals are of the whole; drafts only of one chunk at a time, so that memory stays flat.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 from billing.drafts import AnyDraft
 from billing.holding import Review
 from billing.months import Month
 from customers.models import Customer
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTerms:
+    """How a month is closed. `grace_days` 0 issues at once; `dry_run` writes nothing."""
+
+    month: Month
+    now: datetime
+    grace_days: int
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)

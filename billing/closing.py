@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Q, QuerySet, When
 
-from billing.chunking import Terms, close_chunk
+from billing.chunking import close_chunk
 from billing.claiming import claim
-from billing.close_reports import ChunkResult, CloseReport
+from billing.close_reports import ChunkResult, CloseReport, CloseTerms
 from billing.drafts import DuePeriod
 from billing.due_periods import periods_ending_in
 from billing.errors import PeriodNotOver
@@ -66,7 +66,7 @@ def close_period(
     if not dry_run:
         release_unmatched(now=now)
         scan_changes(now=now)
-    terms = Terms(month, now, grace_days, dry_run)
+    terms = CloseTerms(month, now, grace_days, dry_run)
     chunks = _chunks(month, customer_codes)
     report = CloseReport(month, dry_run, total=sum(map(len, chunks)))
 
@@ -116,7 +116,7 @@ def uninvoiced_before(month: Month, *, customer_codes: Sequence[str] = ()) -> li
 
 
 def _share(
-    chunks: Sequence[Sequence[int]], terms: Terms, closers: int
+    chunks: Sequence[Sequence[int]], terms: CloseTerms, closers: int
 ) -> Iterator[tuple[Sequence[int], ChunkResult]]:
     """Close the chunks that no other closer has claimed, then those of the others: done, unless they were killed."""
     closers = min(closers, len(chunks))
@@ -138,13 +138,13 @@ def _share(
         yield chunk, result
 
 
-def close_claimed(chunk: Sequence[int], terms: Terms, *, wait: bool) -> ChunkResult | None:
+def close_claimed(chunk: Sequence[int], terms: CloseTerms, *, wait: bool) -> ChunkResult | None:
     """Close a chunk once it is claimed; None when another closer has it and it is not to wait."""
     with claim(f"close {terms.month} {chunk[0]}", wait=wait) as mine:
         return close_chunk(chunk, terms) if mine else None
 
 
-def close_apart(item: tuple[Sequence[int], Terms]) -> ChunkResult | None:
+def close_apart(item: tuple[Sequence[int], CloseTerms]) -> ChunkResult | None:
     """Close a chunk as one of several processes; what it drew up stays there, the counts come back."""
     result = close_claimed(*item, wait=False)
     return None if result is None else result.without_drafts()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from billing.chunking import Terms
+from billing.close_reports import CloseTerms
 from billing.processes import share_with_processes
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def test_each_item_is_worked_on_once_whoever_takes_it(others: str) -> None:
 
 
 def test_items_of_modules_that_need_models_reach_a_process_that_starts_anew(others: str) -> None:
-    found = sorted(share_with_processes(inspect.isclass, [Terms] * 20, processes=2))
+    found = sorted(share_with_processes(inspect.isclass, [CloseTerms] * 20, processes=2))
     assert found == [(n, True) for n in range(20)]
 
 

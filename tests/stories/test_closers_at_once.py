@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet, Sum
 
-from billing import chunking, closing
+from billing import chunk_storing, closing
 from billing.closing import Month, close_period
 from billing.deciding import find_late_usage
 from billing.models import BILLED, AdjustmentScan, ChangedLine, Invoice, InvoiceLine, ParkedCustomer
@@ -104,12 +104,12 @@ def test_without_locks_the_constraints_alone_hold(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(closing, "claim", no_claim)
     monkeypatch.setattr(closing, "CHUNK", 3)
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
-    monkeypatch.setattr(chunking, "scanned_up_to", lambda: 0)
-    monkeypatch.setattr(chunking, "_state", lambda invoice: None)
+    monkeypatch.setattr(chunk_storing, "scanned_up_to", lambda: 0)
+    monkeypatch.setattr(chunk_storing, "_state", lambda invoice: None)
     make_subscriptions(start_on=date(2024, 1, 1))
     AdjustmentScan.objects.create(position=place_batches())
     refused: list[str] = []
-    stored = chunking.store_invoices
+    stored = chunk_storing.store_invoices
 
     def store(*arguments: Any, **options: Any) -> Any:
         try:
@@ -118,7 +118,7 @@ def test_without_locks_the_constraints_alone_hold(monkeypatch: pytest.MonkeyPatc
             refused.append(str(problem))
             raise
 
-    monkeypatch.setattr(chunking, "store_invoices", store)
+    monkeypatch.setattr(chunk_storing, "store_invoices", store)
     for done, month in enumerate(rounds(6), start=1):
         at_once(*[partial(close, month)] * CLOSERS)
         close(month)

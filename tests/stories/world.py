@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
 
-from billing import chunking, closing
+from billing import chunk_storing, chunking, closing
 from billing.auditing import audit
 from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume, undo
 from billing.closing import Month, close_period
@@ -234,7 +234,8 @@ class World(Sums):
 
     def closer_is_killed(self, back: int, at: str, whole: int) -> None:
         month = self.month(back)
-        real = getattr(chunking, at)
+        module = chunk_storing if hasattr(chunk_storing, at) else chunking
+        real = getattr(module, at)
         calls = []
 
         def dies(*given: Any, **named: Any) -> Any:
@@ -243,7 +244,7 @@ class World(Sums):
                 return real(*given, **named)
             raise KilledHere
 
-        with patch.object(chunking, at, dies), patch.object(closing, "CHUNK", 1), suppress(KilledHere):
+        with patch.object(module, at, dies), patch.object(closing, "CHUNK", 1), suppress(KilledHere):
             self.attempt(lambda: close_period(month, now=self.now, grace_days=0))
         self.check()
 
