@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from billing.models import AgreementKind, Subscription, SubscriptionChange
+from billing.models import (
+    AgreementKind,
+    Subscription,
+    SubscriptionChange,
+)
+from customers.models import Customer
 from metering.periods import Period
 
 
@@ -117,3 +122,14 @@ def agreements_of(subscriptions: Iterable[Subscription]) -> Mapping[int, Agreeme
     rows = list(subscriptions)
     changes = changes_of({row.pk for row in rows})
     return {row.pk: agreement_of(row, changes.get(row.pk, ())) for row in rows}
+
+
+def locked_agreement(subscription: Subscription) -> tuple[Subscription, Agreement]:
+    """Lock the customer, then the subscription, and read its facts."""
+    Customer.objects.select_for_update().get(pk=subscription.customer_id)
+    current = (
+        Subscription.objects.select_related("customer", "plan")
+        .select_for_update(of=("self",))
+        .get(pk=subscription.pk)
+    )
+    return current, agreement_of(current, changes_of([current.pk]).get(current.pk, ()))

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from billing.drafts import DuePeriod
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
-from billing.subscribing import anchor_of, whole_period
+from billing.subscription_periods import anchor_of, whole_period
 from metering.periods import Anchor, Interval, Period, clip, period_of, periods_between
 
 

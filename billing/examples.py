@@ -16,7 +16,7 @@ from billing.plan_rates import MeasureKey, PlanRate, read_plan_rate
 from billing.rating import TermsError, UsageRate, parse_rate, usage_of
 from billing.rating.decimals import exact_decimal
 from billing.rating.errors import RatingError
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from customers.models import Customer
 from metering.measuring import GroupMeasure, Measure
 from metering.models import Meter

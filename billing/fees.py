@@ -20,7 +20,7 @@ from billing.models import InvoiceKind, LineKind, Subscription
 from billing.rating import Step
 from billing.rating.exact import ZERO
 from billing.rating.money import currency_digits
-from billing.subscribing import fee_period
+from billing.subscription_periods import fee_period
 from metering.periods import Period, clip
 
 

@@ -25,7 +25,7 @@ from billing.models import (
     UsageLimit,
 )
 from billing.rating.exact import exactly
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.measuring import measure

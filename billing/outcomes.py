@@ -19,7 +19,7 @@ from billing.models import (
     MeterCoverage,
     Subscription,
 )
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from metering.models import Event, EventBatch
 from metering.outcomes import OutcomeState
 from metering.periods import Period, local_day, month_period

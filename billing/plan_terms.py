@@ -17,7 +17,7 @@ from billing.rating.commitments import PlanLine, PlanTerms, apply_plan_terms
 from billing.rating.exact import ZERO
 from billing.rating.money import currency_digits
 from billing.rating.working import plain
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 
 
 @dataclass(frozen=True, slots=True)

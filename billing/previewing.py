@@ -13,7 +13,7 @@ from billing.invoicing import draw_up
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Subscription
 from billing.scanning import changed_line_ids
 from billing.spending import Owed, planned_credits
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from metering.periods import Period, clip, local_day
 
 

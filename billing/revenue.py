@@ -13,7 +13,7 @@ from billing.drafts import DuePeriod, InvoiceDraft
 from billing.errors import RatingFailed
 from billing.invoicing import draw_up
 from billing.models import BILLED, Invoice, InvoiceKind, InvoiceLine, LineKind, Subscription
-from billing.subscribing import anchor_of
+from billing.subscription_periods import anchor_of
 from metering.periods import Period, clip, local_day, periods_between
 
 CHUNK = 2_000

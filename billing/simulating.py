@@ -18,7 +18,7 @@ from billing.drafts import DuePeriod
 from billing.invoicing import price_periods
 from billing.models import Invoice, InvoiceStatus, LineKind, Plan, RateKind, Subscription
 from billing.overriding import carried_overrides
-from billing.subscribing import anchor_of
+from billing.subscription_periods import anchor_of
 from customers.models import Customer
 from metering.periods import Period, clip, periods_between
 

@@ -16,7 +16,7 @@ from billing.line_events import given_back
 from billing.models import MeterCoverage
 from billing.outcomes import settle_outcomes
 from billing.segments import BilledLine, billed_lines
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from customers.models import Customer
 from metering.aggregation import Span
 from metering.behind import counted_outcomes

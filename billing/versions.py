@@ -1,4 +1,4 @@
-"""Versions of a plan: what differs between two, and moving customers from one to the other.
+"""Moving customers from one version of a plan to another, or to another plan, and agreeing own terms from a day on.
 
 A move ends a subscription before a day and begins the next one on it, in one transaction; what is invoiced stays. The
 new subscription keeps the anchor, the seats and, where the same rate is there, the customer's own terms.
@@ -13,40 +13,19 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from billing.agreed_changes import Author, write_down
 from billing.agreements import Agreement, agreements_of
+from billing.continuing import as_if, continued_on
 from billing.drafts import DuePeriod
+from billing.ending import end_subscription
 from billing.errors import BillingError, MoveRefused
 from billing.invoicing import price_periods
-from billing.models import AgreementKind, InvoiceStatus, Plan, Rate, RateKind, Subscription
+from billing.models import AgreementKind, InvoiceStatus, Plan, Rate, Subscription
 from billing.overriding import read_overrides, written_overrides
-from billing.subscribing import (
-    Author,
-    as_if,
-    assign,
-    continued_on,
-    end_subscription,
-    fee_period,
-    whole_period,
-    write_down,
-)
-from billing.summaries import rate_name, rate_sentence, term_sentences
+from billing.subscribing import assign
+from billing.subscription_periods import fee_period, whole_period
 from customers.models import Customer
 from metering.periods import Period, clip, local_day
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing two versions say, side by side in plain words; empty where a version does not have it."""
-
-    name: str
-    before: str
-    after: str
-
-    @property
-    def change(self) -> str:
-        if self.before == self.after:
-            return "same"
-        return "changed" if self.before and self.after else "added" if self.after else "removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +56,6 @@ class Moved:
     subscription: Subscription
     following: Subscription | None
     problem: str = ""
-
-
-def compare_versions(before: Plan, after: Plan) -> list[Difference]:
-    """Put two versions side by side: what holds for the invoice, then the rates, those that are gone at the end.
-
-    Rates belong together when kind, meter and name are the same, else in their order when kind and meter are.
-    """
-    old_terms, new_terms = term_sentences(before), term_sentences(after)
-    found = [Difference("Name", before.name, after.name)]
-    found += [
-        Difference(name, old_terms.get(name, ""), new_terms.get(name, ""))
-        for name in {**old_terms, **new_terms}
-    ]
-    left = list(before.rates.select_related("meter"))
-    for rate in after.rates.select_related("meter"):
-        pair = _counterpart(rate, left)
-        if pair is not None:
-            left.remove(pair)
-        words = "" if pair is None else rate_sentence(pair, before)
-        found.append(Difference(rate_name(rate), words, rate_sentence(rate, after)))
-    return found + [Difference(rate_name(rate), rate_sentence(rate, before), "") for rate in left]
-
-
-def _counterpart(rate: Rate, others: Sequence[Rate]) -> Rate | None:
-    alike = [each for each in others if (each.kind, each.meter_id) == (rate.kind, rate.meter_id)]
-    named = [each for each in alike if rate_name(each) == rate_name(rate)]
-    if rate.kind == RateKind.USAGE:
-        named = named or alike
-    return named[0] if named else None
 
 
 def move_day(subscription: Subscription, *, on: date | None, now: datetime) -> date:

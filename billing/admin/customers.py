@@ -24,11 +24,11 @@ from billing.admin.statements import StatementPages
 from billing.admin.subscription_forms import AssignForm
 from billing.admin.subscription_pages import SubscriptionPages
 from billing.admin.timeline import effect_words
-from billing.changing import show_effect
 from billing.errors import BillingError
 from billing.formatting import day, money
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.models.invoices import SETTLED
+from billing.outlooks import show_effect
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next

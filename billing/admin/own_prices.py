@@ -17,11 +17,11 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from billing.admin.break_even import break_even_address
 from billing.admin.rate_form import RateForm
 from billing.admin.rates import editor_context, preview_fragment
+from billing.agreed_changes import Author
 from billing.errors import BillingError
 from billing.formatting import day
 from billing.models import Invoice, InvoiceStatus, Rate, Subscription
 from billing.overriding import override_differences
-from billing.subscribing import Author
 from billing.summaries import rate_name, rate_sentence
 from billing.versions import agree_terms, move_day
 from customers.staff_pages import StaffAdmin, require

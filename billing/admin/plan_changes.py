@@ -16,7 +16,8 @@ from django.utils.dateparse import parse_date
 
 from billing.formatting import money
 from billing.models import Plan, PlanStatus, Subscription
-from billing.versions import MoveEffect, compare_versions, move, preview_move
+from billing.version_differences import compare_versions
+from billing.versions import MoveEffect, move, preview_move
 from customers.staff_pages import StaffAdmin, require
 
 SHOWN = 500

@@ -12,7 +12,7 @@ from billing.formatting import money
 from billing.formatting import period as days_words
 from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.previewing import preview_invoice
-from billing.subscribing import anchor_of, whole_period
+from billing.subscription_periods import anchor_of, whole_period
 from billing.totals import total_rows
 from customers.models import Customer
 from metering.periods import Period, clip, local_day, periods_between

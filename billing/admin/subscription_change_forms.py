@@ -16,11 +16,12 @@ from unfold.widgets import (
 )
 
 from billing.admin.subscription_forms import PlanChoice
+from billing.agreed_changes import Author
 from billing.agreements import Agreement
 from billing.changing import When, cancel, change_plan, change_quantity, pause, reactivate, resume
 from billing.formatting import day
 from billing.models import Plan, PlanStatus, Subscription
-from billing.subscribing import Author, fee_period
+from billing.subscription_periods import fee_period
 from metering.periods import local_day
 
 Made = Callable[[Author], date]

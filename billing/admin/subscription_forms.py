@@ -19,7 +19,8 @@ from unfold.widgets import (
 
 from billing.formatting import period as days_words
 from billing.models import AnchorRule, Plan, PlanStatus
-from billing.subscribing import subscribe, whole_period
+from billing.subscribing import subscribe
+from billing.subscription_periods import whole_period
 from customers.models import Customer
 from metering.periods import clip, local_day
 

@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from billing.admin.subscription_change_forms import FORMS, ChangeForm
 from billing.admin.timeline import coming_invoices, effect_words, timeline, what_happened
+from billing.agreed_changes import Author
 from billing.agreements import Agreement, agreements_of
-from billing.changing import Outlook, outlook, show_effect, undo
 from billing.errors import BillingError
 from billing.formatting import day
 from billing.models import Subscription, SubscriptionChange
+from billing.outlooks import Outlook, outlook, show_effect
 from billing.overriding import override_differences
-from billing.subscribing import Author
+from billing.undoing import undo
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, reason_of, require
 from metering.periods import local_day

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from billing.changing import Effect, Outlook, due_on, undo_problem
 from billing.consolidating import is_billed_to_parent
 from billing.drafts import InvoiceDraft
 from billing.formatting import day, money, quantity_of
 from billing.formatting import period as days_words
 from billing.models import AgreementKind, InvoiceKind, Subscription, SubscriptionChange
+from billing.outlooks import Effect, Outlook, due_on
+from billing.undoing import undo_problem
 from metering.periods import local_day
 
 SHOWN = 40

@@ -21,7 +21,8 @@ from billing.api.serializers import validate_year
 from billing.closing import Month
 from billing.models import Plan, PlanStatus, Subscription
 from billing.simulating import CustomerOutcome, Outcome, Simulation, last_months, simulate
-from billing.versions import compare_versions, move, preview_move
+from billing.version_differences import compare_versions
+from billing.versions import move, preview_move
 from customers.api.permissions import MANAGE_SCOPES, READ_SCOPES, HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 

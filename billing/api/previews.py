@@ -15,7 +15,7 @@ from billing.drafts import InvoiceDraft
 from billing.errors import NoSubscription
 from billing.models import Subscription
 from billing.previewing import preview_invoice
-from billing.subscribing import anchor_of, whole_period
+from billing.subscription_periods import anchor_of, whole_period
 from customers.api.strictness import StrictSerializer
 from customers.models import Customer
 from metering.api.spans import FIRST_YEAR, LAST_YEAR, read_day

@@ -17,26 +17,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.agreed_changes import Author
 from billing.api.amounts import amount_text
 from billing.api.invoice_bodies import preview_body
 from billing.api.serializers import PlanByCodeField, validate_year
 from billing.api.shapes import InvoiceShape
-from billing.changing import (
-    Effect,
-    When,
-    cancel,
-    change_plan,
-    change_quantity,
-    outlook,
-    pause,
-    reactivate,
-    resume,
-    show_effect,
-    undo,
-)
+from billing.changing import When, cancel, change_plan, change_quantity, pause, reactivate, resume
 from billing.errors import ChangeRefused
 from billing.models import AgreementKind, Subscription, SubscriptionChange
-from billing.subscribing import Author
+from billing.outlooks import Effect, outlook, show_effect
+from billing.undoing import undo
 from customers.api.strictness import StrictSerializer
 from metering.api.texts import instant_text
 

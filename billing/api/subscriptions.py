@@ -16,9 +16,10 @@ from rest_framework.response import Response
 from billing.api.serializers import SubscriptionSerializer
 from billing.api.shapes import SUBSCRIPTION_EXAMPLE
 from billing.api.subscription_changes import ChangeActions
+from billing.ending import end_subscription
 from billing.errors import SubscriptionOverlap
 from billing.models import Subscription
-from billing.subscribing import end_subscription, subscribe
+from billing.subscribing import subscribe
 from billing.telling import tell_subscription
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope

@@ -20,7 +20,7 @@ from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscripti
 from billing.portal.planned import plan_notes
 from billing.previewing import draw_preview, with_credits
 from billing.rating import describe, parse_rate
-from billing.subscribing import whole_period
+from billing.subscription_periods import whole_period
 from billing.totals import TotalRow, total_rows
 from customers.models import BillTo, Customer
 from metering.models import Meter

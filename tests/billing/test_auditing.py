@@ -12,6 +12,7 @@ import time_machine
 from django.core.management import call_command
 from django.db import connection
 
+from billing.agreed_changes import Author
 from billing.auditing import EQUATIONS, audit
 from billing.changing import pause
 from billing.checking import failed_checks, last_runs
@@ -21,7 +22,6 @@ from billing.correcting import issue_credit_note
 from billing.crediting import CreditTerms, grant_credit
 from billing.models import CheckKind, CheckRun, Invoice
 from billing.months import Month
-from billing.subscribing import Author
 from customers.models import Customer
 from metering.correcting import void_event
 from metering.models import Event, EventArchive

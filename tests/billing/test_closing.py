@@ -9,10 +9,10 @@ from django.db import IntegrityError, connection, transaction
 
 from billing import closing
 from billing.closing import Month, close_period, uninvoiced_before
+from billing.ending import end_subscription
 from billing.errors import PeriodNotOver
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, Subscription
 from billing.previewing import preview_invoice
-from billing.subscribing import end_subscription
 from metering.models import EventBatch
 from metering.periods import month_period
 from tests.factories import (

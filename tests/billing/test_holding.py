@@ -15,12 +15,12 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.close_reports import CloseReport
 from billing.closing import Month, close_period
+from billing.ending import end_subscription
 from billing.errors import ReasonMissing
 from billing.holding import approve
 from billing.models import CloseReview, Invoice, PortalTotal, Subscription
 from billing.previewing import preview_invoice
 from billing.showing import remember_shown
-from billing.subscribing import end_subscription
 from metering.periods import month_period
 from tests.factories import (
     NOW,

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.agreements import Agreement
+from billing.continuing import continued_on
 from billing.due_periods import periods_ending_in
 from billing.models import AnchorRule, Plan, Subscription
 from billing.models.plans import SETTLES_WITHIN
-from billing.subscribing import continued_on
 from customers.models import Customer
 from metering.periods import Anchor, Interval, Period, period_of, periods_between, start_of_day
 

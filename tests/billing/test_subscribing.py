@@ -5,10 +5,11 @@ from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 
 from billing.closing import Month, close_period
+from billing.ending import end_subscription
 from billing.errors import CurrencyMismatch, InvalidDates, PlanNotActive, SubscriptionOverlap
 from billing.models import MeterCoverage, Subscription
 from billing.pricing import create_plan
-from billing.subscribing import end_subscription, subscribe
+from billing.subscribing import subscribe
 from tests.factories import NOW, TICKETS, make_customer, make_meter, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,8 @@ from billing.closing import Month, close_period
 from billing.models import Invoice, InvoiceLine, MeterCoverage, Plan, Subscription
 from billing.pricing import activate_plan, change_draft, create_version
 from billing.subscribing import subscribe
-from billing.versions import compare_versions, move, preview_move
+from billing.version_differences import compare_versions
+from billing.versions import move, preview_move
 from tests.factories import (
     NOW,
     TICKETS,

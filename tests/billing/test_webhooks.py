@@ -23,10 +23,11 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from billing import delivering
+from billing.agreed_changes import Author
 from billing.alerting import send_alerts, set_alert
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import check_budgets, save_budget
-from billing.changing import cancel, change_quantity, pause, show_effect
+from billing.changing import cancel, change_quantity, pause
 from billing.close_runs import ask_for_close, run_close
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
@@ -43,6 +44,7 @@ from billing.models import (
     WebhookMessage,
 )
 from billing.notifying import Announcement, WebhookType, announce, announce_all, queue_mails
+from billing.outlooks import show_effect
 from billing.registering import (
     EndpointTerms,
     change_endpoint,
@@ -53,7 +55,6 @@ from billing.registering import (
     send_failed_again,
     send_test,
 )
-from billing.subscribing import Author
 from billing.telling import tell_overdue
 from billing.voiding import void_invoice
 from tests.billing.money import credit

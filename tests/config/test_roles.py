@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.agreed_changes import Author
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import save_budget
 from billing.changing import pause
@@ -47,7 +48,6 @@ from billing.models import (
 from billing.notifying import queue_mails
 from billing.pricing import create_version, put_example
 from billing.registering import EndpointTerms, register_endpoint, send_test
-from billing.subscribing import Author
 from config.roles import ROLES, grant
 from customers.models import ApiKey, Customer, PortalAccess
 from customers.portal_access import create_portal_access

@@ -9,9 +9,9 @@ import pytest
 
 from billing.checking import ask_for_check, run_audit
 from billing.closing import CloseReport, Month, close_period
+from billing.ending import end_subscription
 from billing.models import ChangedLine, CheckKind, Invoice, InvoiceLine
 from billing.previewing import preview_invoice
-from billing.subscribing import end_subscription
 from metering.correcting import void_event
 from metering.models import Event
 from metering.releasing import release_unmatched

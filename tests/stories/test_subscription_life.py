@@ -9,23 +9,15 @@ from typing import Any
 
 import pytest
 
-from billing.changing import (
-    cancel,
-    change_plan,
-    change_quantity,
-    outlook,
-    pause,
-    reactivate,
-    resume,
-    show_effect,
-    undo,
-    undo_problem,
-)
+from billing.agreed_changes import Author
+from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume
 from billing.closing import Month, close_period
+from billing.ending import end_subscription
 from billing.errors import ChangeRefused, InvalidDates, MoveRefused
 from billing.models import Invoice, InvoiceLine, MeterCoverage, Plan, Subscription, SubscriptionChange
+from billing.outlooks import outlook, show_effect
 from billing.reconciling import reconcile
-from billing.subscribing import Author, end_subscription
+from billing.undoing import undo, undo_problem
 from billing.verifying import verify_invoice
 from metering.periods import start_of_day
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send

@@ -19,8 +19,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from billing import chunk_storing, chunking, closing
+from billing.agreed_changes import Author
 from billing.auditing import audit
-from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume, undo
+from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume
 from billing.closing import Month, close_period
 from billing.collecting import record_payment, reinstate, reverse_payment, write_off
 from billing.correcting import issue_credit_note
@@ -46,7 +47,8 @@ from billing.models import (
 from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.reconciling import reconcile
-from billing.subscribing import Author, subscribe
+from billing.subscribing import subscribe
+from billing.undoing import undo
 from billing.verification import invoices_to_verify, verify
 from billing.voiding import void_invoice
 from customers.models import BillTo, Customer

@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.agreed_changes import Author
 from billing.changing import pause
 from billing.closing import Month, close_period
 from billing.models import Invoice, Plan, Subscription, SubscriptionChange, UsageLimit
 from billing.pricing import create_version
-from billing.subscribing import Author
 from customers.models import ApiKey, Customer
 from metering.models import Event, Meter
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

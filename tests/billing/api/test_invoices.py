@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from billing.closing import Month, close_period
+from billing.ending import end_subscription
 from billing.models import Invoice
-from billing.subscribing import end_subscription
 from tests.factories import (
     NOW,
     TICKETS,

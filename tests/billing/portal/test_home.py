@@ -14,13 +14,15 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from billing.agreed_changes import Author
 from billing.changing import cancel, change_quantity, pause
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
+from billing.ending import end_subscription
 from billing.models import Invoice, Plan, Subscription
 from billing.portal.chart import usage_chart
 from billing.previewing import preview_invoice
-from billing.subscribing import Author, end_subscription, subscribe
+from billing.subscribing import subscribe
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Period
