@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.collecting import exact_amount, given_reason, key_taken_is_refused, lock
 from billing.errors import FiguresChanged, InvalidAmount, KeyTaken
@@ -90,11 +91,11 @@ def issue_credit_note(
     """Number and freeze a credit note as `preview_credit_note` computes it, and take it off the invoice.
 
     `expected` is the total somebody has seen: FiguresChanged when it is another by now. A `key` sent again gives the
-    note of the first time, KeyTaken for another invoice. Raises NotInThisState, InvalidAmount, ReasonMissing.
+    note of the first time, KeyTaken where it says something else. Raises NotInThisState, InvalidAmount, ReasonMissing.
     """
     invoice = lock(invoice)
     if key is not None and (note := CreditNote.objects.filter(key=key).first()) is not None:
-        if note.invoice_id != invoice.pk or note.reason != reason.strip():
+        if not _says(note, invoice, reason=reason, lines=lines, amount=amount, expected=expected):
             message = "This key stands for another credit note. Use a new key for a new one."
             raise KeyTaken(message, fields={"key": message})
         return note
@@ -149,6 +150,29 @@ def issue_credit_note(
     if invoice.status == InvoiceStatus.PAID != before:
         tell_paid(invoice, now=now)
     return note
+
+
+def _says(
+    note: CreditNote,
+    invoice: Invoice,
+    *,
+    reason: str,
+    lines: Mapping[int, Decimal] | None,
+    amount: Decimal | None,
+    expected: Decimal | None,
+) -> bool:
+    """Tell whether a note is what is asked for again: the same lines, the same amount, or all that was left then."""
+    if note.invoice_id != invoice.pk or note.reason != reason.strip():
+        return False
+    if lines is not None:
+        credited = {line.invoice_line.n: line.amount for line in note.lines.select_related("invoice_line")}
+        return credited == {n: part for n, part in lines.items() if part}
+    if amount is not None:
+        return bool(amount == note.total)
+    until_then = CreditNote.objects.filter(invoice=invoice, pk__lte=note.pk).aggregate(sum=Sum("total"))[
+        "sum"
+    ]
+    return until_then == invoice.total and expected in (None, note.total)
 
 
 def _by_line(left: list[Share], lines: Mapping[int, Decimal], invoice: Invoice) -> list[Share]:

@@ -9,14 +9,21 @@ from decimal import Decimal, localcontext
 
 from django.db import IntegrityError, transaction
 
-from billing.collecting import key_taken_is_refused
 from billing.discounting import held_coupons
 from billing.drafts import DraftCredit, DraftDiscount, DraftLine, DraftTax
 from billing.errors import FiguresChanged, InvalidAmount, KeptChanging, KeyTaken
 from billing.formatting import WIDE
 from billing.invoice_rows import invoice_discount, invoice_line
 from billing.issuing import issue
-from billing.models import Invoice, InvoiceDiscount, InvoiceKind, InvoiceLine, LineKind, TaxCategory
+from billing.models import (
+    Invoice,
+    InvoiceDiscount,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    TaxCategory,
+)
 from billing.parties import issuer_now, keep_words, recipient_of
 from billing.rating import Step, currency_digits, round_amount
 from billing.spending import Owed, planned_credits
@@ -131,9 +138,10 @@ def create_one_off(
 ) -> Invoice:
     """Draw up an invoice over some items, and issue it unless told otherwise, in one transaction.
 
-    A `key` sent again gives the invoice of the first time. Raises InvalidAmount naming the line, KeyTaken;
-    FiguresChanged when `expected`, the total that was shown, is no longer what it comes to; KeptChanging when others
-    use up the same coupons all the time.
+    A `key` sent again gives the invoice of the first time, also to those who send it at the same moment. Raises
+    InvalidAmount naming the line; KeyTaken for another customer or other lines, or where the first time left a draft
+    that is to be issued now; FiguresChanged when `expected`, the total that was shown, is no longer what it comes to;
+    KeptChanging when others use up the same coupons all the time.
     """
     for _ in range(TRIES):
         try:
@@ -141,7 +149,7 @@ def create_one_off(
                 drawn = draw_up_one_off(customer, items, currency=currency, use_coupons=use_coupons, now=now)
                 return _store(drawn, key=key, at_once=at_once, expected=expected, now=now)
         except IntegrityError as refused:
-            if "invoicediscount_used_once" not in str(refused):
+            if not any(each in str(refused) for each in ("invoicediscount_used_once", "invoice_key_once")):
                 raise
     raise KeptChanging("The customer's coupons kept being used while the invoice was made. Try again.")
 
@@ -151,7 +159,7 @@ def _store(
 ) -> Invoice:
     customer, period = drawn.customer, drawn.period
     if key is not None and (made := Invoice.objects.filter(key=key).first()) is not None:
-        if (made.customer_id, made.currency, made.subtotal) != (customer.pk, drawn.currency, drawn.subtotal):
+        if not _says(made, drawn, at_once=at_once, expected=expected):
             message = "This key stands for another invoice. Use a new key for a new invoice."
             raise KeyTaken(message, fields={"key": message})
         return made
@@ -184,13 +192,23 @@ def _store(
         key=key,
     )
     keep_words([invoice.recipient])
-    with key_taken_is_refused("invoice"):
-        invoice.save(force_insert=True)
+    invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(invoice_line(invoice, line) for line in drawn.lines)
     InvoiceDiscount.objects.bulk_create(invoice_discount(invoice, each) for each in drawn.discounts)
     if at_once:
         issue([invoice], now=now)
     return Invoice.objects.get(pk=invoice.pk)
+
+
+def _says(made: Invoice, drawn: OneOff, *, at_once: bool, expected: Decimal | None) -> bool:
+    """Tell whether an invoice is what is asked for again; not by totals drawn up now: it may have used up a coupon."""
+    fields = ("description", "quantity", "unit", "unit_amount", "amount", "tax_category")
+    before = list(made.lines.order_by("n").values_list(*fields))
+    said = [tuple(getattr(line, name) for name in fields) for line in drawn.lines]
+    if at_once and made.status == InvoiceStatus.DRAFT:
+        return False
+    same = (made.customer_id, made.currency, before) == (drawn.customer.pk, drawn.currency, said)
+    return same and expected in (None, made.total)
 
 
 def _amounts(items: Sequence[Item], *, digits: int) -> list[Decimal]:

@@ -217,7 +217,7 @@ class ApiKey(AbstractAPIKey):
 
 
 class StoredAnswer(models.Model):
-    """What the API answered to a write with an Idempotency-Key, so that it is not done again. Kept for days."""
+    """What was answered to a write that has a name (an Idempotency-Key, a form of staff), so that it is done once."""
 
     source = models.CharField(max_length=100, help_text="Of the API key that sent it.")
     key = models.CharField(max_length=200)

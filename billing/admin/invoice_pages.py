@@ -12,12 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.text import capfirst
 
+from billing.admin.form_keys import KeyedForm, do_once
 from billing.admin.invoice_overview import PERMISSIONS
 from billing.admin.issuing_pages import IssuingPages
 from billing.admin.settling_forms import (
     CreditForm,
-    KeyedForm,
     MailForm,
     MoneyForm,
     PaymentForm,
@@ -29,16 +30,18 @@ from billing.admin.statement import draft_rows, invoice_rows
 from billing.approving import discard_draft, issue_draft, refreshed
 from billing.collecting import record_payment, record_refund, reinstate, reverse_payment, write_off
 from billing.correcting import issue_credit_note
-from billing.errors import BillingError, CreditsSpent, FiguresChanged, NotInThisState
+from billing.errors import BillingError, CreditsSpent, FiguresChanged, KeyTaken, NotInThisState
 from billing.formatting import money
 from billing.lifecycle import Action, State, refusal, state_of
 from billing.mailing import confirm_sent, queue_mail, send_again
-from billing.models import Delivery, Invoice, InvoiceKind, MailKind, Payment
+from billing.models import CreditNote, Delivery, Invoice, InvoiceKind, MailKind, Payment, PaymentKind
 from billing.moving import move_to_credits, preview_move
 from billing.voiding import void_invoice
+from customers.errors import KeyTaken as SentBefore
 from customers.staff_pages import put_errors, require
 
 CONFLICT = 409
+NOT_NOW = "Nothing was done now."
 TITLES = {
     Action.ISSUE: "Issue {}",
     Action.DISCARD: "Discard {}",
@@ -108,6 +111,12 @@ class InvoicePages(IssuingPages):
         require(request, "billing.view_invoice", PERMISSIONS[wanted])
         invoice = get_object_or_404(Invoice.objects.select_related("customer", "subscription__plan"), pk=pk)
         if told := refusal(invoice, wanted):
+            if before := Payment.objects.filter(invoice=invoice, key=_sent_key(request)).first():
+                messages.info(
+                    request,
+                    f"{capfirst(_words(before))} was recorded when you sent this form first. {NOT_NOW}",
+                )
+                return redirect("admin:billing_invoice_change", pk)
             return self._refused(request, invoice, told)
         form = _form(wanted, invoice, request)
         if request.method == "POST" and form.is_valid():
@@ -118,6 +127,10 @@ class InvoicePages(IssuingPages):
             except FiguresChanged as changed:
                 messages.warning(request, changed.message)
                 return redirect("admin:billing_invoice_do", pk, action)
+            except KeyTaken:
+                assert isinstance(form, KeyedForm)  # no other has a key
+                before = Payment.objects.get(key=form.cleaned_data["key"])
+                form.ask_again(f"This form was sent before: {_words(before)} is recorded.")
             except BillingError as refused:
                 put_errors(form, refused.fields, message=refused.message)
             else:
@@ -142,12 +155,18 @@ class InvoicePages(IssuingPages):
         require(request, "billing.view_invoice", PERMISSIONS[Action.CREDIT])
         invoice = get_object_or_404(Invoice.objects.select_related("customer"), pk=pk)
         if told := refusal(invoice, Action.CREDIT):
+            if note := CreditNote.objects.filter(invoice=invoice, key=_sent_key(request)).first():
+                messages.info(
+                    request,
+                    f"Credit note {note.number} over {money(note.total, note.currency)} was issued when you sent "
+                    f"this form first. {NOT_NOW}",
+                )
+                return redirect("admin:billing_creditnote_change", note.pk)
             return self._refused(request, invoice, told)
         form = CreditForm(invoice, request.POST or None)
         effect = None
         if request.method == "POST" and form.is_valid():
             try:
-                effect = form.effect()
                 if "_confirm" in request.POST:
                     note = issue_credit_note(
                         invoice,
@@ -159,10 +178,16 @@ class InvoicePages(IssuingPages):
                     )
                     messages.success(request, f"Credit note {note.number} is issued.")
                     return redirect("admin:billing_creditnote_change", note.pk)
+                effect = form.effect()
             except NotInThisState as refused:
                 return self._refused(request, invoice, refused.message)
+            except KeyTaken:
+                before = CreditNote.objects.get(key=form.cleaned_data["key"])
+                form.ask_again(
+                    f"This form was sent before: credit note {before.number} over "
+                    f"{money(before.total, before.currency)} is issued."
+                )
             except BillingError as refused:
-                effect = None
                 put_errors(form, _by_field(refused.fields), message=refused.message)
         return self.page(
             request, "admin/billing/invoice/credit.html", title=f"Credit note for {invoice}", invoice=invoice,
@@ -199,13 +224,16 @@ class InvoicePages(IssuingPages):
         initial = {"to": invoice.customer.email, "kind": MailKind.REMINDER if overdue else MailKind.INVOICE}
         form = MailForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
-            sent = form.cleaned_data
+            kind, to, who = MailKind(form.cleaned_data["kind"]), form.cleaned_data["to"], who_of(request)
             try:
-                queue_mail(invoice, MailKind(sent["kind"]), to=sent["to"], **who_of(request))
+                do_once(request, form, lambda: queue_mail(invoice, kind, to=to, **who), now=who["now"])
             except NotInThisState as refused:
                 return self._refused(request, invoice, refused.message)
-            messages.success(request, f"The mail to {sent['to']} goes out within a minute.")
-            return redirect("admin:billing_invoice_change", pk)
+            except SentBefore:
+                form.ask_again("This form was sent before: another mail than this goes out.")
+            else:
+                messages.success(request, f"The mail to {to} goes out within a minute.")
+                return redirect("admin:billing_invoice_change", pk)
         return self.page(
             request, "admin/billing/invoice/do.html", title=f"Send {invoice} by mail", invoice=invoice, form=form,
             button="Send", media=media_of(self, form), status=400 if form.errors else 200,
@@ -233,6 +261,18 @@ class InvoicePages(IssuingPages):
             request, "admin/billing/invoice/refused.html", title="This cannot be done", invoice=invoice, told=told,
             status=CONFLICT,
         )  # fmt: skip
+
+
+def _sent_key(request: HttpRequest) -> str | None:
+    """Give the key that a form was sent with; None, which no record has, without one."""
+    return request.POST.get("key") or None
+
+
+def _words(payment: Payment) -> str:
+    amount = money(abs(payment.amount), payment.currency)
+    if payment.kind == PaymentKind.MOVED:
+        return f"a move of {amount} from {payment.invoice} to credits"
+    return f"a {payment.get_kind_display().lower()} of {amount} for {payment.invoice}"
 
 
 def _form(action: Action, invoice: Invoice, request: HttpRequest) -> forms.Form:

@@ -17,7 +17,7 @@ from billing.admin.settling_forms import ItemFormSet, OneOffForm, media_of, who_
 from billing.admin.statement import worked_rows
 from billing.approving import issue_draft, refreshed_many
 from billing.drafts import AnyDraft
-from billing.errors import BillingError, FiguresChanged
+from billing.errors import BillingError, FiguresChanged, KeyTaken
 from billing.formatting import money
 from billing.lifecycle import Action
 from billing.models import Invoice, InvoiceStatus
@@ -65,6 +65,12 @@ class IssuingPages(ReadOnlyAdmin):
                     )
                     return redirect("admin:billing_invoice_change", invoice.pk)
                 drawn = preview_one_off(sent["customer"], lines, use_coupons=sent["use_coupons"], now=now)
+            except KeyTaken:
+                before = Invoice.objects.get(key=sent["key"])
+                form.ask_again(
+                    f"This form was sent before: {before} of {before.customer} over "
+                    f"{money(before.total, before.currency)} is made."
+                )
             except BillingError as refused:
                 put_errors(form, {}, message=refused.message)
         return self.page(

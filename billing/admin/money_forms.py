@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from billing.admin.choices import billable_currency, currency_choices
+from billing.admin.form_keys import KeyedForm
 from billing.crediting import DEFAULT_PRIORITY, CreditTerms
 from billing.models import Coupon, CreditKind, GrantInterval
 from billing.recurring import RecurringTerms
@@ -32,7 +33,7 @@ GRANTABLE = [
 ]
 
 
-class GrantForm(forms.Form):
+class GrantForm(KeyedForm):
     """A credit as staff give it: days in the customer's time zone."""
 
     amount = forms.DecimalField(widget=UnfoldAdminDecimalFieldWidget, max_digits=24, decimal_places=4)
@@ -101,7 +102,7 @@ class GrantForm(forms.Form):
         return datetime.combine(day, time(), ZoneInfo(self.customer.timezone)).astimezone(UTC)
 
 
-class RecurringForm(forms.Form):
+class RecurringForm(KeyedForm):
     """A credit granted anew in every period, counted in the customer's time zone."""
 
     amount = forms.DecimalField(widget=UnfoldAdminDecimalFieldWidget, max_digits=24, decimal_places=4)
@@ -146,7 +147,8 @@ class RecurringForm(forms.Form):
         return billable_currency(self.cleaned_data["currency"])
 
     def terms(self) -> RecurringTerms:
-        return RecurringTerms(**self.cleaned_data)
+        said = {name: value for name, value in self.cleaned_data.items() if name != "key"}
+        return RecurringTerms(**said)
 
 
 class CouponChoice(forms.ModelChoiceField):

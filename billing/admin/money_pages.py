@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from billing.admin.form_keys import do_once
 from billing.admin.money_forms import AlertForm, GiveForm, GrantForm, ReasonForm, RecurringForm
 from billing.alerting import set_alert
 from billing.balances import balance_words, coupon_rows, favour_rows, grant_rows, ledger_rows, recurring_rows
@@ -17,9 +18,10 @@ from billing.couponing import give_coupon, remove_coupon
 from billing.crediting import grant_credit
 from billing.errors import BillingError
 from billing.formatting import day, money
-from billing.models import CreditAlert, CreditGrant, CustomerCoupon, RecurringGrant
+from billing.models import CreditAlert, CreditGrant, CustomerCoupon, GrantInterval, RecurringGrant
 from billing.moving import void_credit
 from billing.recurring import grant_regularly, stop_granting
+from customers.errors import KeyTaken
 from customers.models import Customer
 from customers.staff_pages import StaffAdmin, put_errors, require
 
@@ -79,14 +81,22 @@ class MoneyPages(StaffAdmin):
         customer = get_object_or_404(Customer, pk=pk)
         form = GrantForm(customer, request.POST or None)
         if request.method == "POST" and form.is_valid():
+            now = timezone.now()
+
+            def grant() -> None:
+                given = grant_credit(customer, form.terms(), by=str(request.user), now=now)
+                words = money(given.amount, given.currency)
+                self.log_change(request, customer, f"Granted {words}: {given.name}.")
+
             try:
-                grant = grant_credit(customer, form.terms(), by=str(request.user), now=timezone.now())
+                do_once(request, form, grant, now=now)
+            except KeyTaken:
+                form.ask_again("This form was sent before, and what it said then is granted.")
             except BillingError as refused:
                 fields = {form.named.get(name, name): text for name, text in refused.fields.items()}
                 put_errors(form, fields, message=refused.message)
             else:
-                words = money(grant.amount, grant.currency)
-                self.log_change(request, customer, f"Granted {words}: {grant.name}.")
+                words = money(form.cleaned_data["amount"], form.cleaned_data["currency"])
                 messages.success(request, f"{words} is granted. It pays the next invoices.")
                 return redirect("admin:customers_customer_money", pk)
         return self.page(
@@ -101,14 +111,22 @@ class MoneyPages(StaffAdmin):
         now = timezone.now()
         form = RecurringForm(customer, request.POST or None, now=now)
         if request.method == "POST" and form.is_valid():
-            try:
+
+            def grant() -> None:
                 row = grant_regularly(customer, form.terms(), by=str(request.user), now=now)
+                words = f"{money(row.amount, row.currency)} {row.get_interval_display().lower()}"
+                self.log_change(request, customer, f"Grants {words}: {row.name}.")
+
+            try:
+                do_once(request, form, grant, now=now)
+            except KeyTaken:
+                form.ask_again("This form was sent before, and what it said then is granted regularly.")
             except BillingError as refused:
                 put_errors(form, refused.fields, message=refused.message)
             else:
-                words = f"{money(row.amount, row.currency)} {row.get_interval_display().lower()}"
-                self.log_change(request, customer, f"Grants {words}: {row.name}.")
-                messages.success(request, f"{words} is granted from {day(row.start_on)} on.")
+                terms = form.terms()
+                words = f"{money(terms.amount, terms.currency)} {GrantInterval(terms.interval).label.lower()}"
+                messages.success(request, f"{words} is granted from {day(form.cleaned_data['start_on'])} on.")
                 return redirect("admin:customers_customer_money", pk)
         return self.page(
             request, "admin/billing/customer/recurring.html", title=f"Grant regularly to {customer.name}",

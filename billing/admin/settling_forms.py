@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +18,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from billing.admin.form_keys import KeyedForm
 from billing.correcting import CreditNoteDraft, preview_credit_note
 from billing.models import Invoice, MailKind, PaymentMethod
 from billing.rating import currency_digits
@@ -34,15 +33,6 @@ LONGEST_REASON = 400
 def shown(amount: Decimal, currency: str) -> Decimal:
     """Give an amount with the digits of its currency, as a field shows it."""
     return round_amount(amount, currency_digits(currency))
-
-
-class KeyedForm(forms.Form):
-    """Carries a key made with the page, so that a form sent twice is recorded once."""
-
-    key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=200)
-
-    def __init__(self, data: Any = None, *, initial: Mapping[str, Any] | None = None) -> None:
-        super().__init__(data, initial={"key": str(uuid.uuid4()), **(initial or {})})
 
 
 class ReasonForm(forms.Form):
@@ -147,7 +137,7 @@ class CreditForm(KeyedForm):
         return preview_credit_note(self.invoice, **self.wanted())
 
 
-class MailForm(forms.Form):
+class MailForm(KeyedForm):
     """Which mail, and to whom."""
 
     kind = forms.ChoiceField(

@@ -290,3 +290,24 @@ def test_eight_one_off_invoices_at_once_share_one_use() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(bill, range(8))) == [Decimal(90), *[Decimal(100)] * 7]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_that_send_one_key_at_once_get_the_same_invoice_though_it_used_the_coupon_up() -> None:
+    """Double clicks and impatient clients: everybody gets the invoice, nobody is told that the key is taken."""
+    customer = make_customer()
+    give(customer, "10%", duration="once")
+    item = Item("Consulting", Decimal(1), Decimal("100.00"))
+
+    def bill(_: int) -> tuple[str, Decimal]:
+        try:
+            made = create_one_off(
+                customer, [item], use_coupons=True, key="order-1", expected=Decimal(90), now=NOW
+            )
+            return str(made), made.total
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(bill, range(4))) == [("INV-2026-000001", Decimal(90))] * 4
+    assert Invoice.objects.count() == 1

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from billing.approving import discard_draft, issue_draft, refreshed
 from billing.closing import Month, close_period
 from billing.collecting import record_payment
-from billing.errors import FiguresChanged, NotInThisState, ReasonMissing
+from billing.errors import FiguresChanged, KeyTaken, NotInThisState, ReasonMissing
 from billing.models import ChangedLine, Invoice, InvoiceChange, InvoiceStatus
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
@@ -191,3 +191,24 @@ def test_a_key_sent_again_makes_no_second_invoice() -> None:
     first = create_one_off(customer, items, key="order-1", now=NOW)
     assert create_one_off(customer, items, key="order-1", now=NOW) == first
     assert Invoice.objects.count() == 1
+    for other in (
+        [Item("y", Decimal(1), Decimal(1))],
+        [Item("x", Decimal(2), Decimal("0.5"))],
+        [Item("x", Decimal(1), Decimal(1), tax_category="reduced")],
+    ):
+        with pytest.raises(KeyTaken):
+            create_one_off(customer, other, key="order-1", now=NOW)
+    with pytest.raises(KeyTaken):
+        create_one_off(customer, items, key="order-1", expected=Decimal(2), now=NOW)
+    assert Invoice.objects.count() == 1
+
+
+def test_a_draft_is_not_taken_for_the_invoice_that_is_to_be_issued_under_its_key() -> None:
+    customer = make_subscription().customer
+    items = [Item("x", Decimal(1), Decimal(1))]
+    draft = create_one_off(customer, items, key="order-1", at_once=False, now=NOW)
+    assert create_one_off(customer, items, key="order-1", at_once=False, now=NOW) == draft
+    with pytest.raises(KeyTaken):
+        create_one_off(customer, items, key="order-1", now=NOW)
+    issued = issue_draft(draft, **WHO)
+    assert create_one_off(customer, items, key="order-1", now=NOW) == issued

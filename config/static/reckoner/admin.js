@@ -75,15 +75,28 @@ function autoSubmit() {
   }
 }
 
-/* A form that takes long says so and cannot be sent twice. */
+/* A form is not sent twice; one with data-busy="words", which takes long, says so on its buttons. */
 function busyForms() {
-  for (const form of document.querySelectorAll("form[data-busy]")) {
-    form.addEventListener("submit", () => {
-      for (const button of form.querySelectorAll("button[type=submit]")) {
-        setTimeout(() => { button.disabled = true; button.textContent = form.dataset.busy; });
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    // By attribute: a field named "method" stands before the property.
+    if (form.getAttribute("method") !== "post" || form.hasAttribute("target")) return;
+    const buttons = [...form.elements].filter((each) => each.type === "submit" && !each.disabled);
+    const said = buttons.map((each) => each.textContent);
+    // After the browser has read the form: a disabled button would not be among what is sent.
+    setTimeout(() => {
+      if (event.defaultPrevented) return;
+      for (const each of buttons) {
+        each.disabled = true;
+        if (form.dataset.busy) each.textContent = form.dataset.busy;
       }
+      // Whoever goes back finds the page as it was left: the buttons can be pressed again.
+      addEventListener("pageshow", () => buttons.forEach((each, place) => {
+        each.disabled = false;
+        if (form.dataset.busy) each.textContent = said[place];
+      }), { once: true });
     });
-  }
+  });
 }
 
 /* A part with data-live="seconds" is fetched again until the server stops marking it; the title comes along. With

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 import time_machine
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
@@ -26,7 +27,7 @@ from billing.models import (
 from customers.models import Customer
 from tests.billing.money import credit, give, tax
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
-from tests.staff import sign_in
+from tests.staff import messages_of, sign_in
 
 pytestmark = pytest.mark.django_db
 FIRST = {
@@ -61,6 +62,44 @@ def test_a_clerk_grants_a_credit_and_sees_the_ledger(clerk: Client) -> None:
     assert "+$50.00" in text(answer)
     shown = text(clerk.get(page("customers_customer_change", customer.pk)))
     assert "Credit balance, USD" in shown
+
+
+def test_a_grant_sent_twice_is_granted_once(clerk: Client) -> None:
+    """A double click, or back and again. Other content under the same form is asked about, never dropped."""
+    customer = make_customer()
+    grant = page("customers_customer_grant", customer.pk)
+    sent = FIRST | {"key": clerk.get(grant).context["form"]["key"].value()}
+    answers = [clerk.post(grant, sent, follow=True) for _ in range(2)]
+    assert ["$50.00 is granted" in text(answer) for answer in answers] == [True, True]
+    assert [each.amount for each in CreditGrant.objects.all()] == [50]
+    assert LogEntry.objects.count() == 1
+    other = clerk.post(grant, sent | {"amount": "20.00"})
+    assert "This form was sent before, and what it said then is granted." in text(other)
+    assert CreditGrant.objects.count() == 1
+    clerk.post(grant, sent | {"amount": "20.00", "key": other.context["form"]["key"].value()})
+    assert sorted(each.amount for each in CreditGrant.objects.all()) == [20, 50]
+
+
+def test_a_refused_grant_can_be_corrected_under_its_key(clerk: Client) -> None:
+    grant = page("customers_customer_grant", make_customer().pk)
+    sent = FIRST | {"key": "k"}
+    assert "USD has 2 decimals" in text(clerk.post(grant, sent | {"amount": "1.005"}))
+    clerk.post(grant, sent)
+    assert CreditGrant.objects.get().amount == 50
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_recurring_grant_sent_twice_is_set_up_once() -> None:
+    clerk = sign_in("Billing clerk")
+    regular = page("customers_customer_recurring", make_customer().pk)
+    sent = {
+        "amount": "5.00", "currency": "USD", "interval": "month", "start_on": "2026-11-01", "name": "Monthly credit",
+        "kind": "promotional", "priority": "50", "key": clerk.get(regular).context["form"]["key"].value(),
+    }  # fmt: skip
+    for _ in range(2):
+        answer = clerk.post(regular, sent, follow=True)
+        assert messages_of(answer) == "$5.00 every month is granted from 1 November 2026 on."
+    assert (RecurringGrant.objects.count(), CreditGrant.objects.count()) == (1, 1)
 
 
 @pytest.mark.parametrize(
