@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -18,6 +19,7 @@ from metering.columns import plain_array, text_array
 from metering.fragments import NOTHING, Source, Sql, conditions_on, group_expression
 from metering.meter_types import MeterType
 from metering.models import Meter
+from metering.outcome_statements import is_cut_after_counting
 from metering.settled_counts import notes_are_quicker, statement_for_notes
 from metering.statements import statement_for_sums, statements_for
 
@@ -101,17 +103,10 @@ def total_windows(
     conditions = Sql("e.voided_batch_id IS NULL AND e.customer_id IS NOT NULL")
     if customer_id is not None:
         conditions += Sql(" AND e.customer_id = %s", [customer_id])
-    source = Source(
-        spans=Sql(
-            "unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
-            " AS span (slot, first, last, zone)",
-            [
-                list(range(len(windows))),
-                [start for start, _ in windows],
-                [end for _, end in windows],
-                [zone] * len(windows),
-            ],
-        ),
+    source = _every_customer(
+        meter,
+        windows,
+        zone=zone,
         joins=(
             " LEFT JOIN customers_customer c ON c.id = e.customer_id"
             " LEFT JOIN metering_workloadname w ON w.id = e.workload_id"
@@ -168,17 +163,13 @@ def total_cells(
     with_values: bool = False,
 ) -> list[CellTotal]:
     """Give what `total_sums` gives, for one meter of any type. Windows are cut in UTC."""
-    slots = len(edges) - 1
     conditions = Sql("e.voided_batch_id IS NULL AND e.customer_id IS NOT NULL")
     if customer_ids is not None:
         conditions += Sql(" AND e.customer_id = ANY(%s)", [list(customer_ids)])
-    source = Source(
-        spans=Sql(
-            "unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
-            " AS span (slot, first, last, zone)",
-            [list(range(slots)), list(edges[:-1]), list(edges[1:]), ["UTC"] * slots],
-        ),
-        joins="",
+    source = _every_customer(
+        meter,
+        list(pairwise(edges)),
+        zone="UTC",
         conditions=conditions,
         related=conditions,
         one_customer=False,
@@ -192,6 +183,43 @@ def total_cells(
                 CellTotal(meter.pk, row[1 : 1 + place], _total(row, place)) for row in cursor.fetchall()
             ]
     return found
+
+
+def _every_customer(
+    meter: Meter,
+    windows: Sequence[tuple[datetime, datetime]],
+    *,
+    zone: str,
+    conditions: Sql,
+    related: Sql,
+    one_customer: bool,
+    joins: str = "",
+) -> Source:
+    """Give the source of windows that hold for all customers. What counts the same however time is cut is read once."""
+    spans = windows
+    if windows and is_cut_after_counting(meter):
+        spans = [(min(start for start, _ in windows), max(end for _, end in windows))]
+    return Source(
+        spans=_windows_named("span", spans, zone=zone),
+        joins=joins,
+        conditions=conditions,
+        related=related,
+        one_customer=one_customer,
+        cuts=None if spans is windows else _windows_named("cut", windows, zone=zone),
+    )
+
+
+def _windows_named(name: str, windows: Sequence[tuple[datetime, datetime]], *, zone: str) -> Sql:
+    return Sql(
+        "unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
+        f" AS {name} (slot, first, last, zone)",
+        [
+            list(range(len(windows))),
+            [start for start, _ in windows],
+            [end for _, end in windows],
+            [zone] * len(windows),
+        ],
+    )
 
 
 def pairs_with_events(

@@ -34,7 +34,8 @@ class Source:
     """Which events are read: FROM `spans` JOIN events `joins` WHERE `conditions`.
 
     `spans` gives rows `span (slot, first, last, zone)`; `joins` goes on from the join's condition. `related` are the
-    conditions for events of any time that say something about those: reversals, confirmations, evidence.
+    conditions for events of any time that say something about those: reversals, confirmations, evidence. `cuts` has
+    rows like `spans`: they tell apart what counts in the one span that is read.
     """
 
     spans: Sql
@@ -43,6 +44,7 @@ class Source:
     related: Sql
     with_clause: Sql = NOTHING
     one_customer: bool = True
+    cuts: Sql | None = None
 
 
 def group_expression(name: str) -> Sql:

@@ -73,9 +73,8 @@ def counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql], *, onl
         + counted_events(meter)
     )
     standing: Sql = "SELECT * FROM outcome" + _with_evidence(meter, source)
-    in_span = "settles_at >= first AND settles_at < last"
     if once is OncePerSubject.PERIOD:
-        standing += f" WHERE {in_span}"
+        standing += " WHERE settles_at >= first AND settles_at < last"
     place = (
         "1"
         if once is OncePerSubject.NEVER
@@ -86,10 +85,26 @@ def counted_outcomes(meter: Meter, source: Source, groups: Sequence[Sql], *, onl
         + (NOTHING if only_again else _signals(meter, source) + ", ")
         + "outcome AS ("
         + outcomes
-        + f") SELECT id, slot, value, settles_at, occurred_at{names} FROM (SELECT *, {place} AS place FROM ("
+        + f") SELECT id, {'ranked' if source.cuts is None else 'cut'}.slot, value, settles_at, occurred_at{names}"
+        + f" FROM (SELECT *, {place} AS place FROM ("
         + standing
-        + f") standing) ranked WHERE place = 1 AND {in_span}"
+        + ") standing) ranked"
+        + ("" if source.cuts is None else _told_apart(source.cuts))
+        + " WHERE place = 1 AND settles_at >= ranked.first AND settles_at < ranked.last"
     )
+
+
+def is_cut_after_counting(meter: Meter) -> bool:
+    """Tell whether the same outcomes count however time is cut, so that each is looked at once for all spans.
+
+    Of a subject that counts once for ever, the first to settle of all is the first in the span in which it settles: it
+    happened before that span's end, and what happened before an earlier span's end cannot settle there before it.
+    """
+    return OncePerSubject(meter.once_per_subject) is OncePerSubject.EVER
+
+
+def _told_apart(cuts: Sql) -> Sql:
+    return " JOIN " + cuts + " ON settles_at >= cut.first AND settles_at < cut.last"
 
 
 def window_of(meter: Meter) -> timedelta:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from metering.aggregation import Span
 from metering.behind import events_behind
-from metering.measuring import measure
+from metering.measuring import measure, measure_series
 from metering.models import Event, Meter
+from metering.periods import Interval
 from tests.factories import event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db
@@ -183,3 +188,23 @@ def test_a_reversal_by_subject_at_the_very_instant_of_the_outcome_takes_it_back(
     at = "2026-10-03T10:00:00Z"
     send(resolved("a", at, "ticket-1"), reversal("r", at, subject="ticket-1"))
     assert counted(meter, OCTOBER, customer) == 0
+
+
+def test_a_chart_looks_at_each_outcome_once_however_many_bars_it_has(customer: Any) -> None:
+    meter = make_meter(once_per_subject="ever")
+    send(*(resolved(str(n), f"2026-10-{n % 30 + 1:02}T10:00:00Z") for n in range(60)))
+    with CaptureQueriesContext(connection) as queries:
+        (bars,) = measure_series(
+            meter,
+            start=OCTOBER[0],
+            end=OCTOBER[1],
+            interval=Interval.DAY,
+            zone="UTC",
+            customer_id=customer.pk,
+        )
+    assert [point.value for point in bars.points] == [2] * 30 + [0]
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + queries.captured_queries[-1]["sql"])
+        plan = json.dumps(cursor.fetchone()[0])
+    (ranked,) = re.findall(r'"Node Type": "WindowAgg".*?"Actual Rows": ([0-9.]+)', plan)
+    assert float(ranked) == 60

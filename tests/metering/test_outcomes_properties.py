@@ -12,17 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering.aggregation import Span
+from metering.aggregation import Span, total_cells
 from metering.behind import events_behind
 from metering.incoming import event_id
 from metering.ledger import place_batches
-from metering.measuring import measure
+from metering.measuring import measure, measure_series
 from metering.meter_types import OncePerSubject
 from metering.outcomes import OutcomeFact, settle
+from metering.periods import Interval
 from tests.factories import event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db
 SERIAL = itertools.count()
+DAY = timedelta(days=1)
 START = datetime(2026, 10, 1, tzinfo=UTC)
 SPANS = [(START + timedelta(hours=hours), START + timedelta(hours=hours + 48)) for hours in (0, 48, 96)]
 
@@ -118,12 +120,41 @@ def test_counted_outcomes_depend_on_times_alone(
             )
             if each.counts and span[0] <= each.settles_at < span[1]
         }
+    assert _by_day(meter, customer) == [
+        sum(
+            each.counts and start <= each.settles_at < start + DAY
+            for each in settle(
+                facts,
+                once=once,
+                window=timedelta(hours=hours),
+                worked_at=worked if with_evidence else None,
+                period_of=_day_of if once is OncePerSubject.PERIOD else None,
+            )
+        )
+        for start in (START + DAY * day for day in range(6))
+    ]
     # What came later changes nothing of what was counted up to the watermark.
     assert _counted(meter, customer, as_of=watermark) == before
 
 
 def _span_of(customer_id: int, at: datetime) -> int:
     return (at - START) // timedelta(hours=48)
+
+
+def _day_of(customer_id: int, at: datetime) -> int:
+    return (at - START) // DAY
+
+
+def _by_day(meter: Any, customer: Any) -> list[Decimal]:
+    """The bars of a chart, and what totals over all customers say of the same days."""
+    (bars,) = measure_series(
+        meter, start=START, end=START + DAY * 6, interval=Interval.DAY, zone="UTC", customer_id=customer.pk
+    )
+    edges = [START + DAY * day for day in range(7)]
+    cells = {cell.total.slot: cell.total.amount for cell in total_cells(meter, edges)}
+    found = [point.value for point in bars.points]
+    assert [cells.get(slot, 0) for slot in range(6)] == found
+    return found
 
 
 def _counted(meter: Any, customer: Any, *, as_of: int | None) -> list[set[UUID]]:
