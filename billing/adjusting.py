@@ -25,10 +25,10 @@ from billing.plan_rates import MeasureKey
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits
-from metering.aggregation import Span
 from metering.measuring import NOTHING, Measure, measure
 from metering.models import Meter
 from metering.periods import Period
+from metering.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from billing.models import MeterCoverage
 from billing.plan_rates import rates_of
 from billing.rating import TermsError, UsageRate
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.measuring import measure
 from metering.meter_types import OncePerSubject
 from metering.models import Meter
 from metering.periods import Period
 from metering.quality import outcome_quality
+from metering.spans import Span
 
 # How far back reversals say how many of the pending outcomes will be reversed.
 PAST = timedelta(days=365)

@@ -27,9 +27,9 @@ from billing.rating import SubscriptionRate, TermsError
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits
 from billing.taxing import Taxes, tax_lines, tax_table
-from metering.aggregation import Span
 from metering.measuring import Measure, measure
 from metering.models import Meter
+from metering.spans import Span
 
 
 def draw_up(

@@ -27,10 +27,10 @@ from billing.models import (
 from billing.rating.exact import exactly
 from billing.subscription_periods import whole_period
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.measuring import measure
 from metering.models import Meter
 from metering.periods import Period, clip, local_day, month_period
+from metering.spans import Span
 
 ZERO = Decimal(0)
 # A customer and a meter.

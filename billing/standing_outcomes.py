@@ -18,11 +18,11 @@ from billing.outcomes import settle_outcomes
 from billing.segments import BilledLine, billed_lines
 from billing.subscription_periods import whole_period
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.behind import counted_outcomes
 from metering.models import Event, Meter
 from metering.outcomes import Settlement
 from metering.periods import local_day, start_of_day
+from metering.spans import Span
 from metering.standings import OutcomeStanding, Standing, StandingOutcome
 
 SETTLED_AT_ONCE = 5_000

@@ -12,11 +12,11 @@ from django.db.models.expressions import Expression, RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
-from metering.aggregation import Span, carries_over, sources_as_of, united
-from metering.fragments import Sql
+from metering.fragments import Sql, united
 from metering.meter_types import Need, need_of
 from metering.models import Event, EventBatch, Meter
 from metering.outcome_statements import outcome_ids
+from metering.spans import Span, carries_over, sources_as_of
 
 
 def events_behind(

@@ -19,10 +19,11 @@ from uuid import UUID
 from django.db import transaction
 
 from metering.errors import CorrectionRefused, EventVoided, UnknownEvent
+from metering.event_results import EventResult, ResultStatus
 from metering.histories import chain_of
 from metering.identity import new_uuid7
 from metering.incoming import MAX_KEY, IncomingEvent, Refusal, TimeBounds, decode_event, event_id
-from metering.ingesting import EventResult, ResultStatus, prepare_events, store_prepared
+from metering.ingesting import prepare_events, store_prepared
 from metering.models import BatchKind, CorrectionKind, Event, EventBatch, EventCorrection
 from metering.storing import stored_contents
 

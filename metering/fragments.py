@@ -128,3 +128,9 @@ def grouped_by(leading: int, groups: int, *, with_total: bool) -> str:
     if with_total and groups:
         return f" GROUP BY GROUPING SETS (({every}), ({first}))"
     return f" GROUP BY {every}"
+
+
+def united(branches: Iterable[Sql]) -> Sql:
+    """Give one statement with the rows of all."""
+    first, *others = branches
+    return sum((" UNION ALL " + other for other in others), first)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from metering.errors import UnreadableHeader, UnusableFile
+from metering.event_results import ResultStatus
 from metering.files.checkpoints import Checkpoint, Position, is_stored, skip_to
 from metering.files.reports import RefusalReport
 from metering.files.streams import MAX_LINE_BYTES, LineStream
 from metering.incoming import IncomingEvent, Refusal, TimeBounds
-from metering.ingesting import ResultStatus, record_events
+from metering.ingesting import record_events
 from metering.lines import LineReader, csv_reader, read_json_line
 
 BATCH_LINES = 5_000

@@ -5,101 +5,23 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import NamedTuple
 
 from django.db import connection, transaction
 from msgspec.json import encode as encode_json
 
 from metering import catalog
 from metering.columns import Columns, Row, columns_of
+from metering.event_results import BatchResult, EventResult, ResultStatus
 from metering.identity import new_uuid7
-from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event, event_id
-from metering.models import EventConflict
+from metering.incoming import IncomingEvent, Refusal, TimeBounds
+from metering.offers import Offer, Sorting, signal_columns, sort_offers
 from metering.plain_batches import plain_columns
+from metering.repeated_keys import compare_repeated
 from metering.requirements import requirement_refusal
-from metering.storing import Content, add_repeated, insert_columns, stored_contents
-
-
-class ResultStatus(StrEnum):
-    """What became of one event."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    UNMATCHED = "unmatched"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True)
-class EventResult:
-    """What became of one event, by its place in what was sent; code and message where it was not accepted."""
-
-    index: int
-    key: str | None
-    status: ResultStatus
-    code: str | None = None
-    message: str | None = None
-    field: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What became of a batch: its ledger id, and the results of the events that were not accepted, by place.
-
-    `keys` are the keys of all its events in the order sent.
-    """
-
-    batch: uuid.UUID
-    keys: tuple[str | None, ...]
-    exceptions: Mapping[int, EventResult]
-
-    @property
-    def results(self) -> list[EventResult]:
-        """A result per event in the order sent."""
-        return [
-            self.exceptions.get(place) or EventResult(place, key, ResultStatus.ACCEPTED)
-            for place, key in enumerate(self.keys)
-        ]
-
-    @property
-    def counts(self) -> Counter[ResultStatus]:
-        counts = Counter(result.status for result in self.exceptions.values())
-        counts[ResultStatus.ACCEPTED] = len(self.keys) - len(self.exceptions)
-        return counts
-
-
-class _Offer(NamedTuple):
-    """An event that may be stored, and the place it was sent in."""
-
-    place: int
-    id: str
-    event: IncomingEvent
-    occurred_at: datetime
-
-
-@dataclass(slots=True)
-class _Sorting:
-    """What is not accepted so far by place, the first offer of each key, and the offers of a key used before."""
-
-    results: dict[int, EventResult] = field(default_factory=dict)
-    first: dict[str, _Offer] = field(default_factory=dict)
-    again: list[_Offer] = field(default_factory=list)
-
-    def reject(self, index: int, refusal: Refusal) -> None:
-        self.results[index] = EventResult(
-            index,
-            refusal.key,
-            ResultStatus.REJECTED,
-            refusal.code,
-            refusal.message,
-            refusal.field,
-        )
+from metering.storing import insert_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +30,7 @@ class Prepared:
 
     events: Sequence[IncomingEvent | Refusal]
     columns: Columns
-    sorting: _Sorting | None
+    sorting: Sorting | None
     unmatched: Sequence[Row]
     source: str
     received_at: datetime
@@ -140,7 +62,7 @@ def prepare_events(
     columns = plain_columns(events, source=source, now=now, bounds=bounds)
     if columns is not None:
         return Prepared(events, columns, None, (), source, now, bounds)
-    sorting = _sort(events, source=source, now=now, bounds=bounds)
+    sorting = sort_offers(events, source=source, now=now, bounds=bounds)
     rows = _match(sorting, source=source, now=now)
     unmatched = [row for row in rows if row.meter_code is not None]
     return Prepared(events, columns_of(rows), sorting, unmatched, source, now, bounds)
@@ -165,7 +87,7 @@ def store_prepared(prepared: Prepared) -> BatchResult:
     if sorting is None:
         if stored is None:
             return BatchResult(batch, keys, {})
-        sorting = _sort(
+        sorting = sort_offers(
             prepared.events, source=prepared.source, now=prepared.received_at, bounds=prepared.bounds
         )
     if stored is not None:
@@ -176,36 +98,11 @@ def store_prepared(prepared: Prepared) -> BatchResult:
             sorting.results[offer.place] = _unmatched_result(offer, row)
     if sorting.again:
         with transaction.atomic():
-            _compare(sorting, batch=batch, source=prepared.source, now=prepared.received_at)
+            compare_repeated(sorting, batch=batch, source=prepared.source, now=prepared.received_at)
     return BatchResult(batch, keys, sorting.results)
 
 
-def _sort(
-    events: Sequence[IncomingEvent | Refusal],
-    *,
-    source: str,
-    now: datetime,
-    bounds: TimeBounds,
-) -> _Sorting:
-    sorting = _Sorting()
-    for index, event in enumerate(events):
-        if isinstance(event, Refusal):
-            sorting.reject(index, event)
-            continue
-        checked = check_event(event, now=now, bounds=bounds)
-        if isinstance(checked, Refusal):
-            sorting.reject(index, checked)
-            continue
-        assert event.key is not None  # check_event refuses a missing key
-        offer = _Offer(index, event_id(source, event.key), event, checked)
-        if offer.id in sorting.first:
-            sorting.again.append(offer)
-        else:
-            sorting.first[offer.id] = offer
-    return sorting
-
-
-def _match(sorting: _Sorting, *, source: str, now: datetime) -> list[Row]:
+def _match(sorting: Sorting, *, source: str, now: datetime) -> list[Row]:
     """Make rows of the first offers, with ids for the codes that exist; drop what the meter refuses."""
     offers = sorting.first.values()
     meters = catalog.meters.find(offer.event.meter for offer in offers)
@@ -245,100 +142,10 @@ def _match(sorting: _Sorting, *, source: str, now: datetime) -> list[Row]:
     return rows
 
 
-def _unmatched_result(offer: _Offer, row: Row) -> EventResult:
+def _unmatched_result(offer: Offer, row: Row) -> EventResult:
     if row.meter_id is None:
         code, field_, name = "unknown_meter", "meter", row.meter_code or ""
     else:
         code, field_, name = "unknown_customer", "customer", row.customer_code or ""
     message = f"There is no {field_} “{name}” yet. The event is kept and counts once it exists."
     return EventResult(offer.place, row.key, ResultStatus.UNMATCHED, code, message, field_)
-
-
-def _compare(sorting: _Sorting, *, batch: uuid.UUID, source: str, now: datetime) -> None:
-    """Tell duplicates from conflicts: the key was used before, in this batch or an earlier one."""
-    contents = stored_contents([offer.id for offer in sorting.again])
-    conflicts = []
-    for offer in sorting.again:
-        event = offer.event
-        stored = contents.get(offer.id)
-        if stored is None:
-            # Its first offer in this batch was refused, so nothing carries the key: this one stands alone next time.
-            message = (
-                "The same key stands earlier in this batch in an event that was refused. Send this one again."
-            )
-            sorting.reject(offer.place, Refusal("key_repeated", message, "key", event.key))
-        elif difference := _difference(stored, offer, source=source):
-            message = f"This key was used before for an event with another {', '.join(difference)}."
-            sorting.results[offer.place] = EventResult(
-                offer.place,
-                event.key,
-                ResultStatus.CONFLICT,
-                "key_conflict",
-                message,
-                "key",
-            )
-            conflicts.append(_conflict(offer, batch=batch, source=source, now=now))
-        else:
-            sorting.results[offer.place] = EventResult(offer.place, event.key, ResultStatus.DUPLICATE)
-    EventConflict.objects.bulk_create(conflicts)
-    duplicates = sum(1 for o in sorting.again if sorting.results[o.place].status is ResultStatus.DUPLICATE)
-    add_repeated(
-        batch,
-        duplicates=duplicates,
-        conflicts=len(conflicts),
-        rejected=len(sorting.again) - duplicates - len(conflicts),
-    )
-
-
-def signal_columns(event: IncomingEvent, *, source: str) -> tuple[str | None, str | None, str | None]:
-    """Give signal, id of the target and subject as they are stored; a signal is about a key of its own source."""
-    signal = event.signal
-    if signal is None:
-        return None, None, event.subject
-    name, target = signal
-    target_id = None if target.key is None else event_id(source, target.key)
-    return str(name), target_id, event.subject or target.subject
-
-
-def _difference(stored: Content, offer: _Offer, *, source: str) -> list[str]:
-    """Name the fields in which an offered event differs from what its key stands for."""
-    event = offer.event
-    signal, target_id, subject = signal_columns(event, source=source)
-    pairs = {
-        "meter": (stored.meter, event.meter),
-        "customer": (stored.customer, event.customer),
-        "value": (stored.value, event.value),
-        "occurred_at": (stored.occurred_at, offer.occurred_at if event.dated else stored.occurred_at),
-        "subject": (stored.subject, subject),
-        "signal": (stored.signal, signal),
-        "target": (stored.target_id, target_id),
-        "workload": (stored.workload, event.workload),
-        "dimensions": (stored.dimensions or {}, event.dimensions or {}),
-    }
-    names = [name for name, (was, offered) in pairs.items() if was != offered]
-    if stored.key.lower() != (event.key or "").lower():
-        names.append("key")
-    return names
-
-
-def _conflict(offer: _Offer, *, batch: uuid.UUID, source: str, now: datetime) -> EventConflict:
-    event = offer.event
-    signal, target_id, subject = signal_columns(event, source=source)
-    return EventConflict(
-        event_id=offer.id,
-        source=source,
-        key=event.key or "",
-        batch_id=batch,
-        received_at=now,
-        offered={
-            "meter": event.meter,
-            "customer": event.customer,
-            "value": None if event.value is None else str(event.value),
-            "occurred_at": offer.occurred_at.isoformat(),
-            "subject": subject,
-            "workload": event.workload,
-            "dimensions": event.dimensions or {},
-            "signal": signal,
-            "target_id": target_id,
-        },
-    )

@@ -8,11 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from metering.aggregation import Span, Total, total_spans, total_windows
+from metering.aggregation import Total, total_spans, total_windows
 from metering.errors import InvalidWindow, UndeclaredDimension
 from metering.models import Meter
 from metering.periods import Interval, windows
 from metering.quantities import converted, quantity_of, rounded
+from metering.spans import Span
 
 MAX_WINDOWS = 10_000
 ALWAYS_GROUPABLE = ("customer", "workload", "subject")

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from customers.models import Customer
-from metering.aggregation import Span, Total, total_spans
+from metering.aggregation import Total, total_spans
 from metering.folding import ADDITIVE
 from metering.measuring import Point, Series
 from metering.meter_types import MeterType
 from metering.models import Meter, Rollup
 from metering.periods import Interval, start_of_day, windows
 from metering.quantities import EXACT, converted, quantity_of
+from metering.spans import Span
 
 Key = tuple[int, int]
 NOTHING = Decimal(0)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Protocol
 
 from django.db import connection
 
@@ -21,6 +19,7 @@ from metering.meter_types import OncePerSubject
 from metering.models import Meter, OutcomeStanding
 from metering.outcome_statements import counted_outcomes, outcomes_again, touched_events
 from metering.settling_ahead import settles_ahead
+from metering.spans import Span
 
 # From so many outcomes on notes are read; fewer are settled from the events as quickly.
 WORTH_IT = 20_000
@@ -48,18 +47,7 @@ SELECT
 """
 
 
-class _Span(Protocol):
-    """What is needed of a span: see `metering.aggregation.Span`."""
-
-    @property
-    def customer_id(self) -> int: ...
-    @property
-    def start(self) -> datetime: ...
-    @property
-    def end(self) -> datetime: ...
-
-
-def notes_are_quicker(meter: Meter, spans: Sequence[_Span], *, as_of: int | None) -> bool:
+def notes_are_quicker(meter: Meter, spans: Sequence[Span], *, as_of: int | None) -> bool:
     """Say whether to count from the notes: there is much to count, and little came since they were made.
 
     A matter of speed alone: the counts are the same. One query that looks at WORTH_IT entries of an index at most.

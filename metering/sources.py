@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from metering.event_results import EventResult, ResultStatus
 from metering.incoming import IncomingEvent, Refusal, TimeBounds
-from metering.ingesting import EventResult, ResultStatus, record_events
+from metering.ingesting import record_events
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from billing.models import Plan, Subscription
 from billing.pricing import activate_plan, create_plan
 from billing.subscribing import subscribe
 from customers.models import Customer
+from metering.event_results import BatchResult
 from metering.incoming import TimeBounds, decode_event
-from metering.ingesting import BatchResult, record_events
+from metering.ingesting import record_events
 from metering.models import Meter
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

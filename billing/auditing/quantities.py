@@ -10,10 +10,10 @@ from typing import Any
 from django.db.models import Max
 
 from billing.models import BILLED, InvoiceLine, LineKind
-from metering.aggregation import Span
 from metering.measuring import measure
 from metering.models import EventArchive
 from metering.periods import Period
+from metering.spans import Span
 
 CHUNK = 5_000
 

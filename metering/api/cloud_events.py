@@ -17,8 +17,8 @@ from metering import catalog
 from metering.api.batches import Batch, read_objects
 from metering.cloud_events import from_headers, from_json
 from metering.errors import EventRefused
+from metering.event_results import EventResult, ResultStatus
 from metering.incoming import IncomingEvent, Refusal, TimeBounds, check_event
-from metering.ingesting import EventResult, ResultStatus
 from metering.requirements import requirement_refusal
 from metering.sources import SentEvent
 

@@ -26,7 +26,8 @@ from metering.api.cloud_events import (
 from metering.api.lines import CsvParser, NdjsonParser
 from metering.api.shapes import EVENTS_EXAMPLES, EVENTS_REQUEST, IDEMPOTENCY_KEY, BatchShape
 from metering.bounds import time_bounds
-from metering.ingesting import BatchResult, EventResult, ResultStatus, record_events
+from metering.event_results import BatchResult, EventResult, ResultStatus
+from metering.ingesting import record_events
 from metering.sources import SentResults, record_sent_events
 
 LIST_ALL_UP_TO = 100

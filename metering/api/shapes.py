@@ -10,8 +10,8 @@ from rest_framework import serializers
 
 from metering.api.spans import INTERVALS
 from metering.cloud_events import MAX_SOURCE, UsageData
+from metering.event_results import ResultStatus
 from metering.incoming import MAX_DIMENSIONS, MAX_KEY, MAX_TEXT
-from metering.ingesting import ResultStatus
 
 EVENT = {
     "key": "evt-1",

@@ -12,7 +12,7 @@ from typing import Self
 
 from customers.spreadsheets import csv_cell
 from metering.errors import UnusableFile
-from metering.ingesting import EventResult
+from metering.event_results import EventResult
 
 COLUMNS = ("line", "key", "status", "code", "field", "message")
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 from django.db import connection
 
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.measuring import measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval
+from metering.spans import Span
 from tests.benchmarks.dataset import END, EVENTS, START
 from tests.benchmarks.report import milliseconds, ratio, seconds, write_section
 

@@ -12,12 +12,12 @@ from unittest import mock
 from django.db import connection, transaction
 
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.folding import fold_usage
 from metering.ledger import place_batches
 from metering.measuring import measure
 from metering.models import Event, EventBatch, Meter, Rollup
 from metering.settling_ahead import settle_outcomes
+from metering.spans import Span
 from tests.benchmarks import databases
 from tests.benchmarks.report import milliseconds, ratio, seconds, write_section
 

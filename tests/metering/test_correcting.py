@@ -11,16 +11,16 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.correcting import amend_event, find_event, void_event
 from metering.errors import CorrectionRefused, EventVoided, UnknownEvent
+from metering.event_results import ResultStatus
 from metering.folding import fold_usage
 from metering.histories import event_history
-from metering.ingesting import ResultStatus
 from metering.ledger import place_batches
 from metering.measuring import measure
 from metering.models import Event, EventBatch, EventConflict, EventCorrection, Meter
 from metering.releasing import release_unmatched
+from metering.spans import Span
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send, send_tickets
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from metering.defining import activate_meter, change_meter, create_meter, deprecate_meter, frozen_reason
 from metering.errors import MeterFrozen
-from metering.ingesting import ResultStatus
+from metering.event_results import ResultStatus
 from metering.models import Event, Meter, MeterStatus
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, send
 

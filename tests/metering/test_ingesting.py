@@ -8,8 +8,8 @@ from django.db import IntegrityError, connection, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metering.event_results import ResultStatus
 from metering.incoming import IncomingEvent, Refusal, decode_event, event_id, parse_instant
-from metering.ingesting import ResultStatus
 from metering.models import Event, EventBatch, EventConflict, Meter, WorkloadName
 from metering.releasing import release_unmatched
 from tests.factories import NOW, event, make_customer, make_meter, send, send_tickets

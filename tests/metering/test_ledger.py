@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection, transaction
 
-from metering.aggregation import Span
 from metering.behind import events_behind
 from metering.ledger import place_batches
 from metering.measuring import measure
 from metering.models import EventBatch, Meter
 from metering.releasing import release_unmatched
+from metering.spans import Span
 from tests.factories import NOW, event, make_customer, make_meter, send, send_tickets
 
 OCTOBER = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ import pytest
 
 from billing.previewing import preview_invoice
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.behind import events_behind
 from metering.measuring import Measure, measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval, month_period
+from metering.spans import Span
 from tests.factories import NOW, event, make_customer, make_meter, make_plan, make_subscription, send
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.incoming import event_id
 from metering.ledger import place_batches
 from metering.measuring import Measure, measure, measure_series
@@ -24,6 +23,7 @@ from metering.models import Meter
 from metering.periods import Interval
 from metering.quantities import divide
 from metering.recounting import recount
+from metering.spans import Span
 from tests.factories import make_customer, make_meter, send
 from tests.metering.reference import Fact, by_dimension, slow_total
 

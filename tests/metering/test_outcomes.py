@@ -12,11 +12,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from metering.aggregation import Span
 from metering.behind import events_behind
 from metering.measuring import measure, measure_series
 from metering.models import Event, Meter
 from metering.periods import Interval
+from metering.spans import Span
 from tests.factories import event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db

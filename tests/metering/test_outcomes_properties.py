@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering.aggregation import Span, total_cells
+from metering.aggregation import total_cells
 from metering.behind import events_behind
 from metering.incoming import event_id
 from metering.ledger import place_batches
@@ -20,6 +20,7 @@ from metering.measuring import measure, measure_series
 from metering.meter_types import OncePerSubject
 from metering.outcomes import OutcomeFact, settle
 from metering.periods import Interval
+from metering.spans import Span
 from tests.factories import event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from metering import ingesting
 from metering.columns import Columns, columns_of
+from metering.event_results import ResultStatus
 from metering.incoming import decode_event, decode_events
-from metering.ingesting import ResultStatus
 from metering.models import Event
 from metering.plain_batches import plain_columns
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
@@ -149,7 +149,7 @@ def test_columns_are_those_of_the_events_one_by_one(rows: list[dict[str, Any]]) 
     columns = plain_columns(events, source="api", now=NOW, bounds=BOUNDS)
     if columns is None:
         return
-    sorting = ingesting._sort(events, source="api", now=NOW, bounds=BOUNDS)
+    sorting = ingesting.sort_offers(events, source="api", now=NOW, bounds=BOUNDS)
     matched = ingesting._match(sorting, source="api", now=NOW)
     assert not sorting.results
     assert not sorting.again

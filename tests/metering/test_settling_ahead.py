@@ -18,7 +18,6 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering.aggregation import Span
 from metering.auditing import outcomes_settled_right
 from metering.correcting import amend_event, void_event
 from metering.folding import fold_usage
@@ -28,6 +27,7 @@ from metering.meter_types import OncePerSubject
 from metering.models import Event, Meter, Rollup, SettledOutcome
 from metering.releasing import release_unmatched
 from metering.settling_ahead import resettle_outcomes, settle_outcomes
+from metering.spans import Span
 from metering.tasks import fold_usage_by_day
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
 from tests.stories.processes import killed_at

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection
 from django.db.models import Sum
 
 from metering import storing
-from metering.ingesting import BatchResult, ResultStatus
+from metering.event_results import BatchResult, ResultStatus
 from metering.models import Event, EventBatch, EventConflict
 from tests.factories import event, make_customer, make_meter, send
 

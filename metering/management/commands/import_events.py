@@ -18,11 +18,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from metering.bounds import time_bounds
 from metering.errors import UnusableFile
+from metering.event_results import ResultStatus
 from metering.files.checkpoints import Checkpoint
 from metering.files.reports import RefusalReport
 from metering.files.streams import LineStream
 from metering.importing import CSV, NDJSON, ImportPlan, Totals, import_events
-from metering.ingesting import ResultStatus
 from metering.models import EventBatch
 
 STANDARD_INPUT = "-"

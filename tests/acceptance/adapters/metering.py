@@ -10,14 +10,15 @@ from typing import Any
 
 from customers.models import Customer
 from metering import catalog
-from metering.aggregation import Span
+from metering.event_results import ResultStatus
 from metering.incoming import TimeBounds, decode_event
-from metering.ingesting import ResultStatus, record_events
+from metering.ingesting import record_events
 from metering.measuring import measure, measure_series
 from metering.models import Meter
 from metering.periods import Interval
 from metering.quantities import rounded
 from metering.rounding import round_quantity
+from metering.spans import Span
 from tests.acceptance.adapters.pricing import number
 from tests.acceptance.adapters.registry import Figures, adapts
 

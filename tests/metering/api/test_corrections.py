@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from customers.models import Customer
-from metering.aggregation import Span
 from metering.measuring import measure
 from metering.models import EventCorrection, Meter
+from metering.spans import Span
 from tests.factories import event, make_customer, make_meter, send, send_tickets
 from tests.integrator import Integrator
 
