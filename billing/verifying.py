@@ -26,7 +26,8 @@ from billing.rerating import Used, amount_of
 from metering.meter_types import MeterType
 from metering.models import EventArchive, Meter
 from metering.periods import Period
-from metering.recounting import Count, recount
+from metering.recounting import recount
+from metering.tallies import Count
 
 
 @dataclass(frozen=True, slots=True)
