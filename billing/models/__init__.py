@@ -31,15 +31,7 @@ from billing.models.disputes import (
     DisputeStep,
     DisputeStepKind,
 )
-from billing.models.invoices import (
-    BILLED,
-    Invoice,
-    InvoiceKind,
-    InvoiceLine,
-    InvoiceSeries,
-    InvoiceStatus,
-    LineKind,
-)
+from billing.models.invoices import BILLED, Invoice, InvoiceKind, InvoiceSeries, InvoiceStatus
 from billing.models.limits import (
     LimitKind,
     LimitReminder,
@@ -48,6 +40,7 @@ from billing.models.limits import (
     ReservationState,
     UsageLimit,
 )
+from billing.models.lines import InvoiceLine, LineKind
 from billing.models.outcomes import Outcome
 from billing.models.papers import DocumentWords, Logo, Seller
 from billing.models.payments import (
@@ -59,7 +52,8 @@ from billing.models.payments import (
     PaymentKind,
     PaymentMethod,
 )
-from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus, Rate, RateKind
+from billing.models.plans import BillingPeriod, Plan, PlanExample, PlanStatus
+from billing.models.rates import Rate, RateKind
 from billing.models.reconciliations import ReconciliationRun
 from billing.models.reviews import CloseReview, FindingKind, PortalTotal
 from billing.models.subscriptions import (

@@ -7,7 +7,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
-from billing.models.invoices import AmountField, Invoice, InvoiceLine
+from billing.models.invoices import AmountField, Invoice
+from billing.models.lines import InvoiceLine
 from billing.models.payments import CreditNote
 from metering.models import QuantityField
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from billing.models.invoices import AmountField, Invoice, InvoiceLine
+from billing.models.invoices import AmountField, Invoice
+from billing.models.lines import InvoiceLine
 from billing.models.payments import CreditNote
 from customers.models import Customer
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from billing.models.invoices import AmountField, Invoice, InvoiceLine, InvoiceSeries
+from billing.models.invoices import AmountField, Invoice, InvoiceSeries
+from billing.models.lines import InvoiceLine
 
 
 class PaymentKind(models.TextChoices):
