@@ -42,7 +42,7 @@ from customers.codes import validate_code
 from customers.errors import AlreadyExists
 from customers.staff_pages import StaffAdmin, put_errors, require, say_next
 from metering.meter_types import OncePerSubject
-from metering.models.meters import MAX_TIMEOUT_HOURS
+from metering.models.meter_rules import MAX_TIMEOUT_HOURS
 
 # The fields of the form for what the checks of rates and examples call otherwise.
 NAMED = {"unit_amount": "price", "included_units": "included_units", "amount": "monthly_fee"}

@@ -6,15 +6,15 @@ from metering.models.batches import BatchKind, EventBatch, EventLedger
 from metering.models.corrections import CorrectionKind, EventCorrection
 from metering.models.events import Event, EventConflict
 from metering.models.fields import QuantityField
-from metering.models.meters import (
+from metering.models.meter_rules import (
     MAX_DIGITS,
     MAX_TIMEOUT_HOURS,
     TOO_LARGE,
-    Meter,
     MeterStatus,
     validate_dimension,
     validate_filters,
 )
+from metering.models.meters import Meter
 from metering.models.outcomes import OutcomeStanding, SettledOutcome
 from metering.models.usage import Rollup, RollupZone, UsageByDay
 from metering.models.workloads import Workload, WorkloadName, WorkloadRule
