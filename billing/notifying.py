@@ -23,6 +23,9 @@ from billing.webhook_types import CHOOSABLE, WebhookType
 
 SEND_TASK = "send_webhooks"
 MAX_SUBJECT = 200
+# The record separator of RFC 7464, which JSON holds only escaped: bodies travel as one text, several times faster than
+# as an array, where every quotation mark is escaped.
+BETWEEN = "\x1e"
 log = logging.getLogger(__name__)
 
 
@@ -78,8 +81,9 @@ def announce_to(endpoint: WebhookEndpoint, said: Announcement, *, by: str, now: 
 
 _WRITE = """
     WITH said AS (
-        SELECT * FROM unnest(%(ids)s::uuid[], %(types)s::text[], %(subjects)s::text[], %(bodies)s::text[])
-            AS said (id, type, subject, body)
+        SELECT * FROM unnest(
+            %(ids)s::uuid[], %(types)s::text[], %(subjects)s::text[], string_to_array(%(bodies)s, %(between)s)
+        ) AS said (id, type, subject, body)
     ), message AS (
         INSERT INTO billing_webhookmessage (id, type, subject, body, made_at)
         SELECT id, type, subject, body, %(now)s FROM said
@@ -109,7 +113,8 @@ def _store(
                 "ids": ids,
                 "types": [each.kind.value for each in said],
                 "subjects": [each.subject[:MAX_SUBJECT] for each in said],
-                "bodies": [each.body(now) for each in said],
+                "bodies": BETWEEN.join(each.body(now) for each in said),
+                "between": BETWEEN,
                 "now": now,
                 "only": only.pk if only else None,
                 "by": by,

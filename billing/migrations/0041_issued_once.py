@@ -8,28 +8,38 @@ import django.contrib.postgres.constraints
 from django.db import migrations, models
 
 FORWARD = """
-CREATE FUNCTION billing_invoice_belongs() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Of whole statements: a trigger of rows before their INSERT would have COPY write them one by one.
+CREATE FUNCTION billing_invoices_belong() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong text;
 BEGIN
-    IF NEW.subscription_id IS NOT NULL AND NOT EXISTS (
+    SELECT changed.number INTO wrong FROM changed
+    WHERE changed.status <> 'draft' AND changed.subscription_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM billing_subscription subscription JOIN billing_plan plan ON plan.id = subscription.plan_id
-        WHERE subscription.id = NEW.subscription_id AND subscription.customer_id = NEW.customer_id
-          AND plan.currency = NEW.currency
-    ) THEN
-        RAISE EXCEPTION 'Invoice % is in another currency, or of another customer, than its plan.', NEW.number
+        WHERE subscription.id = changed.subscription_id AND subscription.customer_id = changed.customer_id
+          AND plan.currency = changed.currency
+    );
+    IF FOUND THEN
+        RAISE EXCEPTION 'Invoice % is in another currency, or of another customer, than its plan.', wrong
             USING ERRCODE = 'check_violation';
     END IF;
-    IF NEW.sequence > (SELECT last_number FROM billing_invoiceseries WHERE prefix = NEW.series_id) THEN
-        RAISE EXCEPTION 'The number % was not taken from its series.', NEW.number USING ERRCODE = 'check_violation';
+    SELECT changed.number INTO wrong
+    FROM changed JOIN billing_invoiceseries series ON series.prefix = changed.series_id
+    WHERE changed.status <> 'draft' AND changed.sequence > series.last_number;
+    IF FOUND THEN
+        RAISE EXCEPTION 'The number % was not taken from its series.', wrong USING ERRCODE = 'check_violation';
     END IF;
-    IF NEW.number <> NEW.series_id || '-' || lpad(NEW.sequence::text, greatest(6, length(NEW.sequence::text)), '0') THEN
-        RAISE EXCEPTION 'The number % is not that of its series.', NEW.number USING ERRCODE = 'check_violation';
+    SELECT number INTO wrong FROM changed
+    WHERE status <> 'draft'
+      AND number <> series_id || '-' || lpad(sequence::text, greatest(6, length(sequence::text)), '0');
+    IF FOUND THEN
+        RAISE EXCEPTION 'The number % is not that of its series.', wrong USING ERRCODE = 'check_violation';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER invoice_belongs BEFORE UPDATE OF status ON billing_invoice
-    FOR EACH ROW WHEN (OLD.status = 'draft' AND NEW.status <> 'draft') EXECUTE FUNCTION billing_invoice_belongs();
-CREATE TRIGGER added_invoice_belongs BEFORE INSERT ON billing_invoice
-    FOR EACH ROW WHEN (NEW.status <> 'draft') EXECUTE FUNCTION billing_invoice_belongs();
+CREATE TRIGGER invoices_belong AFTER UPDATE ON billing_invoice
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION billing_invoices_belong();
+CREATE TRIGGER added_invoices_belong AFTER INSERT ON billing_invoice
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION billing_invoices_belong();
 
 -- Every adjustment that is issued is numbered here.
 CREATE FUNCTION billing_adjustment_belongs() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -128,9 +138,9 @@ DROP TRIGGER void_stays ON billing_invoice;
 DROP FUNCTION billing_void_stays;
 DROP TRIGGER adjustment_belongs ON billing_adjustmentnumber;
 DROP FUNCTION billing_adjustment_belongs;
-DROP TRIGGER added_invoice_belongs ON billing_invoice;
-DROP TRIGGER invoice_belongs ON billing_invoice;
-DROP FUNCTION billing_invoice_belongs;
+DROP TRIGGER added_invoices_belong ON billing_invoice;
+DROP TRIGGER invoices_belong ON billing_invoice;
+DROP FUNCTION billing_invoices_belong;
 """
 
 

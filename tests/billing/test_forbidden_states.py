@@ -79,8 +79,8 @@ def run(statements: str) -> None:
             "UPDATE billing_invoiceseries SET last_number = 4;"
             "INSERT INTO billing_invoice SELECT (jsonb_populate_record("
             'invoice, \'{"id": 99999999, "sequence": 4, "number": "INV-2026-000004", "currency": "EUR",'
-            ' "period_start": "2027-01-01", "period_end": "2027-02-01"}\')).* FROM billing_invoice invoice'
-            " WHERE sequence = 1",
+            ' "period_start": "2027-01-01", "period_end": "2027-02-01", "subtotal": 0, "total": 0,'
+            ' "status": "paid"}\')).* FROM billing_invoice invoice WHERE sequence = 1',
             "another currency, or of another customer",
         ),
         # Numbers.

@@ -105,6 +105,28 @@ def test_a_receiver_gets_signed_json_that_the_library_verifies(receiver: Receive
     assert send_webhooks() == 0
 
 
+def test_each_of_many_messages_keeps_its_own_words_whatever_they_hold(receiver: Receiver) -> None:
+    """Also what separates them on their way to the database, quotation marks and what reads as nothing."""
+    listen(receiver)
+    words = [
+        "a\x1eb",
+        "\x1e",
+        'say "no"',
+        "back\\slash",
+        "\x00",
+        "",
+        "NULL",
+        "{a,b}",
+        "line\nbreak",
+        "日本 🎉",
+    ]
+    said = [Announcement(ISSUED, f"INV-{n}", {"reason": word}) for n, word in enumerate(words)]
+    announce_all([ISSUED], lambda: said, now=NOW)
+    found = dict(WebhookMessage.objects.values_list("subject", "body"))
+    assert [json.loads(found[f"INV-{n}"])["data"]["reason"] for n in range(len(words))] == words
+    assert WebhookDelivery.objects.count() == len(words)
+
+
 def test_an_endpoint_is_told_only_what_it_chose(receiver: Receiver) -> None:
     listen(receiver, "invoice.paid", "close.finished")
     say()
