@@ -76,7 +76,7 @@ def _priced(terms: Terms, stated: Terms, included_in: Terms, used: Used) -> Frac
 
 
 def _beyond(quantity: Fraction, included: Fraction) -> Fraction:
-    return max(quantity - included, Fraction(0)) if included else quantity
+    return max(quantity - included, Fraction(0)) if included and quantity > 0 else quantity
 
 
 def _limited(part: Terms, amount: Fraction) -> Fraction:
@@ -97,6 +97,8 @@ def _price(terms: Terms, stated: Terms, quantity: Fraction, events: Sequence[Fra
         case "graduated_percentage":
             return _each_part(stated["tiers"], quantity, "percent", Fraction(1, 100))
         case "volume":
+            if quantity < 0:
+                return Fraction(0)
             tier = _tier_that_holds(stated["tiers"], quantity)
             return quantity * _number(tier.get("unit_amount")) / per + _number(tier.get("flat_amount"))
         case "stairstep":

@@ -13,7 +13,7 @@ from billing.rating.errors import (
     UsageNotGrouped,
 )
 from billing.rating.exact import ZERO, exactly
-from billing.rating.prices import Dynamic, Events, Group
+from billing.rating.prices import Dynamic, Events, Group, Volume
 from billing.rating.terms import AnyPrice, Row, UsageRate
 from billing.rating.usage import GroupUsage, Usage
 from billing.rating.working import Rating, Step, plain
@@ -67,12 +67,12 @@ def _steps_of(
 ) -> list[Step]:
     if not quantity.is_finite():
         raise NotANumber(f"A quantity must be a finite number, not {quantity}.")
-    if quantity < 0 and not isinstance(price, Dynamic):
+    if quantity < 0 and not isinstance(price, (Dynamic, Volume)):
         raise NegativeQuantity(
             f"The quantity is {plain(quantity)}. A price needs 0 or more; "
             "take usage back by voiding its events."
         )
-    if not included:
+    if not included or quantity < 0:
         return price.steps(quantity, events, group)
     free = min(quantity, included)
     label = f"Included: first {plain(included)}"

@@ -1,10 +1,10 @@
 """The rate models: how a quantity becomes steps. One class per shape of price.
 
-Every class has `steps(quantity, events, group)`: `quantity` is what is left after included units and is not
-negative, `events` the single amounts of the events (read only by percentage rules), `group` the dimension
-values to write on each step. Bounds are inclusive and continuous: with a tier up to 100, the quantity 100.5
-has 100 in the first tier and 0.5 in the next. A tier's flat fee is owed once the tier is entered; the first
-tier of units is entered even at zero usage, the first tier of an amount only above zero.
+Every class has `steps(quantity, events, group)`: `quantity` is what is left after included units, below zero
+for volume and dynamic prices alone, `events` the single amounts of the events (read only by percentage rules),
+`group` the dimension values to write on each step. Bounds are inclusive and continuous: with a tier up to 100,
+the quantity 100.5 has 100 in the first tier and 0.5 in the next. A tier's flat fee is owed once the tier is
+entered; the first tier of units is entered even at zero usage, the first tier of an amount only above zero.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from billing.rating.errors import BeyondLastStep
+from billing.rating.exact import ZERO
 from billing.rating.working import Step, plain
 
 Group = Mapping[str, str] | None
@@ -106,11 +107,16 @@ class Graduated:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The whole quantity has the price of the tier that holds it, so a total can fall as usage grows."""
+    """The whole quantity has the price of the tier that holds it, so a total can fall as usage grows.
+
+    No tier holds a quantity below zero, where more was taken back than used: it costs nothing.
+    """
 
     tiers: tuple[Tier, ...]
 
     def steps(self, quantity: Decimal, events: Events, group: Group) -> list[Step]:
+        if quantity < 0:
+            return [Step("Free of charge", "free", quantity, None, ZERO, group=group)]
         tier = next(tier for tier in self.tiers if tier.holds(quantity))
         steps = [tier.step(f"All units at the price of: {tier.label}", quantity, group)]
         if tier.flat_amount:

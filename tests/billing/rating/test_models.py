@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 
 from billing.rating import Rating, Usage, UsageRate, parse_rate, rate
 from billing.rating.errors import BeyondLastStep, InvalidArgument, NegativeQuantity, NotANumber
 from billing.rating.exact import EXACT
+from billing.rerating import Used, amount_of
 
 TIERS = [
     {"up_to": "100", "unit_amount": "2", "flat_amount": "5"},
@@ -220,6 +222,19 @@ def test_quantity_must_be_finite(quantity: str) -> None:
 def test_negative_quantity_is_refused() -> None:
     with pytest.raises(NegativeQuantity):
         amount("-1", model="per_unit", unit_amount="1")
+
+
+def test_volume_below_zero_costs_nothing() -> None:
+    """No tier holds it, so not even the flat fee of the first one is owed; a minimum is."""
+    tiers = [{"up_to": "100", "unit_amount": "2", "flat_amount": "10"}, {"up_to": None, "unit_amount": "1"}]
+    assert amounts("-5", model="volume", tiers=tiers) == [("free", "0")]
+    assert amounts("-5", model="volume", tiers=tiers, included_units="7") == [("free", "0")]
+    assert amount("-5", model="volume", tiers=tiers, minimum_amount="3") == 3
+    assert amount("0", model="volume", tiers=tiers) == 10
+    for more in ({}, {"included_units": "7"}):
+        terms = {"model": "volume", "tiers": tiers, **more}
+        assert amount_of(terms, Used(Fraction(-5))) == 0
+    assert amount_of({"model": "volume", "tiers": tiers}, Used(Fraction(0))) == 10
 
 
 def test_rate_without_any_price_is_refused() -> None:
