@@ -136,3 +136,20 @@ def test_option_runs_the_same_adapters_over_other_files(tmp_path: Path) -> None:
     assert "2 failed, 1 passed" in run.stdout, run.stdout + run.stderr
     assert "OWN-2" in run.stdout
     assert "No adapter takes area 'rating.barter'" in run.stdout
+
+
+def test_one_thing_under_two_names_fails() -> None:
+    with pytest.raises(NoAdapterError, match="two names"):
+        answer("rating.per_unit", {"unit_amount": "1", "quantity": "5", "units": "7"})
+    with pytest.raises(NoAdapterError, match="two names"):
+        answer("rating.graduated", {"tiers": [{"unit": "1", "unit_price": "2"}], "quantity": "5"})
+
+
+def test_units_that_no_meter_can_convert_fail() -> None:
+    """Free units come off before a package is rounded, so they cannot be told to a meter that rounds down."""
+    package = {"package_size": "10", "package_price": "1", "quantity": "25", "round": "down"}
+    assert answer("rating.package", package)["amount"] == 2
+    with pytest.raises(NoAdapterError, match="converts"):
+        answer("rating.package", package | {"free_units": "5"})
+    with pytest.raises(NoAdapterError, match="converts"):
+        answer("rating.per_unit", {"unit_amount": "1", "quantity": "5", "round": "down"})

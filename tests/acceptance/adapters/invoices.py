@@ -23,8 +23,8 @@ def coupon(kind: str, value: Any) -> Coupon:
     return Coupon(CouponKind(COUPON_KINDS[kind]), number(value))
 
 
-@adapts("invoice.rounding", required="amount currency")
-def rounding(*, amount: Any, currency: str) -> Figures:
+@adapts("invoice.rounding", required="amount", optional="currency")
+def rounding(*, amount: Any, currency: str | None = None) -> Figures:
     return {"rounded": round_amount(number(amount), digits_of(currency))}
 
 
@@ -33,15 +33,15 @@ def rounding_of_cents(*, cents: Any) -> Figures:
     return {"rounded": round_amount(number(cents), 0)}
 
 
-@adapts("invoice.rounding", required="quantity unit currency")
-def line(*, quantity: Any, unit: Any, currency: str) -> Figures:
+@adapts("invoice.rounding", required="quantity unit", optional="currency")
+def line(*, quantity: Any, unit: Any, currency: str | None = None) -> Figures:
     rating = rate(terms("per_unit", unit_amount=unit), Usage(number(quantity)))
     rounded = round_amount(rating.amount, digits_of(currency))
     return {"line": rounded, "rounded": rounded}
 
 
-@adapts("invoice.rounding", required="lines currency")
-def subtotal(*, lines: list[Any] | dict[str, Any], currency: str) -> Figures:
+@adapts("invoice.rounding", required="lines", optional="currency")
+def subtotal(*, lines: list[Any] | dict[str, Any], currency: str | None = None) -> Figures:
     amounts = [lines["each"]] * int(lines["count"]) if isinstance(lines, dict) else lines
     rounded = [
         line(**amount, currency=currency)["line"]
@@ -52,9 +52,13 @@ def subtotal(*, lines: list[Any] | dict[str, Any], currency: str) -> Figures:
     return {"lines": rounded, "subtotal": sum(rounded, Decimal(0)), "total": sum(rounded, Decimal(0))}
 
 
-@adapts("invoice.minimum_commitment", required="commitment used currency")
-def minimum_commitment(*, commitment: Any, used: Any, currency: str) -> Figures:
-    printed = round_amount(number(used), digits_of(currency))
+@adapts("invoice.minimum_commitment", required="commitment used", optional="currency")
+@adapts("invoice.minimum_commitment", required="commitment lines", optional="currency")
+def minimum_commitment(
+    *, commitment: Any, used: Any = None, lines: list[Any] | None = None, currency: str | None = None
+) -> Figures:
+    """Usage of several lines is the sum of the rounded ones."""
+    printed = subtotal(lines=[used] if lines is None else lines, currency=currency)["subtotal"]
     missing = true_up(number(commitment), printed)
     return {"usage": printed, "true_up": missing, "total": printed + missing}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from customers.models import Customer
@@ -22,11 +24,28 @@ from metering.spans import Span
 from tests.acceptance.adapters.pricing import number
 from tests.acceptance.adapters.registry import Figures, adapts
 
-YEAR = 2026
+# A leap year: a case may name 29 February.
+YEAR = 2024
+EVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 BOUNDS = TimeBounds(max_age=timedelta(days=40_000), max_ahead=timedelta(days=40_000))
-TYPES = {"avg": "average", "unique_count": "unique", "count_unique": "unique", "last": "latest"}
+TYPES = {
+    "avg": "average",
+    "mean": "average",
+    "minimum": "min",
+    "maximum": "max",
+    "unique_count": "unique",
+    "count_unique": "unique",
+    "count_distinct": "unique",
+    "last": "latest",
+}
+# How systems name the rule that rounds a quantity.
+ROUNDINGS = {"round": "half_up", "ceiling": "ceil", "up": "round_up", "down": "round_down", "none": None}
+# How an event says that a unique value came or went, and what its key is, in the words of several systems.
+OPERATIONS = ("operation_type", "operation", "op")
+KEYS = ("transaction_id", "idempotency_key", "key")
 # The properties of a case's event that are not its dimensions.
-NOT_DIMENSIONS = {"t", "value", "delta"}
+NOT_DIMENSIONS = {"t", "value", "delta", *KEYS}
+COUNTED_ONCE = {ResultStatus.ACCEPTED, ResultStatus.DUPLICATE, ResultStatus.CONFLICT}
 # What an event that carries no usable value is answered with; it then counts as nothing, as the cases say.
 WITHOUT_VALUE = {"value_required", "invalid_value", "negative_value", "dimension_required"}
 _serial = itertools.count()
@@ -35,9 +54,10 @@ _serial = itertools.count()
 @adapts("aggregation.rounding", required="function quantity", optional="precision")
 def rounding(*, function: str | None, quantity: Any, precision: int | None = 0) -> Figures:
     """A meter without a rule does not round; a rule without a precision rounds to whole units."""
-    if function is None:
+    named = ROUNDINGS.get(function or "none", function)
+    if named is None:
         return {"quantity": rounded(Meter(), number(quantity))}
-    return {"quantity": round_quantity(number(quantity), function, precision or 0)}
+    return {"quantity": round_quantity(number(quantity), named, int(precision or 0))}
 
 
 @adapts(
@@ -50,7 +70,7 @@ def rounding(*, function: str | None, quantity: Any, precision: int | None = 0) 
     "aggregation.count",
     "aggregation.unique",
     required="aggregation events",
-    optional="frm to flt",
+    optional="frm to flt recurring",
     database=True,
 )
 def total(
@@ -60,17 +80,43 @@ def total(
     frm: str | None = None,
     to: str | None = None,
     flt: Mapping[str, Any] | None = None,
+    recurring: bool = False,
 ) -> Figures:
-    """Without a window the whole year is measured."""
+    """Without a window everything is measured. What recurs is carried over: it counts from its first event on."""
+    start = instant(frm) if frm and not recurring else EVER[0]
+    end = instant(to) if to else EVER[1]
+    if kind_of(aggregation) == "unique" and any(stated(event, OPERATIONS) for event in events):
+        return {"value": still_there(events, flt, start=start, end=end)}
     meter, customer = told(aggregation, events, flt)
-    start = instant(frm) if frm else datetime(YEAR, 1, 1, tzinfo=UTC)
-    end = instant(to) if to else datetime(YEAR + 1, 1, 1, tzinfo=UTC)
     return {"value": measure(meter, [Span(0, customer.pk, start, end)])[0].quantity}
 
 
-def filters(flt: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+def still_there(
+    events: Sequence[Mapping[str, Any]], flt: Mapping[str, Any] | None, *, start: datetime, end: datetime
+) -> Decimal:
+    """Count the values that came and did not go: the latest state of each, 1 or 0, added up over their groups."""
+    states = {"add": "1", "remove": "0"}
+    told_of = [
+        _as_dimension(event) | {"value": states[stated(event, OPERATIONS) or "add"]}
+        for event in events
+        if event.get("value") is not None
+    ]
+    meter, customer = a_story(type="latest", filters=filters(flt), dimensions=["counted"])
+    send(meter, customer, in_order(told_of))
+    (found,) = measure(meter, [Span(0, customer.pk, start, end)], group_by=["counted"]).values()
+    return sum((group.quantity for group in found.groups), Decimal(0))
+
+
+def kind_of(aggregation: str) -> str:
+    """Give our type of meter for the name of an aggregation: "sum_agg", "SUM" and "sum" are one."""
+    name = aggregation.lower().removesuffix("_agg")
+    return TYPES.get(name, name)
+
+
+def filters(flt: Mapping[str, Any] | None) -> dict[str, list[str]]:
     """Give the filters of a meter: each dimension with the list of values it lets through."""
-    return {name: each if isinstance(each, list) else [each] for name, each in (flt or {}).items()}
+    listed = {name: each if isinstance(each, list) else [each] for name, each in (flt or {}).items()}
+    return {name: [str(each) for each in values] for name, values in listed.items()}
 
 
 def told(
@@ -81,9 +127,10 @@ def told(
     A unique meter counts the values of a dimension, so the case's `value` travels in one. A count counts the
     events of a case, so their values are left out: our own events may say how many they stand for. A text
     where a number belongs (`foo_bar`) is refused when it is sent and a sum without a value too: such an event
-    counts as nothing. A latest value below zero counts as nothing as well, so its meter refuses those.
+    counts as nothing. A latest value below zero counts as nothing as well, so its meter refuses those; events
+    that a case tells at one instant happened in the order it tells them.
     """
-    kind = TYPES.get(aggregation, aggregation)
+    kind = kind_of(aggregation)
     unique = kind == "unique"
     meter, customer = a_story(
         type=kind,
@@ -95,8 +142,21 @@ def told(
         events = [_as_dimension(each) for each in events]
     elif kind == "count":
         events = [{name: each for name, each in event.items() if name != "value"} for event in events]
+    elif kind == "latest":
+        events = in_order(events)
     send(meter, customer, events)
     return meter, customer
+
+
+def in_order(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put events of one instant a microsecond apart: which of them came last is not left to their keys."""
+    met: Counter[datetime] = Counter()
+    apart = []
+    for event in events:
+        at = instant(event["t"])
+        apart.append({**event, "t": (at + timedelta(microseconds=met[at])).isoformat()})
+        met[at] += 1
+    return apart
 
 
 @adapts(
@@ -162,16 +222,20 @@ def a_story(**definition: Any) -> tuple[Meter, Customer]:
 
 def send(meter: Meter, customer: Customer, events: Sequence[Mapping[str, Any]]) -> None:
     """Send the events as JSON, as an integration does. A refusal must be for a value the type cannot do
-    without.
+    without. A key that comes again is counted once, as it came first.
     """
     bodies = []
     for place, event in enumerate(events):
         body = {
-            "key": f"{meter.code}-{place}",
+            "key": f"{meter.code}-{stated(event, KEYS) or place}",
             "meter": meter.code,
             "customer": customer.code,
             "occurred_at": instant(event["t"]).isoformat(),
-            "dimensions": {name: str(text) for name, text in event.items() if name not in NOT_DIMENSIONS},
+            "dimensions": {
+                name: str(text)
+                for name, text in event.items()
+                if name not in NOT_DIMENSIONS and text is not None
+            },
         }
         value = event.get("value", event.get("delta"))
         if value is not None:
@@ -179,7 +243,12 @@ def send(meter: Meter, customer: Customer, events: Sequence[Mapping[str, Any]]) 
         bodies.append(decode_event(json.dumps(body).encode()))
     batch = record_events(bodies, source="case", now=datetime(YEAR, 6, 1, tzinfo=UTC), bounds=BOUNDS)
     for result in batch.results:
-        assert result.status is ResultStatus.ACCEPTED or result.code in WITHOUT_VALUE, result
+        assert result.status in COUNTED_ONCE or result.code in WITHOUT_VALUE, result
+
+
+def stated(event: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Give the first of these properties that an event has; None: it has none of them."""
+    return next((event[name] for name in names if event.get(name) is not None), None)
 
 
 def _as_dimension(event: Mapping[str, Any]) -> dict[str, Any]:

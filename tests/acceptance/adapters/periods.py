@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from metering.measuring import measure_series
-from metering.periods import Anchor, Interval, start_of_day, windows
+from metering.periods import MONTHS, Anchor, Interval, start_of_day, windows
 from tests.acceptance.adapters.metering import a_story, send
 from tests.acceptance.adapters.registry import Figures, adapts
 
@@ -17,26 +17,42 @@ WORDS = {
     "daily": ("day", 1),
     "weekly": ("week", 1),
     "biweekly": ("week", 2),
+    "thirty_days": ("day", 30),
     "monthly": ("month", 1),
+    "bimonthly": ("month", 2),
     "quarterly": ("quarter", 1),
     "semiannual": ("month", 6),
+    "biannual": ("month", 6),
     "half_year": ("month", 6),
+    "half_yearly": ("month", 6),
     "annual": ("year", 1),
+    "annually": ("year", 1),
     "yearly": ("year", 1),
+    "biennial": ("year", 2),
 }
 
 
 def interval_of(word: str) -> tuple[Interval, int]:
     """Give an interval and how many of it make one period: "yearly" is 1 year, "semiannual" 6 months."""
-    name, count = WORDS.get(word.lower(), (word.lower(), 1))
+    said = word.lower().replace("-", "_")
+    name, count = WORDS.get(said, (said.removesuffix("s"), 1))
     return Interval(name), count
 
 
+def first_boundaries(start_on: date, day: Any, interval: str) -> list[date]:
+    """Give boundaries from around a start on: months are counted from the billing day, days and weeks from the
+    start.
+    """
+    each, step = interval_of(interval)
+    anchor = from_billing_day(start_on, int(day)) if each in MONTHS else Anchor.on(start_on)
+    return [anchor.boundary(each, index * step) for index in (0, 1)]
+
+
 @adapts("period.month_end_anchor", required="anchor interval count", optional="interval_count")
-def ends_of_periods(*, anchor: str, interval: str, count: int, interval_count: int = 1) -> Figures:
+def ends_of_periods(*, anchor: str, interval: str, count: Any, interval_count: Any = 1) -> Figures:
     first = Anchor.on(date.fromisoformat(anchor))
     each, step = interval_of(interval)
-    ends = [first.boundary(each, index * step * interval_count) for index in range(1, count + 1)]
+    ends = [first.boundary(each, index * step * int(interval_count)) for index in range(1, int(count) + 1)]
     return {"ends_exclusive": [end.isoformat() for end in ends]}
 
 
@@ -47,22 +63,28 @@ def from_billing_day(start_on: date, day: int) -> Anchor:
 
 
 @adapts("period.bill_cycle_day", required="start bill_cycle_day interval")
-def first_cycle_date(*, start: str, bill_cycle_day: int, interval: str) -> Figures:
+def first_cycle_date(*, start: str, bill_cycle_day: Any, interval: str) -> Figures:
     """The first boundary on or after the start."""
     start_on = date.fromisoformat(start)
-    anchor = from_billing_day(start_on, bill_cycle_day)
-    each, step = interval_of(interval)
-    boundaries = (anchor.boundary(each, index * step) for index in (0, 1))
+    boundaries = first_boundaries(start_on, bill_cycle_day, interval)
     return {"first_cycle_date": next(day for day in boundaries if day >= start_on).isoformat()}
 
 
-@adapts("period.first_stub", required="start billing_day months")
-def end_of_first_period(*, start: str, billing_day: int, months: int) -> Figures:
-    """The first boundary after the start."""
+@adapts("period.first_stub", required="start billing_day months", optional="index")
+def end_of_first_period(*, start: str, billing_day: Any, months: Any, index: Any = 0) -> Figures:
+    """The first period ends at the first boundary after the start, those with an index one boundary later each."""
     start_on = date.fromisoformat(start)
-    anchor = from_billing_day(start_on, billing_day)
-    boundaries = (anchor.boundary(Interval.MONTH, index * months) for index in (0, 1))
-    return {"end_exclusive": next(day for day in boundaries if day > start_on).isoformat()}
+    anchor = from_billing_day(start_on, int(billing_day))
+    place, step = int(index), int(months)
+    boundaries = (anchor.boundary(Interval.MONTH, number * step) for number in range(place + 2))
+    cuts = [start_on, *(day for day in boundaries if day > start_on)]
+    return {"start": cuts[place].isoformat(), "end_exclusive": cuts[place + 1].isoformat()}
+
+
+@adapts("period.first_stub", required="start billing_day interval", optional="index")
+def end_of_first_interval(*, interval: str, **given: Any) -> Figures:
+    each, step = interval_of(interval)
+    return end_of_first_period(months=MONTHS[each] * step, **given)
 
 
 @adapts("period.dst", required="zone window first last one_event_of at_local", database=True)

@@ -7,16 +7,45 @@ from decimal import Decimal
 from typing import Any
 
 from billing.rating import UsageRate, parse_rate
-from tests.acceptance.adapters.registry import renamed
+from metering.models import Meter
+from metering.quantities import converted, rounded
+from tests.acceptance.adapters.registry import NoAdapterError, renamed
 
 PRICES = "mode unit_amount tiers steps package_size package_price"
 LIMITS = "free_units included_units minimum maximum"
+CONVERSIONS = "transform_quantity unit_config round"
 TIER_NAMES = {
     "up_to": "up_to",
+    "to_value": "up_to",
+    "bound": "up_to",
     "unit": "unit_amount",
+    "unit_amount": "unit_amount",
+    "unit_price": "unit_amount",
+    "per_unit_amount": "unit_amount",
     "flat": "flat_amount",
+    "flat_amount": "flat_amount",
+    "flat_fee": "flat_amount",
     "price": "flat_amount",
     "rate_percent": "percent",
+    "rate": "percent",
+}
+# How systems name our models.
+MODES = {
+    "standard": "per_unit",
+    "unit": "per_unit",
+    "flat_fee": "per_unit",
+    "slab": "graduated",
+    "tiered": "graduated",
+    "stairstep_tiers": "stairstep",
+}
+ROUNDINGS = {
+    "up": "up",
+    "ceil": "up",
+    "ceiling": "up",
+    "down": "down",
+    "floor": "down",
+    "half_up": "half_up",
+    "none": "",
 }
 
 
@@ -38,7 +67,13 @@ def tiers(rows: Iterable[dict[str, Any]], *, fill: str | None) -> list[dict[str,
 
 
 def price(mode: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Give model and price fields of a case that states a price in one of the general shapes."""
+    """Give model and price fields of a case that states a price in one of the general shapes.
+
+    A package has one price, so a case of that mode may state it as its unit amount.
+    """
+    mode = MODES.get(mode or "", mode)
+    if mode == "package" and given.get("package_price") is None:
+        given = {**given, "package_price": given.get("unit_amount"), "unit_amount": None}
     stated = [
         name for name in ("tiers", "steps", "package_size", "unit_amount") if given.get(name) is not None
     ]
@@ -54,9 +89,56 @@ def price(mode: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]
     return mode or "per_unit", {"unit_amount": given["unit_amount"]}
 
 
+def as_metered(given: dict[str, Any]) -> tuple[Meter, dict[str, Any]]:
+    """Take out of a case how its units become those that are billed: our meters convert and round them, before
+    anything is priced. Packages that are not rounded up are a price for each full package.
+    """
+    found = {name: given[name] for name in CONVERSIONS.split() if given.get(name) is not None}
+    left = {name: value for name, value in given.items() if name not in CONVERSIONS.split()}
+    stated = {name for name, value in left.items() if value is not None}
+    if not found or (found.keys() == {"round"} and "package_size" in stated and _way(found["round"]) == "up"):
+        return Meter(), left
+    if len(found) > 1:
+        raise NoAdapterError(f"A case converts its units in one way, not by {sorted(found)}.")
+    match found:
+        case {"transform_quantity": {"divide_by": size, "round": way, **rest}} if not rest:
+            return _a_meter(divisor=size, rounding=way), left
+        case {"unit_config": {"operation": "divide", "conversion_factor": size, **rest}}:
+            return _a_meter(divisor=size, **rest), left
+        case {"unit_config": {"operation": "multiply", "conversion_factor": factor, **rest}}:
+            return _a_meter(factor=factor, **rest), left
+        case {"round": way} if "package_size" in stated and not stated & {"free_units", "included_units"}:
+            size = left.pop("package_size")
+            amount = left.pop("package_price", None) or left.pop("unit_amount")
+            return _a_meter(divisor=size, rounding=way), left | {"unit_amount": amount, "mode": "per_unit"}
+    raise NoAdapterError(f"No adapter converts units by {found}.")
+
+
+def _a_meter(*, factor: Any = 1, divisor: Any = 1, rounding: str | None = None, precision: Any = 0) -> Meter:
+    return Meter(
+        factor=number(factor),
+        divisor=number(divisor),
+        rounding_function=_way(rounding or "none"),
+        rounding_digits=int(precision),
+    )
+
+
+def _way(name: str) -> str:
+    way = name.lower().removeprefix("round_")
+    if way not in ROUNDINGS:
+        raise NoAdapterError(f"No meter rounds by {name!r}; they know {sorted(ROUNDINGS)}.")
+    return ROUNDINGS[way]
+
+
+def billed(meter: Meter, quantity: Any) -> Decimal:
+    return rounded(meter, converted(meter, number(quantity)))
+
+
 def limits(
     *, free_units: Any = None, included_units: Any = None, minimum: Any = None, maximum: Any = None
 ) -> dict[str, Any]:
+    if free_units is not None and included_units is not None:
+        raise NoAdapterError("A case states its free units twice.")
     return {
         "included_units": free_units if included_units is None else included_units,
         "minimum_amount": minimum,
@@ -68,16 +150,17 @@ def stated_terms(mode: str | None, given: dict[str, Any], *, largest: Decimal, *
     """Write the terms of a case with a price and limits; `largest` is the largest quantity they are to rate."""
     model, fields = price(mode, given)
     held = limits(**{name: value for name, value in given.items() if name in LIMITS.split()})
-    return terms(model, **_open_ended(model, fields, largest=largest), **held, **more)
+    return terms(model, **open_ended(model, fields, largest=largest), **held, **more)
 
 
-def _open_ended(model: str, fields: dict[str, Any], *, largest: Decimal) -> dict[str, Any]:
+def open_ended(model: str, fields: dict[str, Any], *, largest: Decimal) -> dict[str, Any]:
     """Write the open tier that a case leaves out: graduated tiers bill nothing beyond the last bound. Volume tiers
-    have no price there, so such terms are left as they are, and are refused.
+    have no price there, so such terms are left as they are, and are refused. So are terms without any tier.
     """
     rows = fields.get("tiers", [])
-    if model not in ("graduated", "volume") or any(row.get("up_to") is None for row in rows):
+    free = {"graduated": "unit_amount", "volume": "unit_amount", "graduated_percentage": "percent"}.get(model)
+    if not free or not rows or any(row.get("up_to") is None for row in rows):
         return fields
     if model == "volume" and largest > max(number(row["up_to"]) for row in rows):
         return fields
-    return {"tiers": [*rows, {"up_to": None, "unit_amount": "0"}]}
+    return {"tiers": [*rows, {"up_to": None, free: "0"}]}

@@ -17,7 +17,7 @@ from tests.acceptance.adapters.registry import Figures, adapts
 @adapts(
     "proration.plan_change",
     required="cycle cycle_start change_at old_cents new_cents",
-    optional="new_cycle old_quantity new_quantity zone",
+    optional="new_cycle old_quantity new_quantity zone cycle_end",
 )
 def plan_change(*, old_cents: Any, new_cents: Any, **given: Any) -> Figures:
     change = changed(old_cents, new_cents, digits=0, **given)
@@ -32,7 +32,7 @@ def plan_change(*, old_cents: Any, new_cents: Any, **given: Any) -> Figures:
 @adapts(
     "proration.plan_change",
     required="cycle cycle_start change_at old new currency",
-    optional="new_cycle old_quantity new_quantity zone",
+    optional="new_cycle old_quantity new_quantity zone cycle_end",
 )
 def plan_change_in_a_currency(*, old: Any, new: Any, currency: str, **given: Any) -> Figures:
     return changed(old, new, digits=currency_digits(currency.upper()), **given)
@@ -50,11 +50,14 @@ def changed(
     old_quantity: Any = 1,
     new_quantity: Any = 1,
     zone: str = "UTC",
+    cycle_end: str | None = None,
 ) -> Figures:
-    """The fee of a quantity is its price times the quantity."""
+    """The fee of a quantity is its price times the quantity. A cycle may be shorter than its length and then
+    says its end, which is half-open.
+    """
     start_on = _local(cycle_start, zone)
     interval, step = interval_of(cycle)
-    end_on = Anchor.on(start_on).boundary(interval, step)
+    end_on = Anchor.on(start_on).boundary(interval, step) if cycle_end is None else _local(cycle_end, zone)
     left = days_between(_local(change_at, zone), end_on)
     whole = days_between(start_on, end_on)
     change = change_plan(
@@ -81,7 +84,7 @@ def days(**given: Any) -> Figures:
 
 
 def _local(text: str, zone: str) -> date:
-    if "T" not in text:
+    if len(text) == len("2024-02-29"):
         return date.fromisoformat(text)
     moment = datetime.fromisoformat(text)
     return moment.date() if moment.tzinfo is None else local_day(moment, zone)

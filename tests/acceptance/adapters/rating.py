@@ -6,8 +6,22 @@ from decimal import Decimal
 from typing import Any
 
 from billing.rating import GroupUsage, Rating, Usage, rate
-from tests.acceptance.adapters.pricing import LIMITS, PRICES, number, price, stated_terms, terms, tiers
-from tests.acceptance.adapters.registry import Figures, adapts, renamed
+from tests.acceptance.adapters.pricing import (
+    CONVERSIONS,
+    LIMITS,
+    PRICES,
+    as_metered,
+    billed,
+    number,
+    open_ended,
+    price,
+    stated_terms,
+    terms,
+    tiers,
+)
+from tests.acceptance.adapters.registry import Figures, NoAdapterError, adapts, renamed
+
+OPTIONS = f"mode {LIMITS} {CONVERSIONS}"
 
 ROW_NAMES = {
     "unit": "unit_amount",
@@ -19,6 +33,7 @@ ROW_NAMES = {
 TIERS_APPLY = {
     "per group": "per_group",
     "per_group": "per_group",
+    "each group": "per_group",
     "pooled": "pooled",
     "all groups": "pooled",
     "across groups": "pooled",
@@ -41,19 +56,20 @@ def figures(rating: Rating) -> Figures:
     }
 
 
-@adapts("rating.per_unit", required="unit_amount quantity", optional=LIMITS)
-@adapts("rating.package", required="package_size package_price quantity", optional=LIMITS)
-@adapts("rating.stairstep", required="steps quantity", optional=LIMITS)
-@adapts("rating.graduated", required="tiers quantity", optional=LIMITS)
-@adapts("rating.minimum", "rating.maximum", required="quantity", optional=f"{PRICES} {LIMITS}")
-def limited(*, quantity: Any, mode: str | None = None, **given: Any) -> Figures:
-    used = number(quantity)
-    return figures(rate(stated_terms(mode, given, largest=used), Usage(used)))
+@adapts("rating.per_unit", required="unit_amount quantity", optional=OPTIONS)
+@adapts("rating.package", required="package_size package_price quantity", optional=OPTIONS)
+@adapts("rating.stairstep", required="steps quantity", optional=OPTIONS)
+@adapts("rating.graduated", required="tiers quantity", optional=OPTIONS)
+@adapts("rating.minimum", "rating.maximum", required="quantity", optional=f"{PRICES} {LIMITS} {CONVERSIONS}")
+def limited(*, quantity: Any, **given: Any) -> Figures:
+    meter, priced = as_metered(given)
+    used = billed(meter, quantity)
+    return figures(rate(stated_terms(priced.pop("mode", None), priced, largest=used), Usage(used)))
 
 
-@adapts("rating.volume", required="tiers quantity", optional=LIMITS)
-def volume(**given: Any) -> Figures:
-    return limited(mode="volume", **given)
+@adapts("rating.volume", required="tiers quantity", optional=OPTIONS)
+def volume(*, mode: str | None = None, **given: Any) -> Figures:
+    return limited(mode=mode or "volume", **given)
 
 
 PERCENTAGE = "fixed_per_event free_events free_amount per_event_min per_event_max minimum maximum"
@@ -91,21 +107,21 @@ def graduated_percentage(
     minimum: Any = None,
     maximum: Any = None,
 ) -> Figures:
-    parsed = terms(
-        "graduated_percentage",
-        tiers=tiers(ranges, fill="percent"),
-        minimum_amount=minimum,
-        maximum_amount=maximum,
-    )
     used = number(amount) if event_amounts is None else sum(map(number, event_amounts), Decimal(0))
+    model = "graduated_percentage"
+    fields = open_ended(model, {"tiers": tiers(ranges, fill="percent")}, largest=used)
+    parsed = terms(model, minimum_amount=minimum, maximum_amount=maximum, **fields)
     return figures(rate(parsed, Usage(used)))
 
 
 @adapts("rating.dimension", required="table dimension quantity")
-def dimension_table(*, table: dict[str, Any], dimension: dict[str, str], quantity: Any) -> Figures:
+def dimension_table(*, table: dict[str, Any], dimension: dict[str, str] | str, quantity: Any) -> Figures:
     """A price, with its own minimum and maximum, for each value of one dimension."""
-    (name,) = dimension
-    return _by_rows("per_unit", name, table, {dimension[name]: quantity})
+    named = {"value": dimension} if isinstance(dimension, str) else dimension
+    if len(named) != 1:
+        raise NoAdapterError(f"The table has prices by one dimension, the case names {sorted(named)}.")
+    ((name, value),) = named.items()
+    return _by_rows("per_unit", name, table, {value: quantity})
 
 
 @adapts("rating.dimension", required="table groups")
@@ -148,15 +164,23 @@ def _grouped(dimension: str, used: dict[str, Any]) -> Usage:
     return Usage(sum((part.quantity for part in parts), Decimal(0)), groups=parts)
 
 
-@adapts("rating.windowed_max", required="max_of_each_window", optional=f"{PRICES} {LIMITS}")
-def windowed_max(*, max_of_each_window: list[Any], mode: str | None = None, **given: Any) -> Figures:
-    peaks = tuple(number(peak) for peak in max_of_each_window)
-    parsed = stated_terms(mode, given, largest=max(peaks, default=Decimal(0)))
+@adapts("rating.windowed_max", required="max_of_each_window", optional=f"{PRICES} {LIMITS} {CONVERSIONS}")
+def windowed_max(*, max_of_each_window: list[Any], **given: Any) -> Figures:
+    meter, priced = as_metered(given)
+    peaks = tuple(billed(meter, peak) for peak in max_of_each_window)
+    parsed = stated_terms(priced.pop("mode", None), priced, largest=max(peaks, default=Decimal(0)))
     return figures(rate(parsed, Usage(sum(peaks, Decimal(0)), windows=peaks)))
 
 
 @adapts("rating.validation", required="tiers", optional="mode")
-def validation(*, tiers: list[dict[str, Any]], mode: str = "graduated") -> Figures:
-    model, fields = price(mode, {"tiers": tiers})
+@adapts("rating.validation", required="steps", optional="mode")
+def validation(*, mode: str | None = None, **given: Any) -> Figures:
+    model, fields = price(mode, given)
     terms(model, **fields)
+    return {"error": None}
+
+
+@adapts("rating.validation", required="ranges")
+def validation_of_ranges(*, ranges: list[dict[str, Any]]) -> Figures:
+    terms("graduated_percentage", tiers=tiers(ranges, fill="percent"))
     return {"error": None}

@@ -9,6 +9,37 @@ from typing import Any
 from billing.rating import RatingError, TermsError
 from billing.rating.exact import exactly
 
+# Names that systems give to the keys of our cases, by family or area.
+SYNONYMS: dict[str, dict[str, str]] = {
+    "rating": {
+        "unit_price": "unit_amount",
+        "package_amount": "package_price",
+        "units": "quantity",
+        "rounding": "round",
+        "usage_discount": "included_units",
+        "minimum_amount": "minimum",
+        "maximum_amount": "maximum",
+        "minimum_spend": "minimum",
+        "maximum_spend": "maximum",
+        "graduated_ranges": "tiers",
+        "volume_ranges": "tiers",
+    },
+    "rating.percentage": {
+        "rate": "rate_percent",
+        "percent": "rate_percent",
+        "fixed_amount": "fixed_per_event",
+        "free_units_per_events": "free_events",
+        "free_units_per_total_aggregation": "free_amount",
+        "per_transaction_min_amount": "per_event_min",
+        "per_transaction_max_amount": "per_event_max",
+    },
+    "rating.graduated_percentage": {"graduated_percentage_ranges": "ranges", "tiers": "ranges"},
+    "rating.windowed_max": {"bucketed_values": "max_of_each_window"},
+    "invoice": {"behavior": "behaviour", "tax_behavior": "behaviour", "tax_rate": "tax_percent"},
+    "proration": {"timezone": "zone"},
+    "period": {"timezone": "zone"},
+}
+
 Figures = dict[str, Any]
 Adapter = Callable[..., Figures]
 
@@ -47,11 +78,16 @@ def adapts(
 
 
 def renamed(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """Give a row of a case with our names of its fields. A field without one fails: it is never left out."""
+    """Give a row of a case with our names of its fields. A field without one fails, and so does one that is
+    there under two names: nothing is ever left out.
+    """
     unknown = row.keys() - names.keys()
     if unknown:
         raise NoAdapterError(f"No adapter takes a row with {sorted(unknown)}; it knows {sorted(names)}.")
-    return {names[name]: value for name, value in row.items()}
+    found = {names[name]: value for name, value in row.items()}
+    if len(found) < len(row):
+        raise NoAdapterError(f"A row states one thing under two names: {sorted(row)}.")
+    return found
 
 
 def uses_database(area: str) -> bool:
@@ -61,8 +97,11 @@ def uses_database(area: str) -> bool:
 def answer(area: str, given: dict[str, Any]) -> Figures:
     """Give the figures of a case; `{"error": code}` when its terms or its usage are refused.
 
-    A key that is null states nothing: where no adapter knows it, it is as if it were left out.
+    A key that is null states nothing: where no adapter knows it, it is as if it were left out. A key may have
+    the name that its own system gives it.
     """
+    names = SYNONYMS.get(area.partition(".")[0], {}) | SYNONYMS.get(area, {})
+    given = renamed(given, {name: names.get(name, name) for name in given})
     stated = {name: value for name, value in given.items() if value is not None}
     choices = (
         (entry, keys) for keys in (given, stated) for entry in _ENTRIES if entry.takes(area, set(keys))
