@@ -16,8 +16,9 @@ from billing.errors import InvalidCredit
 from billing.formatting import amount_text, money
 from billing.models import CreditAlert
 from billing.models.plans import MAX_AMOUNT
-from billing.notifying import WebhookType, announce, queue_mails
+from billing.notifying import announce, queue_mails
 from billing.rating.money import currency_digits, round_amount
+from billing.webhook_types import WebhookType
 from customers.errors import AlreadyExists
 from customers.models import Customer
 

@@ -13,8 +13,9 @@ from billing.budgets import BudgetState
 from billing.costing import exact_decimal
 from billing.formatting import amount_text, money, number
 from billing.models import AlarmKind, BudgetAlarm, NoticeMail
-from billing.notifying import Announcement, WebhookType, mails
+from billing.notifying import Announcement, mails
 from billing.rating.money import currency_digits, round_amount
+from billing.webhook_types import WebhookType
 
 
 def sentence(state: BudgetState, kind: AlarmKind, threshold: int) -> str:

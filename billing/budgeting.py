@@ -19,7 +19,8 @@ from billing.budgets import BudgetState, budget_states
 from billing.costing import exact_decimal
 from billing.models import AlarmKind, Budget, BudgetAlarm, BudgetMeasure, BudgetPoint, NoticeMail
 from billing.months import Month
-from billing.notifying import WebhookType, announce_all
+from billing.notifying import announce_all
+from billing.webhook_types import WebhookType
 
 # Events of a month's last hours still come in: a month is looked at until its second day after.
 AFTERWARDS_DAYS = 2

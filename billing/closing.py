@@ -18,7 +18,7 @@ from billing.drafts import DuePeriod
 from billing.due_periods import periods_ending_in
 from billing.errors import PeriodNotOver
 from billing.models import ChangedLine, Invoice, InvoiceKind, InvoiceStatus, Rate, RateKind, Subscription
-from billing.months import Month as Month  # noqa: PLC0414 - a close is asked for with it
+from billing.months import Month
 from billing.processes import default_processes, share_with_processes
 from billing.scanning import scan_changes
 from customers.models import BillTo, Customer

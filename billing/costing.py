@@ -19,8 +19,6 @@ from customers.models import Customer
 from metering.models import Meter, MeterStatus
 from metering.quantities import divide
 
-__all__ = ["CostGroup", "CostReport", "Unknown", "costs", "currency_of_costs", "exact_decimal", "group_costs"]
-
 GROUPS = ("workload", "meter", "customer", "subject", "day", "month")
 MAX_GROUPS_BY = 3
 Values = tuple[str, ...]

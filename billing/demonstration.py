@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import check_budgets, save_budget
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost
 from billing.demonstrated import (
     CALLS,
@@ -36,6 +36,7 @@ from billing.models import (
     Plan,
     PlanStatus,
 )
+from billing.months import Month
 from billing.pricing import activate_plan, create_plan
 from billing.restricting import set_limit
 from billing.subscribing import subscribe

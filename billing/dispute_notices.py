@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 
 from billing.formatting import amount_text
 from billing.models import Dispute, DisputedOutcome, DisputedState, DisputeStep
-from billing.notifying import WebhookType, announce, queue_mails
+from billing.notifying import announce, queue_mails
+from billing.webhook_types import WebhookType
 
 
 def tell_opened(dispute: Dispute, rows: Sequence[DisputedOutcome], *, now: datetime) -> None:

@@ -25,7 +25,6 @@ from billing.drafts import InvoiceDraft
 from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceStatus
 from billing.parties import as_written_for
 from billing.parts import lines_of, parts_of
-from billing.printing import DocumentsUnavailable as DocumentsUnavailable  # noqa: PLC0414 - raised by what is here
 from billing.printing import logo_of, pdf_of, plain_name
 from billing.wording import word
 from metering.periods import local_day

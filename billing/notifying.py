@@ -19,7 +19,7 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
 from billing.models import NoticeMail, WebhookEndpoint
-from billing.webhook_types import CHOOSABLE, WebhookType
+from billing.webhook_types import WebhookType
 
 SEND_TASK = "send_webhooks"
 MAX_SUBJECT = 200
@@ -150,16 +150,3 @@ def mails(to: Iterable[str], *, subject: str, body: str, now: datetime) -> list[
         NoticeMail(to=each, subject=line, body=body, next_try_at=now, written_at=now)
         for each in sorted(set(to))
     ]
-
-
-__all__ = [
-    "CHOOSABLE",
-    "Announcement",
-    "WebhookType",
-    "announce",
-    "announce_all",
-    "announce_to",
-    "mails",
-    "queue_mails",
-    "wake_sender",
-]

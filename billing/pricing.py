@@ -13,10 +13,8 @@ from billing.errors import InvalidExample, PlanFrozen, PlanNotReady
 from billing.examples import read_examples, work_examples
 from billing.models import Plan, PlanExample, PlanStatus, Rate
 from billing.readiness import readiness_problems, refuse_findings
-from billing.terms import parse_labelled, rate_row, read_rates, undeclared_dimensions
+from billing.terms import read_rates
 from metering.models import Meter
-
-__all__ = ["parse_labelled", "rate_row", "read_rates", "undeclared_dimensions"]
 
 # What a version takes over from the one before it.
 COPIED = (

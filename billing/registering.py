@@ -13,9 +13,10 @@ from django.db import transaction
 
 from billing.errors import InvalidEndpoint, NotInThisState
 from billing.models import WebhookDelivery, WebhookEndpoint, WebhookState
-from billing.notifying import CHOOSABLE, Announcement, WebhookType, announce_to, wake_sender
+from billing.notifying import Announcement, announce_to, wake_sender
 from billing.webhook_addresses import check_url
 from billing.webhook_secrets import OVERLAP, new_secret
+from billing.webhook_types import CHOOSABLE, WebhookType
 
 MAX_DESCRIPTION = 200
 

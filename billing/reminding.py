@@ -13,7 +13,8 @@ from billing.errors import RatingFailed
 from billing.formatting import amount_text, minute
 from billing.limiting import Standing, look_at
 from billing.models import LimitKind, UsageLimit
-from billing.notifying import Announcement, WebhookType, announce_all, queue_mails
+from billing.notifying import Announcement, announce_all, queue_mails
+from billing.webhook_types import WebhookType
 
 CHUNK = 1_000
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from django.db.models import Q
 
 from billing.formatting import amount_text
 from billing.models import CloseRun, CreditNote, Invoice, InvoiceStatus, Subscription
-from billing.notifying import Announcement, WebhookType, announce, announce_all
+from billing.notifying import Announcement, announce, announce_all
+from billing.webhook_types import WebhookType
 from customers.lookups import Ids
 from metering.periods import local_day
 

@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from billing.admin.seller import unnamed_seller
 from billing.close_reports import ChunkResult, CloseReport
-from billing.closing import Month, close_period, count_subscriptions, uninvoiced_before
+from billing.closing import close_period, count_subscriptions, uninvoiced_before
 from billing.drafts import AnyDraft, DuePeriod
 from billing.errors import PeriodNotOver
 from billing.findings import sentence
@@ -20,6 +20,7 @@ from billing.formatting import money
 from billing.formatting import period as days_words
 from billing.holding import Review
 from billing.models import CloseRun, Subscription
+from billing.months import Month
 
 MONTHS_OFFERED = 24
 ROWS_SHOWN = 200

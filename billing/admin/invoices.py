@@ -24,8 +24,7 @@ from billing.admin.invoice_overview import PERMISSIONS, invoice_page
 from billing.admin.invoice_pages import InvoicePages
 from billing.admin.journal_form import JournalForm
 from billing.admin.statement import document_rows, invoice_rows
-from billing.closing import Month
-from billing.documents import DocumentsUnavailable, invoice_file_name, invoice_pdf
+from billing.documents import invoice_file_name, invoice_pdf
 from billing.evidence import FORMATS, evidence_file
 from billing.formatting import amount_text, day, money
 from billing.formatting import period as days_words
@@ -33,6 +32,8 @@ from billing.lifecycle import Action, State, in_state, state_of
 from billing.line_events import change_of, events_json, events_of_line
 from billing.models import BILLED, Invoice, InvoiceLine, InvoiceStatus
 from billing.models.invoices import SETTLED
+from billing.months import Month
+from billing.printing import DocumentsUnavailable
 from billing.totals import total_rows
 from customers.staff_pages import link, require
 from metering.histories import event_histories

@@ -11,7 +11,7 @@ from django.http import HttpResponse, HttpResponseBase
 from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminSelectWidget
 
 from billing.admin.csv_files import csv_response
-from billing.api.amounts import amount_text
+from billing.formatting import amount_text
 from billing.journal import Entry, entries
 
 COLUMNS = (

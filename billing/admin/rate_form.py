@@ -25,7 +25,8 @@ from billing.admin.price_tables import (
 from billing.admin.rate_fields import MODELS, NAMES, SHOWN, TIERED, in_words
 from billing.errors import InvalidRate
 from billing.models import Plan, Rate, RateKind, TaxCategory
-from billing.pricing import put_rate, read_rates
+from billing.pricing import put_rate
+from billing.terms import read_rates
 from metering.models import Meter, MeterStatus
 
 PRICED, FREE, LISTED = "", "free", "listed"

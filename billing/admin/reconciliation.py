@@ -17,8 +17,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from billing.closing import Month
 from billing.models import ReconciliationRun
+from billing.months import Month
 from billing.reconciling import Reconciliation, events_of, reconcile, reconcile_month
 from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require

@@ -15,14 +15,10 @@ from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
 from billing.admin.csv_files import csv_response
-from billing.documents import (
-    DocumentsUnavailable,
-    credit_note_document,
-    credit_note_file_name,
-    credit_note_pdf,
-)
+from billing.documents import credit_note_document, credit_note_file_name, credit_note_pdf
 from billing.formatting import amount_text, day, money
 from billing.models import CreditNote, Payment
+from billing.printing import DocumentsUnavailable
 from customers.staff_pages import ReadOnlyAdmin, link, require
 from metering.periods import local_day
 

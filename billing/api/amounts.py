@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from billing.formatting import amount_text as amount_text  # noqa: PLC0414 - one of the API's ways to write money
 from billing.rating import currency_digits
 from metering.api.texts import decimal_text
 

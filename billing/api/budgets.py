@@ -13,11 +13,11 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.amounts import amount_text
 from billing.api.serializers import ExactDecimalField
 from billing.budget_terms import MOST_EMAILS, MOST_THRESHOLDS, USUAL_THRESHOLDS, BudgetTerms
 from billing.budgeting import save_budget
 from billing.errors import InvalidBudget
+from billing.formatting import amount_text
 from billing.models import AlarmKind, Budget, BudgetAlarm, BudgetMeasure, BudgetPoint
 from billing.rating.money import currency_digits, round_amount
 from customers.api.authors import author_of

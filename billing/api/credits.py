@@ -12,10 +12,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.amounts import amount_text
 from billing.api.coupons import TAG
 from billing.api.serializers import ExactDecimalField, validate_billable, validate_instant
 from billing.crediting import DEFAULT_PRIORITY, CreditTerms, grant_credit
+from billing.formatting import amount_text
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind
 from billing.moving import void_credit
 from customers.api.authors import author_of

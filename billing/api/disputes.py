@@ -15,10 +15,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.amounts import amount_text
 from billing.api.settlement_shapes import REASON_EXAMPLE, ReasonSerializer
 from billing.dispute_rules import MAX_TEXT, MOST_OUTCOMES, require_disputable
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute, withdraw_dispute
+from billing.formatting import amount_text
 from billing.line_events import billed_outcomes
 from billing.models import (
     Dispute,

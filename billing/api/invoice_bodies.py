@@ -9,8 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing.api.amounts import amount_text, price_text, step_body
+from billing.api.amounts import price_text, step_body
 from billing.drafts import DraftDiscount, InvoiceDraft
+from billing.formatting import amount_text
 from billing.lifecycle import State, open_actions, state_of
 from billing.models import CouponType, CreditEntryKind, Invoice, InvoiceDiscount
 from billing.parts import discounts_of, lines_of, parts_of

@@ -21,12 +21,12 @@ from billing.api.invoice_bodies import invoice_body, preview_body
 from billing.api.line_events import LineEventShape, event_body, events_table
 from billing.api.previews import PreviewSerializer, preview, read_period
 from billing.api.shapes import INVOICE_EXAMPLE, PREVIEW_EXAMPLES, InvoiceShape
-from billing.closing import Month
 from billing.documents import invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file
 from billing.lifecycle import State, in_state
 from billing.line_events import events_of_line
 from billing.models import Invoice
+from billing.months import Month
 from billing.parts import lines_of
 from customers.api.negotiation import OwnFormat, wants_table
 from customers.api.pages import Pages

@@ -15,9 +15,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.amounts import amount_text
 from billing.api.serializers import ExactDecimalField
 from billing.deciding import MAX_REASON, bill_seen_late_usage, find_late_usage, waive_late_usage
+from billing.formatting import amount_text
 from billing.late_credits import credit_late_usage
 from billing.late_states import LateState, state_of, waiting
 from billing.models import ChangedLine

@@ -15,11 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.api.amounts import amount_text
 from billing.api.previews import read_period
 from billing.api.serializers import validate_year
-from billing.closing import Month
+from billing.formatting import amount_text
 from billing.models import Plan, PlanStatus, Subscription
+from billing.months import Month
 from billing.simulating import CustomerOutcome, Outcome, Simulation, last_months, simulate
 from billing.version_differences import compare_versions
 from billing.versions import move, preview_move

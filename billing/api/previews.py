@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from billing.closing import Month
 from billing.drafts import InvoiceDraft
 from billing.errors import NoSubscription
 from billing.models import Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from billing.subscription_periods import anchor_of, whole_period
 from customers.api.strictness import StrictSerializer

@@ -13,11 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.api.amounts import amount_text, price_text, step_body
+from billing.api.amounts import price_text, step_body
 from billing.api.serializers import ExactDecimalField, RateField, validate_billable
 from billing.api.shapes import RATE_PREVIEW_EXAMPLES, RatePreviewShape
 from billing.errors import InvalidRate
-from billing.pricing import parse_labelled
+from billing.formatting import amount_text
 from billing.rating import (
     RatingError,
     Step,
@@ -28,6 +28,7 @@ from billing.rating import (
     round_amount,
     usage_of,
 )
+from billing.terms import parse_labelled
 from customers.api.permissions import READ_SCOPES, HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
 

@@ -12,11 +12,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.amounts import amount_text
 from billing.api.coupons import TAG
 from billing.api.credits import GRANTABLE
 from billing.api.serializers import ExactDecimalField, validate_billable, validate_year
 from billing.crediting import DEFAULT_PRIORITY
+from billing.formatting import amount_text
 from billing.models import CreditKind, GrantInterval, RecurringGrant
 from billing.recurring import RecurringTerms, grant_regularly, stop_granting
 from customers.api.authors import author_of, empty_body

@@ -13,9 +13,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.agreements import agreement_of
-from billing.api.amounts import amount_text
 from billing.api.rate_schema import DECIMAL, OVERRIDES_SCHEMA, RATE_SCHEMA
 from billing.examples import MAX_EXAMPLES, WorkedExample, work_examples, written_example
+from billing.formatting import amount_text
 from billing.models import AnchorRule, BillingPeriod, Plan, PlanStatus, Rate, Subscription, TaxCategory
 from billing.overriding import override_differences, written_overrides
 from billing.rating import currency_digits

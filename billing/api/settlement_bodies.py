@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.api.amounts import amount_text
 from billing.correcting import CreditNoteDraft
+from billing.formatting import amount_text
 from billing.models import CreditNote, Payment
 from billing.shares import tax_summary
 from metering.api.texts import instant_text

@@ -18,12 +18,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.agreed_changes import Author
-from billing.api.amounts import amount_text
 from billing.api.invoice_bodies import preview_body
 from billing.api.serializers import PlanByCodeField, validate_year
 from billing.api.shapes import InvoiceShape
 from billing.changing import When, cancel, change_plan, change_quantity, pause, reactivate, resume
 from billing.errors import ChangeRefused
+from billing.formatting import amount_text
 from billing.models import AgreementKind, Subscription, SubscriptionChange
 from billing.outlooks import Effect, outlook, show_effect
 from billing.undoing import undo

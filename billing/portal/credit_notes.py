@@ -6,14 +6,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from billing.documents import (
-    DocumentsUnavailable,
-    credit_note_document,
-    credit_note_file_name,
-    credit_note_pdf,
-)
+from billing.documents import credit_note_document, credit_note_file_name, credit_note_pdf
 from billing.models import CreditNote
 from billing.portal.access import for_customer, page
+from billing.printing import DocumentsUnavailable
 from customers.models import Customer
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.dispute_rules import visible_disputes
-from billing.documents import DocumentsUnavailable, invoice_document, invoice_file_name, invoice_pdf
+from billing.documents import invoice_document, invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file, evidence_lines
 from billing.formatting import amount_text
 from billing.lifecycle import State, customer_state, in_state, state_of, told_state
@@ -26,6 +26,7 @@ from billing.line_events import leads_to_events
 from billing.models import Dispute, DisputedState, DisputeState, Invoice, InvoiceLine, InvoiceStatus
 from billing.portal.access import for_customer, page
 from billing.portal.compared import compared_with_before
+from billing.printing import DocumentsUnavailable
 from customers.models import Customer
 from customers.spreadsheets import csv_cell
 from metering.periods import local_day

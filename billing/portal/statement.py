@@ -7,8 +7,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.accounts import balances, statement_file_name, statement_pdf
-from billing.documents import DocumentsUnavailable
 from billing.portal.access import for_customer, page
+from billing.printing import DocumentsUnavailable
 from billing.statement_files import DaysForm, statement_csv
 from customers.models import Customer
 

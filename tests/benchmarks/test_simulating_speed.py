@@ -9,8 +9,9 @@ from uuid import uuid4
 
 from django.db import connection
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan
+from billing.months import Month
 from billing.pricing import activate_plan, create_plan
 from billing.simulating import simulate
 from metering.models import Meter

@@ -8,10 +8,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from billing import closing
-from billing.closing import Month, close_period, uninvoiced_before
+from billing.closing import close_period, uninvoiced_before
 from billing.ending import end_subscription
 from billing.errors import PeriodNotOver
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from metering.models import EventBatch
 from metering.periods import month_period

@@ -9,9 +9,10 @@ import pytest
 from django.db.models import JSONField, Model
 
 from billing.close_reports import CloseReport
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.invoice_rows import invoice_discount, invoice_line, invoice_of
 from billing.models import Invoice, InvoiceDiscount, InvoiceLine
+from billing.months import Month
 from customers.models import BillTo, Customer
 from tests.billing.money import give, tax
 from tests.factories import NOW, event, make_customer, make_meter, make_plan, make_subscription, send

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.approving import issue_draft
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note, preview_credit_note
 from billing.errors import BillingError, FiguresChanged, InvalidAmount, KeyTaken, ReasonMissing
 from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceLine
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.shares import spread
 from tests.billing.money import give, tax

@@ -9,10 +9,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Sum
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.crediting import CreditTerms, balances, expire_credits, grant_credit, void_grant
 from billing.errors import CreditNotVoidable, CreditsSpent, InvalidCredit
 from billing.models import CreditEntry, CreditGrant, Invoice, Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from billing.spending import return_credits
 from metering.correcting import void_event

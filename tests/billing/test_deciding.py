@@ -13,10 +13,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from billing.adjusting import compute_adjustments
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import bill_late_usage, find_late_usage, waive_late_usage
 from billing.errors import EffectChanged, ReasonMissing
 from billing.models import AdjustmentNumber, AdjustmentWaiver, ChangedLine, InvoiceLine
+from billing.months import Month
 from metering.correcting import void_event
 from metering.models import Event
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

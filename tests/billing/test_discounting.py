@@ -11,11 +11,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from billing.approving import discard_draft
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.couponing import CouponTerms, archive_coupon, give_coupon, remove_coupon, save_coupon
 from billing.discounting import uses_of
 from billing.errors import CouponNotAvailable, InvalidCoupon
 from billing.models import Coupon, CustomerCoupon, Invoice, InvoiceDiscount, InvoiceLine, Subscription
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.previewing import preview_invoice
 from billing.voiding import void_invoice

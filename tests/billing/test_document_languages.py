@@ -16,12 +16,13 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from billing.accounts import statement_of, statement_pdf
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.documents import credit_note_html, credit_note_pdf, invoice_html, invoice_pdf
 from billing.formatting import in_locale
 from billing.models import DocumentWords, Invoice, TaxSetup
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.subscribing import subscribe
 from billing.wording import CATALOGUES, in_words, label, language_of, word, words_now

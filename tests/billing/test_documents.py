@@ -13,16 +13,12 @@ from urllib.request import OpenerDirector
 
 import pytest
 
-from billing.closing import Month, close_period
-from billing.documents import (
-    DocumentsUnavailable,
-    invoice_document,
-    invoice_file_name,
-    invoice_html,
-    invoice_pdf,
-)
+from billing.closing import close_period
+from billing.documents import invoice_document, invoice_file_name, invoice_html, invoice_pdf
 from billing.models import Invoice, Plan
+from billing.months import Month
 from billing.previewing import preview_invoice
+from billing.printing import DocumentsUnavailable
 from billing.subscribing import subscribe
 from customers.models import Customer
 from tests.factories import (

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, InvoiceLine
+from billing.months import Month
 from billing.previewing import preview_invoice
 from tests.factories import NOW, make_customer, make_plan, make_subscription
 

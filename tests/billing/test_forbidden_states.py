@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage, waive_late_usage
 from billing.models import ChangedLine, Invoice, Subscription
+from billing.months import Month
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,12 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from billing.close_reports import CloseReport
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.ending import end_subscription
 from billing.errors import ReasonMissing
 from billing.holding import approve
 from billing.models import CloseReview, Invoice, PortalTotal, Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from billing.showing import remember_shown
 from metering.periods import month_period

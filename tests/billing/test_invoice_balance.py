@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, InvoiceLine
+from billing.months import Month
 from tests.factories import NOW, make_subscription, send_tickets
 
 pytestmark = pytest.mark.django_db

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from billing.auditing import audit
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.correcting import issue_credit_note
 from billing.couponing import CouponTerms, give_coupon, save_coupon
 from billing.deciding import find_late_usage
 from billing.errors import EffectChanged, NotCreditable, ReasonMissing
 from billing.late_credits import credit_late_usage
 from billing.models import AdjustmentWaiver, ChangedLine, CreditNote, Invoice, InvoiceLine, Subscription
+from billing.months import Month
 from billing.reconciling import reconcile
 from billing.verifying import verify_invoice
 from customers.models import Customer

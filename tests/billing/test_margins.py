@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
 from billing.invoice_margins import invoice_margins
 from billing.margins import MARGIN_GROUPS, Margin, margins
 from billing.models import Invoice
+from billing.months import Month
 from billing.revenue import issued_line
 from metering.models import Workload
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send

@@ -13,10 +13,11 @@ from django.db import connection, connections, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.due_periods import periods_ending_in
 from billing.invoicing import draw_up
 from billing.models import CreditEntry, CreditGrant, CustomerCoupon, Invoice, Subscription, TaxSetup
+from billing.months import Month
 from billing.previewing import preview_invoice, with_credits
 from billing.spending import apply_credits
 from customers.models import Customer

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import CreditEntry, Invoice, InvoiceDiscount, Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from billing.verifying import verify_invoice
 from metering.periods import month_period

@@ -12,8 +12,9 @@ from django.db import connection
 from billing import closing
 from billing.claiming import claim
 from billing.close_reports import CloseReport
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, ParkedCustomer
+from billing.months import Month
 from billing.pace import Pace, duration_words
 from metering.correcting import void_event
 from metering.models import Event, Meter

@@ -16,7 +16,8 @@ import time_machine
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
+from billing.months import Month
 from billing.reconciling import reconcile
 from customers.models import Customer
 from metering.errors import PruneFailed

@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db import connection
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from billing.reconciling import Reconciliation, events_of, reconcile
 from customers.models import Customer
 from metering.models import Event, EventBatch, Meter

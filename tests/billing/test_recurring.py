@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.crediting import balances, expire_credits
 from billing.errors import InvalidCredit, RecurrenceStopped
 from billing.models import CreditEntry, CreditGrant, Invoice, RecurringGrant
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.previewing import preview_invoice
 from billing.recurring import RecurringTerms, grant_due, grant_regularly, stop_granting

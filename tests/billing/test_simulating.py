@@ -10,8 +10,9 @@ from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan
+from billing.months import Month
 from billing.pricing import change_draft, create_plan, create_version
 from billing.simulating import Simulation, simulate
 from tests.factories import (

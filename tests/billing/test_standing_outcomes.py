@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage, waive_late_usage
 from billing.models import ChangedLine
+from billing.months import Month
 from billing.reconciling import events_of, reconcile
 from metering.correcting import void_event
 from metering.models import Event, Meter

@@ -4,10 +4,11 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.ending import end_subscription
 from billing.errors import CurrencyMismatch, InvalidDates, PlanNotActive, SubscriptionOverlap
 from billing.models import MeterCoverage, Subscription
+from billing.months import Month
 from billing.pricing import create_plan
 from billing.subscribing import subscribe
 from tests.factories import NOW, TICKETS, make_customer, make_meter, make_plan, make_subscription

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Subscription, TaxRate, TaxSetup
+from billing.months import Month
 from customers.models import Customer
 from metering.correcting import void_event
 from metering.models import Event

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, InvoiceLine, MeterCoverage, Plan, Subscription
+from billing.months import Month
 from billing.pricing import activate_plan, change_draft, create_version
 from billing.subscribing import subscribe
 from billing.version_differences import compare_versions

@@ -10,10 +10,11 @@ import pytest
 from django.db import DatabaseError
 
 from billing.approving import discard_draft, issue_draft, refreshed
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.errors import FiguresChanged, KeyTaken, NotInThisState, ReasonMissing
 from billing.models import ChangedLine, Invoice, InvoiceChange, InvoiceStatus
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
 from tests.billing.money import credit

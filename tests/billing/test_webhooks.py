@@ -29,7 +29,7 @@ from billing.budget_terms import BudgetTerms
 from billing.budgeting import check_budgets, save_budget
 from billing.changing import cancel, change_quantity, pause
 from billing.close_runs import ask_for_close, run_close
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.delivering import EACH, MOST_ATTEMPTS, PAUSES, prune_messages, send_webhooks
@@ -43,7 +43,8 @@ from billing.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from billing.notifying import Announcement, WebhookType, announce, announce_all, queue_mails
+from billing.months import Month
+from billing.notifying import Announcement, announce, announce_all, queue_mails
 from billing.outlooks import show_effect
 from billing.registering import (
     EndpointTerms,
@@ -57,6 +58,7 @@ from billing.registering import (
 )
 from billing.telling import tell_overdue
 from billing.voiding import void_invoice
+from billing.webhook_types import WebhookType
 from tests.billing.money import credit
 from tests.billing.receiver import Receiver, receiving
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage
 from billing.models import CloseReview, CloseRun, CloseState, ParkedCustomer
+from billing.months import Month
 from tests.browser.conftest import Shoot
 from tests.browser.test_staff_path import sign_in
 from tests.factories import NOW, event, make_customer, make_subscription, send

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.models import CreditNote, Invoice
+from billing.months import Month
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link
 from metering.models import Workload

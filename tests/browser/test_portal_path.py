@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link

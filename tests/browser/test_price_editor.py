@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Plan, PlanStatus, Rate
+from billing.months import Month
 from billing.pricing import create_plan
 from tests.browser.conftest import Shoot
 from tests.browser.test_staff_path import last_month, menu, send_last_month, sign_in

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from customers.models import Customer
 from metering.models import Meter
 from metering.periods import Anchor, Interval

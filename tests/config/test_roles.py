@@ -19,7 +19,7 @@ from billing.agreed_changes import Author
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import save_budget
 from billing.changing import pause
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
@@ -45,6 +45,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from billing.months import Month
 from billing.notifying import queue_mails
 from billing.pricing import create_version, put_example
 from billing.registering import EndpointTerms, register_endpoint, send_test

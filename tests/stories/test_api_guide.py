@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import time_machine
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
+from billing.months import Month
 from customers.keys import create_api_key
 from metering.models import Workload
 from tests.factories import NOW, make_customer, make_meter

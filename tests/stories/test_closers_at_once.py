@@ -15,9 +15,10 @@ from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from billing import chunk_storing, closing
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage
 from billing.models import BILLED, AdjustmentScan, ChangedLine, Invoice, InvoiceLine, ParkedCustomer
+from billing.months import Month
 from metering.ledger import place_batches
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 

@@ -11,13 +11,14 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage
 from billing.dispute_credits import preview_credit
 from billing.dispute_effects import preview_effect
 from billing.errors import DisputeRefused
 from billing.line_events import events_of_line
 from billing.models import AdjustmentWaiver, ChangedLine, CreditNote, Invoice
+from billing.months import Month
 from billing.reconciling import reconcile
 from metering import catalog
 from metering.models import Event

@@ -12,7 +12,7 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 
 from billing.auditing import audit
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.dispute_effects import preview_effect, total
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute, withdraw_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
@@ -24,6 +24,7 @@ from billing.models import (
     Invoice,
     NoticeMail,
 )
+from billing.months import Month
 from billing.outcomes import told_outcomes
 from billing.reconciling import reconcile_month
 from billing.verifying import verify_invoice

@@ -22,7 +22,7 @@ import pytest
 from billing.approving import issue_draft
 from billing.auditing import audit
 from billing.close_reports import CloseReport
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.correcting import issue_credit_note, preview_credit_note
 from billing.documents import invoice_document
 from billing.drafts import DraftLine, DuePeriod
@@ -30,6 +30,7 @@ from billing.errors import NotInThisState, PeriodNotOver
 from billing.lifecycle import open_actions
 from billing.lines import draft_lines
 from billing.models import Invoice, InvoiceLine, ParkedCustomer, Plan, Subscription
+from billing.months import Month
 from billing.previewing import preview_invoice
 from billing.rating.errors import RatingError
 from billing.verification import invoices_to_verify, verify

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan
+from billing.months import Month
 from tests.factories import NOW, event, make_customer, make_meter, send
 from tests.integrator import Integrator, fresh, integrator
 

@@ -13,8 +13,9 @@ import pytest
 from django.db.models import Count, Sum
 
 from billing import closing
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import BILLED, Invoice, InvoiceLine, MeterCoverage, Subscription
+from billing.months import Month
 from customers.models import Customer
 from metering.incoming import TimeBounds, decode_event
 from metering.ingesting import record_events

@@ -13,11 +13,12 @@ import pytest
 import time_machine
 from django.test import Client
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.disputing import decide_dispute, open_dispute
 from billing.errors import DisputeRefused
 from billing.line_events import billed_outcomes, events_of_line
 from billing.models import CreditNote, Dispute, DisputeStep, Invoice, InvoiceLine
+from billing.months import Month
 from billing.outcomes import invoices_of, lines_of, settle_outcomes
 from billing.reconciling import reconcile
 from customers.models import Customer

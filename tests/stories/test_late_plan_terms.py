@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from billing.auditing import audit
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import bill_late_usage, find_late_usage, waive_late_usage
 from billing.errors import DecidedTogether
 from billing.line_events import events_of_line
 from billing.models import AdjustmentWaiver, ChangedLine, Invoice, InvoiceLine
+from billing.months import Month
 from billing.verifying import verify_invoice
 from metering.correcting import void_event
 from metering.models import Event

@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from billing.checking import ask_for_check, run_audit
-from billing.closing import CloseReport, Month, close_period
+from billing.close_reports import CloseReport
+from billing.closing import close_period
 from billing.ending import end_subscription
 from billing.models import ChangedLine, CheckKind, Invoice, InvoiceLine
+from billing.months import Month
 from billing.previewing import preview_invoice
 from metering.correcting import void_event
 from metering.models import Event

@@ -16,9 +16,10 @@ import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.limiting import running_periods
 from billing.models import InvoiceLine, LimitReminder, LimitSetter, Subscription, UsageLimit
+from billing.months import Month
 from billing.portal.limits import limit_rows
 from billing.previewing import preview_invoice
 from billing.reminding import remind

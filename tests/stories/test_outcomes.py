@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from billing.verifying import verify_invoice
 from metering.incoming import TimeBounds, decode_event
 from metering.ingesting import record_events

@@ -11,9 +11,10 @@ import pytest
 import time_machine
 from django.test import Client
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.line_events import billed_outcomes
 from billing.models import Dispute, InvoiceLine, UsageLimit, WebhookEndpoint, WebhookMessage
+from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link

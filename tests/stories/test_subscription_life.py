@@ -11,10 +11,11 @@ import pytest
 
 from billing.agreed_changes import Author
 from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.ending import end_subscription
 from billing.errors import ChangeRefused, InvalidDates, MoveRefused
 from billing.models import Invoice, InvoiceLine, MeterCoverage, Plan, Subscription, SubscriptionChange
+from billing.months import Month
 from billing.outlooks import outlook, show_effect
 from billing.reconciling import reconcile
 from billing.undoing import undo, undo_problem

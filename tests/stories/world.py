@@ -22,7 +22,7 @@ from billing import chunk_storing, chunking, closing
 from billing.agreed_changes import Author
 from billing.auditing import audit
 from billing.changing import cancel, change_plan, change_quantity, pause, reactivate, resume
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment, reinstate, reverse_payment, write_off
 from billing.correcting import issue_credit_note
 from billing.deciding import find_late_usage, waive_late_usage
@@ -44,6 +44,7 @@ from billing.models import (
     Subscription,
     SubscriptionChange,
 )
+from billing.months import Month
 from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.reconciling import reconcile

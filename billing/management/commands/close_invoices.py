@@ -17,12 +17,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from billing.close_reports import ChunkResult, CloseReport
 from billing.close_runs import ask_for_close, run_close
-from billing.closing import Month, OnChunk, close_period, uninvoiced_before
+from billing.closing import OnChunk, close_period, uninvoiced_before
 from billing.drafts import InvoiceDraft
 from billing.errors import BillingError
 from billing.findings import sentence
 from billing.holding import Review
 from billing.models import CloseEntrance
+from billing.months import Month
 from billing.pace import Pace
 from customers.models import Customer
 

@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from billing.agreed_changes import Author
 from billing.changing import pause
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan, Subscription, SubscriptionChange, UsageLimit
+from billing.months import Month
 from billing.pricing import create_version
 from customers.models import ApiKey, Customer
 from metering.models import Event, Meter

@@ -11,8 +11,9 @@ import pytest
 import time_machine
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import CloseReview
+from billing.months import Month
 from tests.factories import NOW, event, make_customer, make_subscription, send
 from tests.staff import messages_of, sign_in, text_of
 

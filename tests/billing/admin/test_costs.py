@@ -14,10 +14,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.costing import costs
 from billing.models import CostRate, Invoice, Plan
+from billing.months import Month
 from billing.price_lists import read_price_list
 from billing.pricing import create_version
 from metering.models import Meter, Workload, WorkloadName, WorkloadRule

@@ -11,9 +11,10 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.models import Invoice, MeterCoverage, Subscription, SubscriptionChange
+from billing.months import Month
 from customers.models import Customer, PortalAccess
 from metering.models import EventBatch
 from tests.factories import (

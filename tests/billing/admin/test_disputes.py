@@ -15,10 +15,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.disputing import decide_dispute, open_dispute
 from billing.models import CreditNote, Dispute, DisputeStep, Invoice, InvoiceLine, Plan
+from billing.months import Month
 from billing.subscribing import subscribe
 from metering.models import Event, Workload
 from tests.billing.money import tax

@@ -14,9 +14,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.models import Invoice, InvoiceStatus
+from billing.months import Month
 from tests.factories import (
     NOW,
     event,

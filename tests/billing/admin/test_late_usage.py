@@ -10,9 +10,10 @@ import pytest
 import time_machine
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.deciding import find_late_usage
 from billing.models import AdjustmentWaiver, ChangedLine, CreditNote
+from billing.months import Month
 from metering.correcting import void_event
 from metering.models import Event
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

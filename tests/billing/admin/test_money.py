@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.alerting import send_alerts, set_alert
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.mailing import send_notices
 from billing.models import (
     Coupon,
@@ -24,6 +24,7 @@ from billing.models import (
     TaxRate,
     TaxSetup,
 )
+from billing.months import Month
 from customers.models import Customer
 from tests.billing.money import credit, give, tax
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

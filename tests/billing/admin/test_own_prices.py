@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Subscription
+from billing.months import Month
 from tests.factories import NOW, make_subscription, send_tickets
 from tests.forms import form_of
 from tests.staff import messages_of, sign_in, text_of

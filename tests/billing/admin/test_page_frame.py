@@ -10,8 +10,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from customers.models import ApiKey, Customer
 from metering.models import Event
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send

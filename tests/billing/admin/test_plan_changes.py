@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Plan, Subscription
+from billing.months import Month
 from billing.pricing import activate_plan, change_draft, create_version
 from tests.factories import (
     NOW,

@@ -14,8 +14,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.forecasting import WholeForecast, forecast_of_all, forecasts
+from billing.months import Month
 from customers.models import Customer
 from metering.models import Meter
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send

@@ -13,8 +13,9 @@ from django.urls import reverse
 from billing.admin.rate_preview import preview
 from billing.formatting import money
 from billing.models import Plan, Rate
-from billing.pricing import create_plan, read_rates
+from billing.pricing import create_plan
 from billing.rating import UsageRate, parse_rate, rate, round_amount
+from billing.terms import read_rates
 from tests.billing.rating.random_plans import MODELS, random_rate
 from tests.factories import make_meter, make_plan
 from tests.forms import form_of

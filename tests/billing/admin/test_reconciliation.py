@@ -10,8 +10,9 @@ import time_machine
 from django.db import connection
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import ReconciliationRun
+from billing.months import Month
 from tests.factories import (
     NOW,
     TICKETS,

@@ -15,11 +15,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment, record_refund
 from billing.correcting import issue_credit_note
 from billing.errors import KeyTaken
 from billing.models import CreditGrant, CreditNote, Delivery, Invoice, Payment
+from billing.months import Month
 from tests.billing.money import credit, give
 from tests.billing.test_collecting import TODAY, WHO, bill, everything, now_of, pay
 from tests.factories import NOW, make_customer, make_subscription, send_tickets

@@ -9,9 +9,10 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.models import Invoice
+from billing.months import Month
 from tests.billing.test_documents import keep, needs_pdf_tools, words
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.staff import sign_in, text_of

@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from billing.delivering import send_webhooks
 from billing.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
-from billing.notifying import WebhookType, announce
+from billing.notifying import announce
 from billing.registering import EndpointTerms, register_endpoint
+from billing.webhook_types import WebhookType
 from tests.billing.receiver import receiving
 from tests.factories import NOW
 from tests.staff import messages_of, sign_in, text_of

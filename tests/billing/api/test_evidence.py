@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.evidence import evidence_csv, evidence_json
 from billing.models import Invoice
+from billing.months import Month
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator
 from tests.staff import sign_in

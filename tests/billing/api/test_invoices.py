@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.ending import end_subscription
 from billing.models import Invoice
+from billing.months import Month
 from tests.factories import (
     NOW,
     TICKETS,

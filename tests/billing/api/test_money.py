@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Coupon, CreditAlert, CreditEntry, CreditGrant, RecurringGrant, TaxRate
+from billing.months import Month
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.integrator import Integrator
 

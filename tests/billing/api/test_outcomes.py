@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import time_machine
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
+from billing.months import Month
 from tests.factories import event, make_customer, make_meter, make_subscription, send
 from tests.integrator import Integrator
 

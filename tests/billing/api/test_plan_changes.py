@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan, Subscription
+from billing.months import Month
 from tests.factories import (
     NOW,
     TICKETS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
+from billing.months import Month
 from customers.models import Customer
 from tests.factories import (
     NOW,

@@ -19,7 +19,7 @@ from billing.alerting import set_alert
 from billing.api import urls as billing_urls
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import save_budget
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.cost_rates import Validity, add_cost_rate
@@ -43,6 +43,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from billing.months import Month
 from billing.registering import EndpointTerms, register_endpoint, send_test
 from billing.restricting import set_limit
 from customers.models import Customer

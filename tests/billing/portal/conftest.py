@@ -10,8 +10,9 @@ import pytest
 import time_machine
 from django.test import Client
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice, Plan
+from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer, PortalAccess
 from customers.portal_access import create_portal_access, portal_link

@@ -7,9 +7,10 @@ from decimal import Decimal
 from django.test import Client
 
 from billing.alerting import set_alert
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.crediting import void_grant
 from billing.models import Invoice
+from billing.months import Month
 from customers.models import Customer
 from tests.billing.money import credit, give, tax
 from tests.factories import NOW, send_tickets

@@ -13,10 +13,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.disputing import decide_dispute, reopen_dispute
 from billing.models import CreditNote, Dispute, Invoice
+from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer
 from metering.models import Event

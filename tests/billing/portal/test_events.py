@@ -14,8 +14,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.models import Invoice
+from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.spreadsheets import csv_cell

@@ -16,10 +16,11 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.agreed_changes import Author
 from billing.changing import cancel, change_quantity, pause
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.ending import end_subscription
 from billing.models import Invoice, Plan, Subscription
+from billing.months import Month
 from billing.portal.chart import usage_chart
 from billing.previewing import preview_invoice
 from billing.subscribing import subscribe

@@ -15,11 +15,12 @@ from django.db.models import Count
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.documents import invoice_document
 from billing.models import Invoice, Plan, Subscription
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.portal.compared import compared_with_before
 from billing.portal.invoices import visible_invoices
@@ -71,7 +72,7 @@ def test_the_page_and_the_file_say_the_same(anna: Client, october: Invoice) -> N
 def test_a_server_that_cannot_make_files_says_so_and_offers_the_page(
     anna: Client, october: Invoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing.documents import DocumentsUnavailable
+    from billing.printing import DocumentsUnavailable
 
     def fail(_: Invoice) -> bytes:
         raise DocumentsUnavailable("no pango")

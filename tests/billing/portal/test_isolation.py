@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.closing import Month, close_period
+from billing.closing import close_period
 from billing.correcting import issue_credit_note
 from billing.models import CreditNote, Dispute, Invoice
+from billing.months import Month
 from billing.one_off import Item, create_one_off
 from billing.portal.urls import urlpatterns
 from customers.models import Customer
