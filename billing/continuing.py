@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from billing.models import (
-    Plan,
-    Subscription,
-)
+from billing.models import Plan, Subscription
 from billing.overriding import carried_overrides
 
 
@@ -26,7 +23,7 @@ def as_if(subscription: Subscription, plan: Plan) -> Subscription:
         trial_end_on=subscription.trial_end_on,
         trial_usage_free=subscription.trial_usage_free,
         overrides=overrides,
-        moved_from=subscription.moved_from,
+        moved_from_id=subscription.moved_from_id,
     )
 
 

@@ -14,10 +14,10 @@ from decimal import Decimal
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from billing.continuing import as_if
 from billing.drafts import DuePeriod
 from billing.invoicing import price_periods
 from billing.models import Invoice, InvoiceStatus, LineKind, Plan, RateKind, Subscription
-from billing.overriding import carried_overrides
 from billing.subscription_periods import anchor_of
 from customers.models import Customer
 from metering.periods import Period, clip, periods_between
@@ -187,7 +187,7 @@ def _due(run: Sequence[Invoice], plan: Plan) -> Iterable[_Due]:
     """Give the periods of the plan in the days of invoices that touch, each with the events they counted."""
     billed = run[0].subscription
     assert billed is not None  # one-off invoices are left out
-    subscription = _as_if(billed, plan)
+    subscription = as_if(billed, plan)
     first, last = run[0].period_start, run[-1].period_end
     for whole in periods_between(
         first, last, anchor=anchor_of(subscription), interval=plan.invoice_interval, zone=run[0].zone
@@ -200,22 +200,6 @@ def _due(run: Sequence[Invoice], plan: Plan) -> Iterable[_Due]:
 
 def _share(invoice: Invoice, period: Period) -> bool:
     return invoice.period_start < period.end_on and period.start_on < invoice.period_end
-
-
-def _as_if(subscription: Subscription, plan: Plan) -> Subscription:
-    overrides, _ = carried_overrides(subscription, plan)
-    return Subscription(
-        customer=subscription.customer,
-        plan=plan,
-        start_on=subscription.start_on,
-        end_on=subscription.end_on,
-        anchor=subscription.anchor,
-        anchored_on=subscription.anchored_on,
-        timezone=subscription.timezone,
-        quantity=subscription.quantity,
-        overrides=overrides,
-        moved_from_id=subscription.moved_from_id,
-    )
 
 
 def _priced(due: Sequence[_Due], *, now: datetime) -> Iterable[tuple[_Due, Decimal | None, str]]:
