@@ -25,10 +25,10 @@ from billing.plan_rates import MeasureKey
 from billing.rating import Step, UsageRate, round_amount
 from billing.rating.exact import ZERO, exactly
 from billing.rating.money import currency_digits
-from metering.measuring import NOTHING, Measure, measure
+from metering.measuring import NOTHING, Measure, measure_all
 from metering.models import Meter
 from metering.periods import Period
-from metering.spans import Span
+from metering.spans import Asked, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def _added(sums: Settled, n: int, quantity: Decimal, amount: Decimal) -> Settled
 def _measures(
     lines: Sequence[InvoiceLine], rates: Mapping[int, tuple[UsageRate, MeasureKey]], watermark: int | None
 ) -> dict[int, Measure]:
-    """Measure every line again, all lines of a meter and grouping in one query."""
+    """Measure every line again: a few in one query, of many all lines of a meter and grouping in one."""
     spans: dict[MeasureKey, list[Span]] = {}
     meters: dict[MeasureKey, Meter] = {}
     for line in lines:
@@ -220,8 +220,9 @@ def _measures(
             Span(line.pk, line.invoice.customer_id, period.start, period.end, period.zone)
         )
     found: dict[int, Measure] = {line.pk: NOTHING for line in lines}
-    for key, meter in meters.items():
-        found |= measure(meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
+    asked = [Asked(meter, spans[key], group_by=key[1], with_values=key[2]) for key, meter in meters.items()]
+    for measured in measure_all(asked, as_of=watermark):
+        found |= measured
     return found
 
 

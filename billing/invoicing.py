@@ -27,9 +27,9 @@ from billing.rating import SubscriptionRate, TermsError
 from billing.rating.errors import RatingError
 from billing.rating.money import currency_digits
 from billing.taxing import Taxes, tax_lines, tax_table
-from metering.measuring import Measure, measure
+from metering.measuring import Measure, measure_all
 from metering.models import Meter
-from metering.spans import Span
+from metering.spans import Asked, Span
 
 
 def draw_up(
@@ -240,7 +240,7 @@ def measures_of(
     book: FeeBook,
     watermark: int | None,
 ) -> dict[MeasureKey, dict[int, Measure]]:
-    """Measure what some plan needs, each meter and grouping for all its customers in one query."""
+    """Measure what some plan needs: all of a few periods in one query, of many each meter and grouping in one."""
     spans: dict[MeasureKey, list[Span]] = {}
     meters: dict[MeasureKey, Meter | None] = {}
     for slot, (each, known) in enumerate(zip(due, rates, strict=True)):
@@ -252,8 +252,8 @@ def measures_of(
         span = Span(slot, each.subscription.customer_id, period.start, period.end, zone=period.zone)
         for key in keys:
             spans.setdefault(key, []).append(span)
-    measures = {}
+    asked = []
     for key, meter in meters.items():
         assert meter is not None  # held by rate_meter_exactly_on_usage
-        measures[key] = measure(meter, spans[key], group_by=key[1], with_values=key[2], as_of=watermark)
-    return measures
+        asked.append(Asked(meter, spans[key], group_by=key[1], with_values=key[2]))
+    return dict(zip(meters, measure_all(asked, as_of=watermark), strict=True))

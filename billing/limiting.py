@@ -27,10 +27,10 @@ from billing.models import (
 from billing.rating.exact import exactly
 from billing.subscription_periods import whole_period
 from customers.models import Customer
-from metering.measuring import measure
+from metering.measuring import measure_all
 from metering.models import Meter
 from metering.periods import Period, clip, local_day, month_period
-from metering.spans import Span
+from metering.spans import Asked, Span
 
 ZERO = Decimal(0)
 # A customer and a meter.
@@ -205,19 +205,25 @@ def look_at(
 def _used(
     meters: Mapping[int, Meter], running: Mapping[Pair, Running], pairs: Iterable[Pair]
 ) -> dict[Pair, Decimal]:
-    used: dict[Pair, Decimal] = {}
     by_meter: dict[int, list[Pair]] = {}
     for pair in sorted(pairs):
         by_meter.setdefault(pair[1], []).append(pair)
-    for meter_id, mine in by_meter.items():
-        spans = [
-            Span(slot, pair[0], period.start, period.end, zone=period.zone)
-            for slot, pair in enumerate(mine)
-            for period in (running[pair].period,)
-        ]
-        measured = measure(meters[meter_id], spans)
-        used |= {pair: measured[slot].quantity for slot, pair in enumerate(mine)}
-    return used
+    asked = [
+        Asked(
+            meters[meter_id],
+            [
+                Span(slot, pair[0], period.start, period.end, zone=period.zone)
+                for slot, pair in enumerate(mine)
+                for period in (running[pair].period,)
+            ],
+        )
+        for meter_id, mine in by_meter.items()
+    ]
+    return {
+        pair: measured[slot].quantity
+        for mine, measured in zip(by_meter.values(), measure_all(asked), strict=True)
+        for slot, pair in enumerate(mine)
+    }
 
 
 def still_held(now: datetime) -> Q:

@@ -19,9 +19,12 @@ from metering.fragments import Source, Sql, conditions_on, group_expression, uni
 from metering.models import Meter
 from metering.outcome_statements import is_cut_after_counting
 from metering.settled_counts import notes_are_quicker, statement_for_notes
-from metering.spans import Span, carries_over, sources_as_of
+from metering.spans import Asked, carries_over, sources_as_of
 from metering.statements import statement_for_sums, statements_for
+from metering.together import TotalStatement, rows_of_each
 
+# Up to so many spans, as those of one customer, all that is asked is one query. More are each worth one of its own.
+TOGETHER = 200
 # A customer's or workload name's id, or the text of another group.
 Group = int | str | None
 
@@ -43,33 +46,45 @@ class Total(NamedTuple):
     peaks: tuple[Decimal, ...] | None = None
 
 
-def total_spans(
-    spans: Sequence[Span],
-    *,
-    meter: Meter,
-    group_by: Sequence[str] = (),
-    with_values: bool = False,
-    as_of: int | None = None,
-) -> list[Total]:
-    """Give the total of each span and of each of its groups, for one meter; empty spans are left out.
+def total_spans(asked: Sequence[Asked], *, as_of: int | None = None) -> list[list[Total]]:
+    """Give for each thing asked the total of each span and of each of its groups; empty spans are left out.
 
-    `group_by` names dimensions. The total over all groups is taken over all events, never over the groups.
-    One query, two where the levels of groups time out. `with_values` also gives each event's value. `as_of`
-    is a ledger position: only what was placed up to it counts. None counts everything committed.
+    The total over all groups is taken over all events, never over the groups. `as_of` is a ledger position: only what
+    was placed up to it counts; None counts everything committed. One query for few spans (`TOGETHER`) of any number of
+    meters, else one for each thing asked; one more where outcomes may have been settled ahead.
     """
-    if not spans:
-        return []
-    if meter.window and any(span.zone is None for span in spans):
-        raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
+    for meter, spans, *_ in asked:
+        if meter.window and any(span.zone is None for span in spans):
+            raise ValueError(f"{meter.label} takes the peak of each {meter.window}: its spans need a zone.")
+    asked_for = [(place, each) for place, each in enumerate(asked) if each.spans]
+    counts = [(each.meter, each.spans) for _, each in asked_for if not each.with_values]
+    quicker = iter(notes_are_quicker(counts, as_of=as_of))
+    statements: list[TotalStatement] = []
+    owners: list[int] = []
+    for place, each in asked_for:
+        mine = _statements(each, as_of=as_of, from_notes=not each.with_values and next(quicker))
+        statements += mine
+        owners += [place] * len(mine)
+    few = sum(len(each.spans) for each in asked) <= TOGETHER
+    rows = rows_of_each(statements) if few else [rows_of_each([one])[0] for one in statements]
+    found: list[list[Total]] = [[] for _ in asked]
+    for place, statement, each_rows in zip(owners, statements, rows, strict=True):
+        found[place] += [_total(row, statement.groups) for row in each_rows]
+    return found
+
+
+def _statements(asked: Asked, *, as_of: int | None, from_notes: bool) -> list[TotalStatement]:
+    meter, spans, group_by, with_values = asked
     sources = sources_as_of(as_of, spans, carries=carries_over(meter))
     names = [f"dimension:{name}" for name in group_by]
-    if not with_values and notes_are_quicker(meter, spans, as_of=as_of):
+    if from_notes:
         groups = [group_expression(name) for name in names]
-        return _totals(statement_for_notes(meter, sources, groups, as_of=as_of, with_total=True), len(names))
+        sql = statement_for_notes(meter, sources, groups, as_of=as_of, with_total=True)
+        return [TotalStatement(sql, len(names))]
     branches = [
         statements_for(meter, source, names, with_total=True, with_values=with_values) for source in sources
     ]
-    return [total for each in zip(*branches, strict=True) for total in _totals(united(each), len(names))]
+    return [TotalStatement(united(each), len(names)) for each in zip(*branches, strict=True)]
 
 
 def total_windows(
@@ -102,9 +117,9 @@ def total_windows(
         one_customer=customer_id is not None,
     )
     return [
-        total
+        _total(row, len(group_by))
         for statement in statements_for(meter, source, group_by)
-        for total in _totals(statement, len(group_by))
+        for row in rows_of_each([TotalStatement(statement, len(group_by))])[0]
     ]
 
 
@@ -221,12 +236,6 @@ def pairs_with_events(
             [[customer for customer, _ in pairs], [meter for _, meter in pairs], start, end],
         )
         return set(cursor.fetchall())
-
-
-def _totals(statement: Sql, groups: int) -> list[Total]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement.text, statement.parameters)
-        return [_total(row, groups) for row in cursor.fetchall()]
 
 
 def _total(row: Sequence[Any], groups: int) -> Total:

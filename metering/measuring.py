@@ -13,7 +13,7 @@ from metering.errors import InvalidWindow, UndeclaredDimension
 from metering.models import Meter
 from metering.periods import Interval, windows
 from metering.quantities import converted, quantity_of, rounded
-from metering.spans import Span
+from metering.spans import Asked, Span
 
 MAX_WINDOWS = 10_000
 ALWAYS_GROUPABLE = ("customer", "workload", "subject")
@@ -73,16 +73,26 @@ def measure(
     with_values: bool = False,
     as_of: int | None = None,
 ) -> dict[int, Measure]:
-    """Measure one meter for many customers and times at once; give a measure per slot, zero where nothing
+    """Measure one meter for many customers and times at once, as `measure_all` does."""
+    return measure_all([Asked(meter, spans, group_by, with_values)], as_of=as_of)[0]
+
+
+def measure_all(asked: Sequence[Asked], *, as_of: int | None = None) -> list[dict[int, Measure]]:
+    """Measure meters for many customers and times; give for each thing asked a measure per slot, zero where nothing
     happened.
 
-    `group_by` names dimensions the meter declares; `with_values` asks for each event's value too; `as_of` is
-    a ledger position, None counts everything committed. The quantity is taken over all events, never over the
-    groups: they need not add up to it. Each is converted and rounded by the meter once, from its own exact
-    total.
+    `as_of` is a ledger position, None counts everything committed. The quantity is taken over all events, never over
+    the groups: they need not add up to it. Each is converted and rounded by the meter once, from its own exact total.
     """
-    _require_declared(meter, group_by)
-    totals = total_spans(spans, meter=meter, group_by=group_by, with_values=with_values, as_of=as_of)
+    for each in asked:
+        _require_declared(each.meter, each.group_by)
+    return [
+        _measures(each, totals) for each, totals in zip(asked, total_spans(asked, as_of=as_of), strict=True)
+    ]
+
+
+def _measures(asked: Asked, totals: Sequence[Total]) -> dict[int, Measure]:
+    meter, spans, group_by, with_values = asked
     whole: dict[int, Total] = {}
     parts: dict[int, list[Total]] = {}
     for total in totals:

@@ -23,7 +23,7 @@ from metering.meter_types import MeterType
 from metering.models import Meter, Rollup
 from metering.periods import Interval, start_of_day, windows
 from metering.quantities import EXACT, converted, quantity_of
-from metering.spans import Span
+from metering.spans import Asked, Span
 
 Key = tuple[int, int]
 NOTHING = Decimal(0)
@@ -174,7 +174,7 @@ def _from_events(
             if first < last:
                 spans.append(Span(len(spans), customer, first, last))
                 keys.append((customer if by_customer else 0, place))
-    return [(keys[total.slot], total) for total in total_spans(spans, meter=meter, as_of=as_of)]
+    return [(keys[total.slot], total) for total in total_spans([Asked(meter, spans)], as_of=as_of)[0]]
 
 
 def _series(meter: Meter, days: _Days, starts: Sequence[datetime], *, group: dict[str, str]) -> Series:

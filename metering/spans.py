@@ -25,6 +25,15 @@ class Span(NamedTuple):
     zone: str | None = None
 
 
+class Asked(NamedTuple):
+    """Spans of one meter to total. `group_by` names dimensions; `with_values` also asks for each event's value."""
+
+    meter: Meter
+    spans: Sequence[Span]
+    group_by: Sequence[str] = ()
+    with_values: bool = False
+
+
 def carries_over(meter: Meter) -> bool:
     """Whether events of any earlier time may matter to a span: to a level, or to what an outcome is worth."""
     return meter.type == MeterType.WEIGHTED_SUM or meter.is_outcome

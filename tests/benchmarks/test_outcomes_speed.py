@@ -101,7 +101,9 @@ def settle(batches: int | None) -> float:
 
 
 def from_events(meter: Meter, spans: list[Span]) -> None:
-    with mock.patch("metering.aggregation.notes_are_quicker", return_value=False):
+    with mock.patch(
+        "metering.aggregation.notes_are_quicker", side_effect=lambda asked, as_of: [False] * len(asked)
+    ):
         measure(meter, spans)
 
 

@@ -12,10 +12,11 @@ import pytest
 from billing.previewing import preview_invoice
 from customers.models import Customer
 from metering.behind import events_behind
-from metering.measuring import Measure, measure, measure_series
+from metering.ledger import place_batches
+from metering.measuring import Measure, measure, measure_all, measure_series
 from metering.models import Meter
 from metering.periods import Interval, month_period
-from metering.spans import Span
+from metering.spans import Asked, Span
 from tests.factories import NOW, event, make_customer, make_meter, make_plan, make_subscription, send
 
 pytestmark = pytest.mark.django_db
@@ -242,3 +243,54 @@ def test_all_customers_are_measured_in_one_query(django_assert_num_queries: Any)
     with django_assert_num_queries(1):
         got = measure(meter, spans, group_by=["channel"])
     assert {slot: each.quantity for slot, each in got.items()} == {n: Decimal(n) for n in range(5)}
+
+
+def test_meters_of_every_type_asked_together_say_what_each_says_alone(django_assert_num_queries: Any) -> None:
+    customers = [make_customer(f"c{n}") for n in range(2)]
+    types: list[dict[str, Any]] = [
+        *(
+            {"type": name}
+            for name in ("count", "sum", "max", "min", "latest", "average", "unique", "weighted_sum")
+        ),
+        {"type": "max", "window": "day"},
+        {"type": "percentile", "percentile": Decimal(50)},
+        {"type": "weighted_sum", "timeout_hours": Decimal(24)},
+        {"type": "sum", "filters": {"channel": ["chat"]}},
+        {"once_per_subject": "ever"},
+        {"once_per_subject": "period", "verification_hours": Decimal(24)},
+    ]
+    meters = [make_meter(f"m{n}", dimensions=["channel"], **each) for n, each in enumerate(types)]
+    # A value, a channel and a subject for each day, repeated on others; the third customer's neighbour has fewer.
+    send(
+        *(
+            event(
+                f"{meter.code}-{n}",
+                meter=meter.code,
+                customer=f"c{n % 3 % 2}",
+                occurred_at=f"2026-10-{n + 1:02}T05:00:00Z",
+                value=f"{n % 4}.{n}",
+                subject=f"ticket-{n % 7}",
+                dimensions={"channel": ("chat", "mail", "")[n % 3]} if n % 5 else {},
+            )
+            for meter in meters
+            for n in range(12)
+        )
+    )
+    as_of = place_batches()
+    spans = [Span(n, each.pk, *OCTOBER, zone="Asia/Kolkata") for n, each in enumerate(customers)]
+    asked = [
+        Asked(meter, spans, group_by, with_values and not meter.timeout_hours)
+        for meter in meters
+        for group_by in ((), ("channel",))
+        for with_values in (False, True)
+    ]
+    for position in (None, as_of):
+        alone = [
+            measure(
+                each.meter, each.spans, group_by=each.group_by, with_values=each.with_values, as_of=position
+            )
+            for each in asked
+        ]
+        assert all(each[0].events for each in alone)
+        with django_assert_num_queries(2):  # one asks whether outcomes are settled ahead
+            assert measure_all(asked, as_of=position) == alone

@@ -19,17 +19,18 @@ from billing.changing import cancel, change_quantity, pause
 from billing.closing import close_period
 from billing.collecting import record_payment
 from billing.ending import end_subscription
-from billing.models import Invoice, Plan, Subscription
+from billing.models import Invoice, LimitSetter, Plan, Subscription
 from billing.months import Month
 from billing.portal.chart import usage_chart
 from billing.previewing import preview_invoice
+from billing.restricting import set_limit
 from billing.subscribing import subscribe
-from customers.models import Customer
+from customers.models import BillTo, Customer
 from metering.models import Meter
 from metering.periods import Period
-from tests.billing.money import credit
+from tests.billing.money import credit, give
 from tests.billing.portal.conftest import MID_NOVEMBER, sign_in_again
-from tests.factories import make_customer, make_meter, make_plan, send_tickets
+from tests.factories import event, make_customer, make_meter, make_plan, send, send_tickets
 
 HOME = "/portal/"
 FEE = {"kind": "subscription", "label": "Platform fee", "amount": "49.00", "timing": "in_arrears"}
@@ -244,6 +245,45 @@ def test_more_plans_ask_the_database_no_oftener(anna: Client, acme: Customer) ->
     with CaptureQueriesContext(connection) as four:
         assert home(anna).count("So far in 1–30 November 2026") == 4
     assert len(four) == len(one)
+
+
+def test_more_of_everything_asks_the_database_no_oftener(anna: Client, acme: Customer) -> None:
+    """Plans, meters, outcome meters, limits in money and in units, children, credits, coupons, invoices, disputes."""
+    _more_of_everything(acme, 1)
+    with CaptureQueriesContext(connection) as one:
+        home(anna)
+    for n in (2, 3):
+        _more_of_everything(acme, n)
+    with CaptureQueriesContext(connection) as three:
+        text = home(anna)
+    assert text.count("So far in 1–30 November 2026") == 1 + 3 * 2
+    assert (text.count("% used") or text.count("%).")) >= 6
+    assert [text.count(f"Child {n}") > 0 for n in (1, 2, 3)] == [True] * 3
+    assert len(three) == len(one) <= 50
+
+
+def _more_of_everything(acme: Customer, n: int) -> None:
+    calls = make_meter(f"calls{n}", label=f"Calls {n}", unit="call")
+    solved = make_meter(f"solved{n}", label=f"Solved {n}", once_per_subject="ever", verification_hours=24)
+    rates: list[dict[str, Any]] = [
+        {"kind": "usage", "meter": meter.code, "model": "per_unit", "unit_amount": "0.5"}
+        for meter in (calls, solved)
+    ]
+    plan = make_plan(*rates, FEE, code=f"more{n}", name=f"More {n}")
+    subscribe(acme, plan=plan, start_on=date(2026, 10, 1))
+    subscribe(acme, plan=make_plan(FEE, code=f"fee{n}", name=f"Fee {n}"), start_on=date(2026, 10, 1))
+    child = make_customer(f"child{n}", name=f"Child {n}", parent=acme, bill_to=BillTo.PARENT)
+    subscribe(child, plan=plan, start_on=date(2026, 11, 1))
+    for customer in ("acme", child.code):
+        for meter in (calls, solved):
+            for day in (2, 12):
+                at = f"2026-11-{day:02}T10:00:00Z"
+                key = f"{customer}-{meter.code}-{day}"
+                send(event(key, meter=meter.code, customer=customer, occurred_at=at, subject=key))
+    set_limit(acme, calls, set_by=LimitSetter.STAFF, quantity=Decimal(2), amount=None)
+    set_limit(acme, solved, set_by=LimitSetter.STAFF, quantity=None, amount=Decimal(1))
+    credit(acme, "5", name=f"Credit {n}")
+    give(acme, "1", code=f"coupon{n}", name=f"Coupon {n}")
 
 
 def test_a_credit_that_one_plan_uses_is_not_shown_on_the_other(anna: Client, acme: Customer) -> None:
