@@ -8,6 +8,7 @@ from typing import Any
 from billing.rating import Usage, currency_digits, rate, round_amount
 from billing.rating.commitments import true_up
 from billing.rating.discounts import Coupon, CouponKind, discount
+from billing.rating.proration import prorate
 from billing.rating.taxes import Taxed, tax_inside, tax_on
 from tests.acceptance.adapters.pricing import number, terms
 from tests.acceptance.adapters.registry import Figures, adapts
@@ -52,14 +53,30 @@ def subtotal(*, lines: list[Any] | dict[str, Any], currency: str | None = None) 
     return {"lines": rounded, "subtotal": sum(rounded, Decimal(0)), "total": sum(rounded, Decimal(0))}
 
 
-@adapts("invoice.minimum_commitment", required="commitment used", optional="currency")
-@adapts("invoice.minimum_commitment", required="commitment lines", optional="currency")
+@adapts(
+    "invoice.minimum_commitment", required="commitment used", optional="currency days_used days_in_period"
+)
+@adapts(
+    "invoice.minimum_commitment", required="commitment lines", optional="currency days_used days_in_period"
+)
 def minimum_commitment(
-    *, commitment: Any, used: Any = None, lines: list[Any] | None = None, currency: str | None = None
+    *,
+    commitment: Any,
+    used: Any = None,
+    lines: list[Any] | None = None,
+    currency: str | None = None,
+    days_used: Any = 1,
+    days_in_period: Any = 1,
 ) -> Figures:
-    """Usage of several lines is the sum of the rounded ones."""
+    """Usage of several lines is the sum of the rounded ones. A part of a period owes that part of the minimum."""
     printed = subtotal(lines=[used] if lines is None else lines, currency=currency)["subtotal"]
-    missing = true_up(number(commitment), printed)
+    owed = prorate(
+        number(commitment),
+        days_used=int(days_used),
+        days_in_period=int(days_in_period),
+        digits=digits_of(currency),
+    )
+    missing = true_up(owed, printed)
     return {"usage": printed, "true_up": missing, "total": printed + missing}
 
 

@@ -22,7 +22,7 @@ from metering.quantities import rounded
 from metering.rounding import round_quantity
 from metering.spans import Span
 from tests.acceptance.adapters.pricing import number
-from tests.acceptance.adapters.registry import Figures, adapts
+from tests.acceptance.adapters.registry import Figures, NoAdapterError, adapts
 
 # A leap year: a case may name 29 February.
 YEAR = 2024
@@ -82,7 +82,11 @@ def total(
     flt: Mapping[str, Any] | None = None,
     recurring: bool = False,
 ) -> Figures:
-    """Without a window everything is measured. What recurs is carried over: it counts from its first event on."""
+    """Without a window everything is measured. A sum or unique values that recur are carried over: they count
+    from their first event on.
+    """
+    if recurring and kind_of(aggregation) not in ("sum", "unique"):
+        raise NoAdapterError(f"{aggregation} is not carried over from period to period.")
     start = instant(frm) if frm and not recurring else EVER[0]
     end = instant(to) if to else EVER[1]
     if kind_of(aggregation) == "unique" and any(stated(event, OPERATIONS) for event in events):

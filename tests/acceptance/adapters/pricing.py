@@ -93,24 +93,28 @@ def as_metered(given: dict[str, Any]) -> tuple[Meter, dict[str, Any]]:
     """Take out of a case how its units become those that are billed: our meters convert and round them, before
     anything is priced. Packages that are not rounded up are a price for each full package.
     """
-    found = {name: given[name] for name in CONVERSIONS.split() if given.get(name) is not None}
+    found: dict[str, Any] = {name: given[name] for name in CONVERSIONS.split() if given.get(name) is not None}
     left = {name: value for name, value in given.items() if name not in CONVERSIONS.split()}
     stated = {name for name, value in left.items() if value is not None}
     if not found or (found.keys() == {"round"} and "package_size" in stated and _way(found["round"]) == "up"):
         return Meter(), left
     if len(found) > 1:
         raise NoAdapterError(f"A case converts its units in one way, not by {sorted(found)}.")
-    match found:
-        case {"transform_quantity": {"divide_by": size, "round": way, **rest}} if not rest:
-            return _a_meter(divisor=size, rounding=way), left
-        case {"unit_config": {"operation": "divide", "conversion_factor": size, **rest}}:
-            return _a_meter(divisor=size, **rest), left
-        case {"unit_config": {"operation": "multiply", "conversion_factor": factor, **rest}}:
-            return _a_meter(factor=factor, **rest), left
-        case {"round": way} if "package_size" in stated and not stated & {"free_units", "included_units"}:
-            size = left.pop("package_size")
-            amount = left.pop("package_price", None) or left.pop("unit_amount")
-            return _a_meter(divisor=size, rounding=way), left | {"unit_amount": amount, "mode": "per_unit"}
+    size = left.get("package_size")
+    if "unit_config" in found:
+        config = dict(found["unit_config"])
+        scale = {"multiply": "factor", "divide": "divisor"}[config.pop("operation")]
+        return _a_meter(**{scale: config.pop("conversion_factor")}, **config), left
+    if "transform_quantity" in found:
+        whole = renamed(found["transform_quantity"], {"divide_by": "divisor", "round": "rounding"})
+        return _a_meter(**whole), left
+    if size is not None and not stated & {"free_units", "included_units"}:
+        amount = left.pop("package_price", None) or left.pop("unit_amount")
+        of_full = {name: value for name, value in left.items() if name != "package_size"}
+        return _a_meter(divisor=size, rounding=found["round"]), of_full | {
+            "unit_amount": amount,
+            "mode": "per_unit",
+        }
     raise NoAdapterError(f"No adapter converts units by {found}.")
 
 
