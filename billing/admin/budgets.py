@@ -16,7 +16,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 
 from billing.admin.budget_form import BudgetForm
@@ -35,7 +34,8 @@ from billing.budgeting import check_budgets, save_budget
 from billing.budgets import FORECAST_FROM
 from billing.models import Budget, BudgetPoint
 from billing.months import Month
-from customers.staff_pages import StaffAdmin, require
+from customers.history_pages import HistoryAdmin
+from customers.staff_pages import require
 
 COLOURS = {"good": "success", "near": "warning", "over": "danger", "unknown": "info", "off": "info"}
 ALARMS_SHOWN = 50
@@ -46,7 +46,7 @@ COLUMNS = (
 
 
 @admin.register(Budget)
-class BudgetAdmin(SimpleHistoryAdmin, StaffAdmin):
+class BudgetAdmin(HistoryAdmin):
     form = BudgetForm
     shows_log = True
     purpose = (

@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
@@ -22,7 +21,8 @@ from billing.couponing import AGREED, CouponTerms, archive_coupon, check_coupon,
 from billing.errors import InvalidCoupon
 from billing.models import Coupon, Plan
 from customers.codes import code_from_label
-from customers.staff_pages import StaffAdmin, put_errors, require
+from customers.history_pages import HistoryAdmin
+from customers.staff_pages import put_errors, require
 
 
 def plan_choices() -> list[tuple[str, str]]:
@@ -101,7 +101,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Coupon)
-class CouponAdmin(SimpleHistoryAdmin, StaffAdmin):
+class CouponAdmin(HistoryAdmin):
     form = CouponForm
     shows_log = True
     purpose = (

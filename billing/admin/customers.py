@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 
 from billing.admin.customer_filters import FamilyFilter, StateFilter, current_subscriptions
@@ -30,15 +29,14 @@ from billing.models import Invoice, InvoiceStatus, Subscription
 from billing.models.invoices import SETTLED
 from billing.outlooks import show_effect
 from billing.subscribing import subscribe
+from customers.history_pages import HistoryAdmin
 from customers.models import Customer
-from customers.staff_pages import StaffAdmin, put_errors, require, say_next
+from customers.staff_pages import put_errors, require, say_next
 from metering.releasing import release_unmatched
 
 
 @admin.register(Customer)
-class CustomerAdmin(
-    SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, StatementPages, SimpleHistoryAdmin, StaffAdmin
-):
+class CustomerAdmin(SubscriptionPages, PortalPages, OwnPricePages, MoneyPages, StatementPages, HistoryAdmin):
     form = CustomerForm
     shows_log = True
     purpose = (

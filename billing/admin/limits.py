@@ -19,7 +19,6 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -30,7 +29,8 @@ from billing.limiting import Standing, known_standings, standings
 from billing.models import LimitKind, LimitSetter, UsageLimit
 from billing.reserving import held_reservations
 from billing.restricting import USUAL_REMINDERS, check_limit
-from customers.staff_pages import StaffAdmin, put_errors, require
+from customers.history_pages import HistoryAdmin
+from customers.staff_pages import put_errors, require
 
 COLUMNS = (
     "customer_code", "customer", "meter", "set_by", "at_the_limit", "in", "limit", "used", "reserved", "remaining",
@@ -92,7 +92,7 @@ class LimitForm(forms.ModelForm):
 
 
 @admin.register(UsageLimit)
-class UsageLimitAdmin(SimpleHistoryAdmin, StaffAdmin):
+class UsageLimitAdmin(HistoryAdmin):
     form = LimitForm
     purpose = (
         "How much of a meter a customer may use in one billing period, in units or in money. Your systems ask before "

@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -31,7 +30,8 @@ from billing.pricing import activate_plan, create_version
 from billing.readiness import plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
 from customers.codes import code_from_label
-from customers.staff_pages import StaffAdmin, reason_of, require, say_next
+from customers.history_pages import HistoryAdmin
+from customers.staff_pages import reason_of, require, say_next
 
 STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanStatus.DEPRECATED: "warning"}
 SHOWN_CUSTOMERS = 50
@@ -76,8 +76,7 @@ class PlanAdmin(
     ChangePages,
     WhatIfPages,
     PlaybookPages,
-    SimpleHistoryAdmin,
-    StaffAdmin,
+    HistoryAdmin,
 ):
     form = PlanForm
     shows_log = True

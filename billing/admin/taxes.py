@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -18,8 +17,9 @@ from billing.errors import InvalidTaxRate
 from billing.models import TaxCategory, TaxRate, TaxSetup
 from billing.tax_setup import check_tax_rate, load_presets, preset_countries, save_tax_rate
 from customers.countries import country_name
+from customers.history_pages import HistoryAdmin
 from customers.models import Customer
-from customers.staff_pages import StaffAdmin, put_errors, require
+from customers.staff_pages import put_errors, require
 
 
 class TaxRateForm(forms.ModelForm):
@@ -65,7 +65,7 @@ class SetupForm(forms.Form):
 
 
 @admin.register(TaxRate)
-class TaxRateAdmin(SimpleHistoryAdmin, StaffAdmin):
+class TaxRateAdmin(HistoryAdmin):
     form = TaxRateForm
     purpose = (
         "Which tax customers pay, by their country. A country without a rate is not taxed: set up those in which you "

@@ -15,12 +15,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from customers.codes import code_from_label
-from customers.staff_pages import StaffAdmin, bar_chart, say_next
+from customers.history_pages import HistoryAdmin
+from customers.staff_pages import bar_chart, say_next
 from metering.defining import frozen_reason
 from metering.measuring import measure_series
 from metering.meter_types import ONLY_ON
@@ -97,7 +97,7 @@ class MeterForm(forms.ModelForm):
 
 
 @admin.register(Meter)
-class MeterAdmin(SimpleHistoryAdmin, StaffAdmin):
+class MeterAdmin(HistoryAdmin):
     form = MeterForm
     purpose = (
         "A meter says what is counted. Prices on a plan are set per meter; events name the meter by its code."

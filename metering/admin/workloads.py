@@ -9,12 +9,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from customers.codes import code_from_label
-from customers.staff_pages import StaffAdmin
+from customers.history_pages import HistoryAdmin
 from metering.models import Workload, WorkloadName
 
 
@@ -64,7 +63,7 @@ class NamesInline(TabularInline):
 
 
 @admin.register(Workload)
-class WorkloadAdmin(SimpleHistoryAdmin, StaffAdmin):
+class WorkloadAdmin(HistoryAdmin):
     form = WorkloadForm
     inlines = (NamesInline,)
     purpose = (

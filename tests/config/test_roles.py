@@ -56,7 +56,7 @@ from metering.models import Event, EventConflict, Meter, Workload, WorkloadName
 from tests.billing.money import credit, give, tax
 from tests.billing.test_recurring import regularly
 from tests.factories import NOW, event, make_subscription, send, send_tickets
-from tests.staff import sign_in
+from tests.staff import sign_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -389,3 +389,36 @@ def test_every_history_can_be_read(pages: dict[str, str], group: str) -> None:
     }
     for name, pk in rows.items():
         assert client.get(reverse(f"admin:{name}_history", args=[pk])).status_code == 200, name
+
+
+@pytest.mark.parametrize("group", ["Billing admin", "Billing clerk", "Read only"])
+def test_the_past_is_shown_and_never_put_back(pages: dict[str, str], group: str) -> None:
+    """What a row was can be looked at, and nothing sent there changes the row, whoever sends it."""
+    client = sign_in(group)
+    customer = Customer.objects.get()
+    customer.name = "Renamed"
+    customer.save()
+    rows = [
+        Plan.objects.all()[0],
+        customer,
+        Meter.objects.get(),
+        Workload.objects.get(),
+        Coupon.objects.get(),
+    ]
+    before = stored()
+    for row in rows:
+        name = f"admin:{row._meta.app_label}_{row._meta.model_name}_simple_history"
+        version = reverse(name, args=[row.pk, row.history.earliest().pk])
+        shown = client.get(version)
+        assert shown.status_code == 200, version
+        form = shown.context["adminform"].form
+        sent = {each.html_name: each.value() for each in form if each.value() is not None}
+        assert client.post(version, sent).status_code == 403, version
+    assert stored() == before
+    customer.refresh_from_db()
+    assert customer.name == "Renamed"
+    history = client.get(reverse("admin:customers_customer_history", args=[customer.pk]))
+    assert "Renamed" in text_of(history)
+    for wrong in ("x", "99999999999999999999"):
+        at = reverse("admin:customers_customer_simple_history", args=[customer.pk, wrong])
+        assert client.get(at).status_code == 404
