@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from billing.rating.describing import money_writer
-from billing.rating.exact import EXACT, exactly
+from billing.rating.exact import exactly
 from billing.rating.parsing import AnyRate
 from billing.rating.percentages import Percentage
 from billing.rating.prices import Dynamic, Graduated, Package, PerUnit, Stairstep, Tier, Volume
@@ -100,7 +100,7 @@ def _unit_prices(price: AnyPrice) -> Iterator[tuple[str, str, Fraction]]:
 
 def _shown(amount: Fraction) -> Decimal:
     """Give an amount as people read it, rounded to six decimals where it has more."""
-    return Decimal(round(amount * 10**6)).scaleb(-6).normalize(EXACT)
+    return Decimal(round(amount * 10**6)).scaleb(-6)
 
 
 def _of_price(price: AnyPrice, at: str, write: Money) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ def discount(lines: Sequence[Decimal], coupons: Sequence[Coupon], *, digits: int
     for coupon in coupons:
         _check(coupon, digits=digits)
     left = [max(line, ZERO) for line in lines]
-    by_coupon = [round_amount(ZERO, digits)] * len(coupons)
+    by_coupon = [ZERO] * len(coupons)
     percentages_first = sorted(range(len(coupons)), key=lambda index: coupons[index].kind is CouponKind.FIXED)
     for index in percentages_first:
         only = coupons[index].lines

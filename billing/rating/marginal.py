@@ -111,4 +111,5 @@ def _unit_prices(price: AnyPrice) -> set[Decimal]:
     """Give the prices that a single unit can have: 0 where it is included."""
     if isinstance(price, Graduated):
         return {ZERO, *(tier.unit_price for tier in price.tiers)}
-    return {ZERO, price.unit_price} if isinstance(price, PerUnit) else {ZERO}
+    assert isinstance(price, PerUnit)  # no other model is in ADDS_UP
+    return {ZERO, price.unit_price}

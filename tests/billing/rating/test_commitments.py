@@ -27,6 +27,8 @@ def test_included_spend_takes_off_no_more_than_was_used() -> None:
     assert amounts(terms, usage="30", fees="100") == [("included_spend", Decimal(-30))]
     assert amounts(terms) == []
     assert amounts(PlanTerms(included_spend=Decimal(0)), usage="80") == []
+    assert amounts(terms, usage="0.40") == [("included_spend", Decimal("-0.40"))]
+    assert amounts(terms, usage="-5") == []  # what events gave back is not included spend
 
 
 def test_the_minimum_counts_usage_and_fees_but_no_one_time_fee() -> None:
@@ -39,6 +41,22 @@ def test_a_part_of_a_period_owes_that_part_of_the_minimum() -> None:
     # 310.00 x 10 / 31 = 100.00
     terms = PlanTerms(minimum_amount=Decimal(310))
     assert amounts(terms, used=10, usage="40") == [("minimum", Decimal("60.00"))]
+
+
+def test_each_line_says_how_it_came_about() -> None:
+    def words(used: int) -> list[list[tuple[str, str, str]]]:
+        terms = PlanTerms(Decimal(10), Decimal(310))
+        lines = apply_plan_terms(
+            terms, usage=Decimal(50), fees=Decimal(5), once=Decimal(0), days_used=used, days=31, digits=2
+        )
+        return [[(step.label, step.kind, str(step.amount)) for step in line.working] for line in lines]
+
+    included = [("First 10 of usage included", "included_spend", "-10")]
+    assert words(10) == [
+        included,
+        [("Minimum of the plan (10 of 31 days)", "minimum", "100.00"), ("Usage and fees", "used", "-45")],
+    ]
+    assert words(31)[1][0] == ("Minimum of the plan", "minimum", "310.00")
 
 
 def test_the_service_fee_is_a_share_of_everything_before_it_rounded_once() -> None:

@@ -62,8 +62,8 @@ def test_never_more_is_taken_than_the_amount() -> None:
 
 
 def test_what_no_credit_covers_is_left() -> None:
-    result = burn([grant("a", "75"), grant("empty", "0")], Decimal(150), at=NOW)
-    assert result == Burn((("a", Decimal(75)),), Decimal(75), Decimal(75))
+    result = burn([grant("a", "0.75"), grant("empty", "0")], Decimal("1.50"), at=NOW)
+    assert result == Burn((("a", Decimal("0.75")),), Decimal("0.75"), Decimal("0.75"))
 
 
 def test_nothing_to_cover_takes_nothing() -> None:

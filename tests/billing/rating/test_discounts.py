@@ -24,6 +24,10 @@ def amounts(*values: str) -> tuple[Decimal, ...]:
     return tuple(Decimal(value) for value in values)
 
 
+def written(values: tuple[Decimal, ...]) -> list[str]:
+    return [str(value) for value in values]
+
+
 def off(lines: list[str], *coupons: Coupon, digits: int = 2) -> Discount:
     return discount([Decimal(line) for line in lines], coupons, digits=digits)
 
@@ -47,6 +51,21 @@ def test_discount_never_exceeds_the_lines() -> None:
     assert result == Discount(Decimal(15), amounts("10", "5"), amounts("15", "0"))
 
 
+def test_a_coupon_for_some_lines_takes_nothing_off_the_others() -> None:
+    only_second = Coupon(CouponKind.PERCENT, Decimal(50), frozenset({1}))
+    assert off(["10.00", "6.00"], only_second).by_line == amounts("0", "3")
+    # 50 % of the second line leaves 3.00 of it; 50.00 then covers that and all of the first.
+    rest_of_second = Coupon(CouponKind.FIXED, Decimal(50), frozenset({1}))
+    result = off(["10.00", "6.00"], rest_of_second, only_second)
+    assert result == Discount(Decimal(6), amounts("0", "6"), amounts("3", "3"))
+
+
+def test_what_comes_off_is_written_with_the_digits_of_the_currency() -> None:
+    result = off(["9", "8"], fixed("5"), percent("0"))
+    assert (str(result.total), written(result.by_coupon)) == ("5.00", ["5.00", "0.00"])
+    assert str(off(["9"]).total) == "0.00"
+
+
 def test_lines_below_zero_get_no_discount() -> None:
     assert off(["-10.00", "20.00"], percent("50")).by_line == amounts("0", "10")
 
@@ -61,7 +80,12 @@ def test_no_coupons_and_no_lines_give_nothing() -> None:
     assert off([], fixed("5")).total == 0
 
 
-@pytest.mark.parametrize("coupon", [percent("101"), percent("-1"), fixed("-1"), fixed("0.005")])
+def test_all_may_come_off_and_only_percentages_end_at_a_hundred() -> None:
+    assert off(["10.00"], percent("100")).total == 10
+    assert off(["200.00"], fixed("150")).total == 150
+
+
+@pytest.mark.parametrize("coupon", [percent("100.01"), percent("-1"), fixed("-1"), fixed("0.005")])
 def test_coupon_out_of_range_is_refused(coupon: Coupon) -> None:
     with pytest.raises(InvalidArgument):
         off(["10.00"], coupon)

@@ -192,7 +192,7 @@ def test_terms_must_be_an_object(terms: object) -> None:
         (PER_UNIT | {"per": "0"}, "per", "per_not_exact"),
         (PER_UNIT | {"per": "3"}, "per", "per_not_exact"),
         (PER_UNIT | {"per": "2.5"}, "per", "not_whole"),
-        (PER_UNIT | {"per": str(10**13)}, "per", "per_not_exact"),
+        (PER_UNIT | {"per": str(2**40)}, "per", "per_not_exact"),  # a little more than 10^12
         (PER_UNIT | {"unit_amount": None}, "unit_amount", "required"),
         (
             {"kind": "subscription", "label": "P", "amount": "1", "timing": "later"},
@@ -231,6 +231,20 @@ def test_wrong_field_is_named(terms: dict[str, object], field: str, code: str) -
     error = refused(**terms)
     assert error.code == code
     assert next(iter(error.fields)) == field
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        PER_UNIT | {"per": str(10**12)},
+        PER_UNIT | {"minimum_amount": "5", "maximum_amount": "5.0"},
+        PER_UNIT | {"meter": "x" * 200},
+        {"kind": "usage", "meter": "m", "model": "percentage", "percent": "1"}
+        | {"per_event_minimum": "2", "per_event_maximum": "2"},
+    ],
+)
+def test_what_is_just_within_its_limits_is_allowed(terms: dict[str, object]) -> None:
+    parse_rate(terms)
 
 
 def test_per_of_one_is_the_same_as_none() -> None:

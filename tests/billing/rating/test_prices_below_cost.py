@@ -33,6 +33,10 @@ def found(cost: Fraction | None = Fraction(1), **terms: Any) -> list[str]:
         # a tier with only a flat fee has no price of a unit; one that is free has
         ({"model": "graduated", "tiers": TIERS}, ["tiers.2"]),
         ({"model": "volume", "tiers": TIERS}, ["tiers.2"]),
+        (
+            {"model": "volume", "tiers": [{"up_to": None, "unit_amount": "0.5", "flat_amount": "5"}]},
+            ["tiers.0"],
+        ),
         # what prices amounts or whole steps has no price of a unit
         ({"model": "stairstep", "tiers": [{"up_to": None, "flat_amount": "0"}]}, []),
         ({"model": "graduated_percentage", "tiers": [{"up_to": None, "percent": "0"}]}, []),
@@ -60,3 +64,8 @@ def test_each_row_is_compared_with_the_cost_of_its_own_values() -> None:
     assert [finding.path for finding in findings] == ["rows.0.unit_amount"]
     assert findings[0].message == "The unit price of $2.00 is below what one unit costs you, $3.00."
     assert findings[0].blocks
+    # The rows that have no price of their own have the rate's; it is not compared once more by itself.
+    rows = [{"match": {}}, {"match": {"model": "b"}, "unit_amount": "2"}, {"match": {"model": "a"}}]
+    parsed = parse_rate(terms | {"unit_amount": "2.5", "rows": rows})
+    assert isinstance(parsed, UsageRate)
+    assert [finding.path for finding in cost_findings(parsed, "USD", cost_of)] == ["rows.2.unit_amount"]

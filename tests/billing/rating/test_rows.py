@@ -186,6 +186,20 @@ def test_windows_of_a_group_are_rated_each_on_its_own_but_cannot_be_pooled() -> 
         rate(usage_rate(**terms, tiers_apply="pooled"), usage)
 
 
+def test_each_window_of_a_group_has_its_included_units_and_carries_its_values() -> None:
+    rows = [{"match": {}, "unit_amount": "1", "included_units": "10"}]
+    peaks = (Decimal(9), Decimal(15))
+    usage = Usage(Decimal(24), groups=(GroupUsage({"team": "A"}, Decimal(24), windows=peaks),))
+    steps = rate(usage_rate(model="per_unit", dimensions=["team"], rows=rows), usage).working
+    assert [(step.label, str(step.quantity), str(step.amount)) for step in steps] == [
+        ("Window 1: Included: first 10", "9", "0"),
+        ("Window 1: Units", "0", "0"),
+        ("Window 2: Included: first 10", "10", "0"),
+        ("Window 2: Units", "5", "5"),
+    ]
+    assert all(step.group == {"team": "A"} for step in steps)
+
+
 # per group: 40 + 0 + 20 pay; pooled: all but the first 20
 @pytest.mark.parametrize(("tiers_apply", "expected"), [("per_group", "6"), ("pooled", "10")])
 def test_events_of_groups_are_pooled_in_order(tiers_apply: str, expected: str) -> None:
