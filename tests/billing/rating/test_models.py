@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from billing.rating import Rating, Usage, UsageRate, parse_rate, rate
+from billing.rating import GroupUsage, Rating, Usage, UsageRate, parse_rate, rate
 from billing.rating.errors import BeyondLastStep, InvalidArgument, NegativeQuantity, NotANumber
 from billing.rating.exact import EXACT
 from billing.rerating import Used, amount_of
@@ -211,6 +211,70 @@ def test_flat_fee_of_the_first_tier_is_owed_at_zero_units_but_not_at_an_amount_o
     assert amount("0", model="graduated", tiers=of_units) == 200
     assert amount("0", model="graduated_percentage", tiers=of_amounts) == 0
     assert amount("0.01", model="graduated_percentage", tiers=of_amounts) == Decimal("200.0001")
+
+
+TWO = [{"up_to": "100", "unit_amount": "2", "flat_amount": "5"}, {"up_to": None, "unit_amount": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("terms", "quantity", "expected"),
+    [
+        (
+            {"model": "per_unit", "unit_amount": "2", "included_units": "10"},
+            "30",
+            ["Included: first 10|included|10|-|-|-|-|-|0", "Units|units|20|2|-|-|-|-|40"],
+        ),
+        (
+            {"model": "graduated", "tiers": TWO, "per": "10"},
+            "150",
+            [
+                "Up to 100|tier|100|2|10|-|0|100|20.0",
+                "Flat fee: up to 100|flat|-|-|-|-|0|100|5",
+                "Over 100|tier|50|1|10|-|100|-|5.0",
+            ],
+        ),
+        (
+            {"model": "volume", "tiers": TWO},
+            "150",
+            ["All units at the price of: Over 100|tier|150|1|-|-|100|-|150"],
+        ),
+        (
+            {"model": "package", "package_size": "1000", "package_amount": "10"},
+            "2500",
+            ["Packages of 1,000|package|3|10|-|-|-|-|30"],
+        ),
+        ({"model": "stairstep", "tiers": STEPS}, "1500", ["Over 1,000 up to 5,000|step|1500|-|-|-|1000|5000|200"]),
+        (
+            {"model": "percentage", "percent": "10", "free_amount": "5"},
+            "20",
+            ["Free of charge|free|5|-|-|-|-|-|0", "10 %|percentage|15|-|-|10|-|-|1.50"],
+        ),
+        (
+            {"model": "graduated_percentage", "tiers": [{"up_to": "50", "percent": "4"}, {"percent": "2"}]},
+            "60",
+            ["Up to 50|tier|50|-|-|4|0|50|2.00", "Over 50|tier|10|-|-|2|50|-|0.20"],
+        ),
+        ({"model": "dynamic"}, "7", ["Amount taken from the events|dynamic|-|-|-|-|-|-|7"]),
+    ],
+)  # fmt: skip
+def test_each_step_says_what_it_is_how_much_at_what_price_between_which_bounds(
+    terms: dict[str, object], quantity: str, expected: list[str]
+) -> None:
+    """By rows each step also carries the values it is for."""
+    fields = ("label", "kind", "quantity", "unit_amount", "per", "percent", "from", "up_to", "amount")
+
+    def told(rating: Rating) -> list[str]:
+        return ["|".join(str(step.as_json()[name] or "-") for name in fields) for step in rating.working]
+
+    assert told(rated(quantity, **terms)) == expected
+    own = {name: each for name, each in terms.items() if name not in ("model", "per")}
+    of_rate = {name: each for name, each in terms.items() if name in ("model", "per")}
+    by_rows = usage_rate(dimensions=["team"], rows=[{"match": {}} | own], **of_rate)
+    group = GroupUsage({"team": "A"}, Decimal(quantity))
+    rating = rate(by_rows, Usage(Decimal(quantity), groups=(group,)))
+    assert told(rating) == expected
+    assert {step.group["team"] for step in rating.working if step.group} == {"A"}
+    assert all(step.group for step in rating.working)
 
 
 @pytest.mark.parametrize("quantity", ["NaN", "Infinity", "-Infinity"])

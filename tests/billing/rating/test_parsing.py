@@ -188,12 +188,22 @@ def test_terms_must_be_an_object(terms: object) -> None:
         (PER_UNIT | {"meter": 7}, "meter", "not_text"),
         (PER_UNIT | {"meter": "a\x00b"}, "meter", "not_text"),
         (PER_UNIT | {"meter": "\ud800"}, "meter", "not_text"),
+        (PER_UNIT | {"meter": "\udfff"}, "meter", "not_text"),
+        (PER_UNIT | {"meter": "a\x1fb"}, "meter", "not_text"),
         (PER_UNIT | {"meter": "x" * 201}, "meter", "not_text"),
         (PER_UNIT | {"per": "0"}, "per", "per_not_exact"),
         (PER_UNIT | {"per": "3"}, "per", "per_not_exact"),
         (PER_UNIT | {"per": "2.5"}, "per", "not_whole"),
         (PER_UNIT | {"per": str(2**40)}, "per", "per_not_exact"),  # a little more than 10^12
         (PER_UNIT | {"unit_amount": None}, "unit_amount", "required"),
+        (PER_UNIT | {"unit_amount": None, "per": "1000"}, "unit_amount", "required"),
+        (
+            {"kind": "usage", "meter": "m", "model": "package", "package_amount": "1"},
+            "package_size",
+            "required",
+        ),
+        ({"kind": "subscription", "label": "P", "amount": "1", "per": "2"}, "per", "unknown_field"),
+        ({"kind": "one_time", "label": "P", "amount": "1", "per": "2"}, "per", "unknown_field"),
         (
             {"kind": "subscription", "label": "P", "amount": "1", "timing": "later"},
             "timing",
@@ -224,6 +234,12 @@ def test_terms_must_be_an_object(terms: object) -> None:
         ({"kind": "usage", "meter": "m", "model": "graduated"}, "tiers", "required"),
         ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": {}}, "tiers", "not_a_list"),
         ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": []}, "tiers", "not_a_list"),
+        ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": "ab"}, "tiers", "not_a_list"),
+        (
+            {"kind": "usage", "meter": "m", "model": "graduated", "tiers": [{}] * 1001},
+            "tiers",
+            "not_a_list",
+        ),
         ({"kind": "usage", "meter": "m", "model": "graduated", "tiers": [1]}, "tiers.0", "not_an_object"),
     ],
 )
@@ -231,6 +247,12 @@ def test_wrong_field_is_named(terms: dict[str, object], field: str, code: str) -
     error = refused(**terms)
     assert error.code == code
     assert next(iter(error.fields)) == field
+    assert len(error.problems) == 1
+
+
+def test_every_row_that_is_no_object_is_named() -> None:
+    error = refused(kind="usage", meter="m", model="graduated", tiers=[1, {"unit_amount": "1"}, "x"])
+    assert list(error.fields) == ["tiers.0", "tiers.2"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +260,17 @@ def test_wrong_field_is_named(terms: dict[str, object], field: str, code: str) -
     [
         PER_UNIT | {"per": str(10**12)},
         PER_UNIT | {"minimum_amount": "5", "maximum_amount": "5.0"},
-        PER_UNIT | {"meter": "x" * 200},
+        PER_UNIT | {"meter": "x y" + "z" * 197},
+        PER_UNIT | {"dimensions": [f"d{n}" for n in range(20)], "rows": [{"match": {}}]},
+        {
+            "kind": "usage",
+            "meter": "m",
+            "model": "volume",
+            "tiers": [
+                *({"up_to": n, "unit_amount": "1"} for n in range(999)),
+                {"unit_amount": "1"},
+            ],
+        },  # a thousand tiers
         {"kind": "usage", "meter": "m", "model": "percentage", "percent": "1"}
         | {"per_event_minimum": "2", "per_event_maximum": "2"},
     ],

@@ -82,6 +82,12 @@ def test_free_amount_ends_before_the_free_events() -> None:
 def test_event_that_uses_up_the_free_amount_exactly_pays_nothing() -> None:
     rating = rated(["60", "40", "10"], percent="10", fixed_amount="1", free_amount="100")
     assert rating.amount == 2  # 10 x 10 % + 1
+    assert rated(["1"], percent="10", fixed_amount="1", free_amount="1").amount == 0
+
+
+def test_an_event_of_nothing_pays_its_fixed_fee_once_nothing_is_free_any_more() -> None:
+    assert rated(["0", "0.50"], percent="10", fixed_amount="1").amount == Decimal("2.05")
+    assert rated(["100", "0"], percent="10", fixed_amount="1", free_amount="100", free_events=5).amount == 1
 
 
 def test_minimum_and_maximum_hold_for_each_paying_event() -> None:
@@ -99,7 +105,7 @@ def test_minimum_and_maximum_hold_for_each_paying_event() -> None:
 
 def test_free_events_owe_no_minimum() -> None:
     rating = rated(["10", "80"], percent="1", free_events=2, per_event_minimum="5")
-    assert rating.amount == 0
+    assert steps(rating) == [("free", "0"), ("percentage", "0.00")]
 
 
 def test_no_events_cost_nothing() -> None:
