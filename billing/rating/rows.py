@@ -46,7 +46,7 @@ def read_rows(fields: Fields, *, model: str, per: Decimal | None, price: AnyPric
         row = _read_row(row_fields, match=match or {}, model=model, per=per, price=price)
         if row is not None:
             rows.append(row)
-    if PRICE_FIELDS[model] and price is not None and rows and all(row.own_price for row in rows):
+    if price is not None and rows and all(row.own_price for row in rows):
         name = PRICE_FIELDS[model][0]
         fields.add(
             "price_not_used", name, f"Every row has its own price, so {name} of the rate is never used."

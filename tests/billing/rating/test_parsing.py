@@ -80,9 +80,19 @@ def test_subscription_and_one_time_rates() -> None:
     terms = {"kind": "subscription", "label": "Pro", "amount": "199.00", "timing": "in_arrears"}
     assert parse_rate(terms) == SubscriptionRate("Pro", Decimal("199.00"), "in_arrears", prorated=True)
     assert parse_rate(terms | {"prorated": False}).as_json() == terms | {"prorated": False}
+    seats = terms | {"prorated": True, "per_seat": True}
+    assert parse_rate(seats).as_json() == seats
     once = {"kind": "one_time", "label": "Set-up", "amount": "500.00"}
     assert parse_rate(once) == OneTimeRate("Set-up", Decimal(500))
     assert parse_rate(once).as_json() == once
+
+
+def test_a_percentage_without_allowances_is_written_with_none_of_them() -> None:
+    terms = {"kind": "usage", "meter": "m", "model": "percentage", "percent": "2.9"}
+    assert parse_rate(terms).as_json() == terms | {
+        "fixed_amount": "0", "free_events": 0, "free_amount": "0", "per_event_minimum": None,
+        "per_event_maximum": None, "minimum_amount": None, "maximum_amount": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -356,6 +366,15 @@ class TestRows:
         assert (error.code, list(error.fields)) == ("duplicate_row", ["rows.1.match"])
         assert error.message == "Row 2: match is the same as in row 1. Remove one of them."
 
+    def test_rows_are_compared_also_after_one_that_is_wrong(self) -> None:
+        twice = {"match": {"region": "eu"}, "unit_amount": "1"}
+        error = self.refused({"match": None, "unit_amount": "1"}, twice, twice, unmatched="free")
+        assert list(error.fields) == ["rows.0.match", "rows.2.match"]
+
+    def test_there_are_at_most_ten_thousand_rows(self) -> None:
+        assert self.refused(*[1] * 10_001).code == "not_a_list"
+        assert self.refused(*[1] * 10_000).code == "not_an_object"
+
     def test_match_names_dimensions_of_the_rate(self) -> None:
         error = self.refused({"match": {"zone": "eu"}, "unit_amount": "1"}, unmatched="free")
         assert (error.code, list(error.fields)) == ("unknown_dimension", ["rows.0.match.zone"])
@@ -370,7 +389,9 @@ class TestRows:
         error = self.refused({"match": match, "unit_amount": "1"}, unmatched="free")
         assert (error.code, list(error.fields)) == ("required", ["rows.0.match"])
 
-    @pytest.mark.parametrize("names", [None, "region", [], [""], ["a", "a"], [1], ["x"] * 21, [[]]])
+    @pytest.mark.parametrize(
+        "names", [None, "region", [], [""], ["a", ""], ["a", "a"], [1], ["x"] * 21, [[]]]
+    )
     def test_dimensions_are_different_names(self, names: object) -> None:
         error = self.refused({"match": {}, "unit_amount": "1"}, dimensions=names)
         assert (error.code, list(error.fields)) == ("bad_dimensions", ["dimensions"])
@@ -389,6 +410,9 @@ class TestRows:
     def test_price_of_the_rate_must_be_used_by_a_row(self) -> None:
         error = self.refused({"match": {}, "unit_amount": "1"}, unit_amount="2")
         assert (error.code, list(error.fields)) == ("price_not_used", ["unit_amount"])
+        # One that could not be read is no price of its own.
+        error = self.refused({"match": {}, "unit_amount": "x"}, unit_amount="2")
+        assert list(error.fields) == ["rows.0.unit_amount"]
 
     def test_included_units_stand_on_the_rows(self) -> None:
         error = self.refused({"match": {}, "unit_amount": "1"}, included_units="2")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ def rated(groups: list[tuple[dict[str, str], str]], **terms: object) -> Rating:
     return rating
 
 
-TOKENS: dict[str, object] = {
+TOKENS: dict[str, Any] = {
     "model": "per_unit",
     "per": "1000000",
     "dimensions": ["model", "type"],
@@ -58,7 +60,9 @@ TOKENS: dict[str, object] = {
     ],
 )
 def test_row_that_matches_most_dimensions_is_used(values: dict[str, str], expected: str) -> None:
-    assert rated([(values, "1000000")], **TOKENS).amount == Decimal(expected)
+    """Whatever the order in which the rows are listed."""
+    for rows in permutations(TOKENS["rows"]):
+        assert rated([(values, "1000000")], **TOKENS | {"rows": list(rows)}).amount == Decimal(expected)
 
 
 def test_among_equally_specific_rows_the_first_is_used() -> None:
@@ -71,6 +75,8 @@ def test_among_equally_specific_rows_the_first_is_used() -> None:
     both = [({"model": "a", "type": "input"}, "1")]
     assert rated(both, **terms, rows=rows).amount == 5
     assert rated(both, **terms, rows=[rows[1], rows[0], rows[2]]).amount == 30
+    other = {"match": {"type": "output"}, "unit_amount": "7"}
+    assert rated(both, **terms, rows=[other, rows[1], rows[0], rows[2]]).amount == 30
 
 
 def test_steps_carry_their_group() -> None:
