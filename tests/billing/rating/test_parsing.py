@@ -198,7 +198,7 @@ def test_terms_must_be_an_object(terms: object) -> None:
         (PER_UNIT | {"meter": 7}, "meter", "not_text"),
         (PER_UNIT | {"meter": "a\x00b"}, "meter", "not_text"),
         (PER_UNIT | {"meter": "\ud800"}, "meter", "not_text"),
-        (PER_UNIT | {"meter": "\udfff"}, "meter", "not_text"),
+        (PER_UNIT | {"meter": "a\udfff"}, "meter", "not_text"),
         (PER_UNIT | {"meter": "a\x1fb"}, "meter", "not_text"),
         (PER_UNIT | {"meter": "x" * 201}, "meter", "not_text"),
         (PER_UNIT | {"per": "0"}, "per", "per_not_exact"),
