@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Max
 
 from billing.models import Invoice, InvoiceStatus
 from billing.segments import segments_between
+from metering.models import Meter
 from metering.pruning import count_waiting_before
 from metering.standings import count_standings
 
@@ -59,7 +62,8 @@ def _open(before: datetime) -> list[str]:
 
 def _verifiable(before: datetime, now: datetime) -> list[str]:
     since = now - timedelta(days=settings.EVENT_RETENTION_DAYS)
-    kept = Invoice.objects.filter(issued_at__gte=since, period_start__lt=before.date()).exclude(
+    reach = _reach()
+    kept = Invoice.objects.filter(issued_at__gte=since, period_start__lt=before.date() + reach).exclude(
         status__in=(InvoiceStatus.DRAFT, InvoiceStatus.VOID)
     )
     earliest = kept.order_by("period_start").first()
@@ -67,9 +71,18 @@ def _verifiable(before: datetime, now: datetime) -> list[str]:
         return []
     text = (
         f"Invoices stay verifiable for {settings.EVENT_RETENTION_DAYS} days (EVENT_RETENTION_DAYS): "
-        f"choose {earliest.period_start} or earlier."
+        f"choose {earliest.period_start - reach} or earlier."
     )
     return [_named(kept.count(), "invoice", [str(each) for each in kept[:NAMED]], text)]
+
+
+def _reach() -> timedelta:
+    """Give how long before the first day of an invoice its events may have happened, in whole days.
+
+    A day begins earlier east of UTC, and an outcome is billed when its window is over.
+    """
+    longest = Meter.objects.aggregate(hours=Max("verification_hours"))["hours"] or 0
+    return timedelta(days=1 + math.ceil(longest / 24))
 
 
 def _named(count: int, noun: str, names: list[str], advice: str) -> str:

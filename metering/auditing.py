@@ -97,7 +97,8 @@ WITH late AS MATERIALIZED (
 ), again AS MATERIALIZED (
     SELECT e.id, e.customer_id, e.subject FROM metering_event e
     WHERE e.signal IS NULL AND e.customer_id IS NOT NULL"""
-# An event that was released or voided since has no note yet, or one that says it does not count.
+# An event that was released or voided since has no note yet, or one that says it does not count. Where the others of a
+# subject were pruned, the one that is left counts as the first of it (2) as it does alone (1).
 WRONG_NOTES_END = """
 SELECT format('outcome %%s of meter %%s: noted as %%s at %%s, its events say %%s at %%s',
               coalesce(standing.id, noted.event_id), %s::text, noted.standing, noted.settles_at,
@@ -105,6 +106,7 @@ SELECT format('outcome %%s of meter %%s: noted as %%s at %%s, its events say %%s
 FROM standing
 FULL JOIN (SELECT * FROM metering_settledoutcome WHERE meter_id = %s) noted ON noted.event_id = standing.id
 WHERE coalesce(noted.standing, 0) <> coalesce(standing.standing, 0)
+      AND NOT (noted.standing = 2 AND standing.standing = 1)
    OR (standing.standing <> 0 AND (noted.settles_at, noted.value, noted.customer_id, noted.subject, noted.dimensions)
        IS DISTINCT FROM (standing.settles_at, standing.value, standing.customer_id, standing.subject,
                          standing.dimensions))

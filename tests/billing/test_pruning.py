@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,20 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from billing.closing import close_period
+from billing.models import InvoiceLine
 from billing.months import Month
 from billing.reconciling import reconcile
 from customers.models import Customer
+from metering.auditing import outcomes_settled_right
 from metering.errors import PruneFailed
 from metering.folding import fold_usage, rebuild_usage
 from metering.models import Event, EventArchive, Meter, SettledOutcome
-from metering.pruning import Archive, delete_archived
+from metering.pruning import Archive, archive_events, delete_archived
 from metering.rollup import daily_usage
-from metering.settling_ahead import settle_outcomes
+from metering.settling_ahead import resettle_outcomes, settle_outcomes
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send
 
 THEN = datetime(2024, 6, 15, tzinfo=UTC)
@@ -147,9 +151,24 @@ def test_events_of_a_draft_or_a_verifiable_invoice_are_kept_and_later_go(tmp_pat
     assert "1 draft needs them" in refusal("2024-06-01")
     close_period(Month(2024, 5), now=NOW, grace_days=0)
     assert "1 invoice needs them (INV-2026-000001)" in refusal("2024-06-01")
-    assert "choose 2024-05-01 or earlier" in refusal("2024-06-01")
+    assert "choose 2024-04-30 or earlier" in refusal("2024-06-01")
+    assert "choose 2024-04-30 or earlier" in refusal(
+        "2024-05-01"
+    )  # it is 1 May in Auckland before it is in UTC
     with time_machine.travel(datetime(2028, 12, 1, tzinfo=UTC)):
         assert "1 events archived" in prune("2024-06-01", "--yes", to=tmp_path)
+
+
+def test_an_outcome_stays_while_the_invoice_of_the_month_it_settled_in_is_verifiable(tmp_path: Path) -> None:
+    """Resolved on 30 May and held for 72 hours: June billed it, and May's invoice needs nothing any more."""
+    make_meter(once_per_subject="period", verification_hours=Decimal(72))
+    make_subscription(start_on=date(2024, 5, 1), end_on=date(2024, 7, 1))
+    send(old("a", subject="t-1", occurred_at="2024-05-30T10:00:00Z"), now=THEN)
+    close_period(Month(2024, 5), now=datetime(2024, 6, 1, 12, tzinfo=UTC), grace_days=0)
+    close_period(Month(2024, 6), now=NOW, grace_days=0)
+    assert [line.quantity for line in InvoiceLine.objects.order_by("period_start")] == [0, 1]
+    assert "choose 2024-05-28 or earlier" in refusal("2024-06-01")
+    assert Event.objects.filter(key="a").exists()
 
 
 def test_levels_carry_over_so_their_events_stay(tmp_path: Path) -> None:
@@ -176,3 +195,45 @@ def test_a_subject_that_counted_for_ever_stays_so_that_it_never_counts_again(tmp
 
 def test_a_day_that_is_none_is_refused_by_name() -> None:
     assert "--before: “soon” is not a day" in refusal("soon")
+
+
+def wait_until_it_waits(thread: threading.Thread) -> None:
+    """Wait until a thread is over or waits for a lock of ours."""
+    waiting = 0
+    while thread.is_alive() and not waiting:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            waiting = cursor.fetchone()[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outcomes_settled_anew_while_their_events_are_pruned_leave_no_note_without_an_event(
+    tmp_path: Path,
+) -> None:
+    make_customer()
+    make_meter(once_per_subject="period")
+    send(old("a", subject="t-1"), old("b", subject="t-2"), now=THEN)
+    send(event("c", subject="t-1"))
+    fold_usage()
+    settle_outcomes()
+    before = datetime(2024, 6, 1, tzinfo=UTC)
+    archive = archive_events(before, folder=tmp_path, now=NOW, on_progress=lambda done: None)
+    deleted: list[int] = []
+
+    def prune_too() -> None:
+        try:
+            deleted.append(delete_archived(archive, before=before, now=NOW, on_progress=lambda done: None))
+        finally:
+            connection.close()
+
+    pruning = threading.Thread(target=prune_too)
+
+    def when_all_are_noted(done: int, last: int) -> None:
+        pruning.start()
+        wait_until_it_waits(pruning)
+
+    resettle_outcomes(on_progress=when_all_are_noted)
+    pruning.join()
+    assert (deleted, Event.objects.count()) == ([2], 1)
+    assert list(outcomes_settled_right()) == []
+    assert SettledOutcome.objects.count() == 1
