@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from billing.adjusting import compute_adjustments
+from billing.collecting import lock
 from billing.deciding import settled_once
 from billing.dispute_credits import credit
 from billing.dispute_effects import (
@@ -148,6 +149,7 @@ def _decide(
     if taken and remedy not in DisputeRemedy.values:
         message = "Choose how the accepted outcomes are given back: a credit note or an adjustment."
         raise DisputeRefused(message, fields={"remedy": message})
+    lock(dispute.printed_on)  # voided between the two looks, it would seem to be given back in whole
     found, position = _take_back(dispute, taken, now=now) if taken else ([], 0)
     amount = total(found)
     if expected is not None and expected != amount:

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from billing.auditing import audit
 from billing.closing import close_period
-from billing.dispute_effects import preview_effect, total
+from billing.dispute_effects import preview_effect, take_back, total
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute, withdraw_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
 from billing.models import (
@@ -28,9 +28,11 @@ from billing.months import Month
 from billing.outcomes import told_outcomes
 from billing.reconciling import reconcile_month
 from billing.verifying import verify_invoice
+from billing.voiding import void_invoice
 from metering.models import Event
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.staff import make_staff
+from tests.stories.processes import killed_at
 
 pytestmark = pytest.mark.django_db
 ISSUED = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -387,3 +389,73 @@ def test_two_people_who_dispute_the_same_outcome_at_once_dispute_it_once() -> No
     invoice = billed()
     assert race(lambda: dispute(invoice, 1, 2), lambda: dispute(invoice, 2, 3)) == ["dispute_refused", "done"]
     assert DisputedOutcome.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_invoice_that_is_voided_while_its_dispute_is_decided_gives_back_no_more_than_was_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two of ten: -$4.00, and not the $20.00 of the whole invoice, which the void takes back by itself."""
+    invoice = billed()
+    found = dispute(invoice, 1, 2)
+
+    def void_too() -> None:
+        try:
+            void_invoice(invoice, reason="Wrong address.", by="dora", now=DECIDED)
+        finally:
+            connections.close_all()
+
+    voiding = threading.Thread(target=void_too)
+
+    def take_back_meanwhile(*args: Any, **fields: Any) -> Any:
+        voiding.start()
+        waiting = 0
+        while voiding.is_alive() and not waiting:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                waiting = cursor.fetchone()[0]
+        return take_back(*args, **fields)
+
+    monkeypatch.setattr("billing.disputing.take_back", take_back_meanwhile)
+    step = decide(found, 1, 2, remedy="adjustment")
+    voiding.join()
+    assert step.amount == -4
+    assert Invoice.objects.get().status == "void"
+    # October is billed again without them: 8 x $2.00.
+    close_period(Month(2026, 10), now=DECIDED, grace_days=0)
+    assert Invoice.objects.get(status="issued").total == 16
+    assert lines(december()) == [("usage", 0, 0)]
+    all_true()
+
+
+def test_a_void_invoice_whose_dispute_is_open_is_billed_again_and_the_decision_is_about_the_new_one() -> None:
+    """$20.00 void and billed again; two are accepted: nothing of the void invoice, $4.00 less on the next one."""
+    invoice = billed()
+    found = dispute(invoice, 1, 2)
+    void_invoice(invoice, reason="Wrong address.", by="dora", now=DECIDED)
+    close_period(Month(2026, 10), now=DECIDED, grace_days=0)
+    again = Invoice.objects.get(status="issued")
+    assert again.total == 20
+    assert decide(found, 1, 2).amount == 0
+    assert not CreditNote.objects.exists()
+    with pytest.raises(DisputeRefused, match="disputed before"):
+        dispute(again, 1)
+    assert lines(december()) == [("usage", 0, 0), ("adjustment", -2, Decimal("-4.00"))]
+    all_true()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_decision_killed_at_any_statement_decided_nothing_and_is_made_once_after_it() -> None:
+    found = dispute(billed(), 1, 2)
+    killed = statement = 0
+    while killed_at(statement := statement + 9, lambda: decide(found, 1, 2), before=bool(statement % 2)):
+        killed += 1
+        assert Dispute.objects.get().state == "open"
+        assert not Event.objects.filter(signal="reverses").exists()
+        assert not CreditNote.objects.exists()
+    assert killed > 3
+    assert list(CreditNote.objects.values_list("total", flat=True)) == [4]
+    with pytest.raises(NotInThisState):
+        decide(found, 1, 2)
+    assert lines(december()) == [("usage", 0, 0)]
+    all_true()
