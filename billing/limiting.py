@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import Q, Sum
+from django.db import connection
+from django.db.models import Q
 
 from billing.charging import Charges, usage_charges
 from billing.drafts import DuePeriod
@@ -19,8 +20,6 @@ from billing.errors import RatingFailed
 from billing.formatting import money, quantity_of
 from billing.models import (
     MeterCoverage,
-    Reservation,
-    ReservationState,
     Subscription,
     UsageLimit,
 )
@@ -226,21 +225,29 @@ def _used(
     }
 
 
-def still_held(now: datetime) -> Q:
-    """Give the condition for reservations that are held and did not expire."""
-    return Q(state=ReservationState.HELD) & (Q(expires_at=None) | Q(expires_at__gt=now))
+HELD = """
+SELECT running.customer_id, running.meter_id, sum(held.quantity)
+FROM unnest(%(customers)s::bigint[], %(meters)s::bigint[], %(starts)s::timestamptz[])
+    AS running (customer_id, meter_id, start)
+JOIN billing_reservation held ON held.customer_id = running.customer_id AND held.meter_id = running.meter_id
+    AND held.made_at >= running.start
+WHERE held.state = 'held' AND (held.expires_at IS NULL OR held.expires_at > %(now)s)
+GROUP BY 1, 2
+"""
 
 
 def _held(running: Mapping[Pair, Running], *, now: datetime) -> dict[Pair, Decimal]:
-    rows = (
-        Reservation.objects.filter(
-            still_held(now),
-            customer__in={customer for customer, _ in running},
-            meter__in={meter for _, meter in running},
-            period_start__in={each.period.start for each in running.values()},
+    """Add up what is held of the running periods. A period may begin anew, as when the plan changes: the instant at
+    which something was reserved tells whether its usage can be in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            HELD,
+            {
+                "customers": [customer for customer, _ in running],
+                "meters": [meter for _, meter in running],
+                "starts": [each.period.start for each in running.values()],
+                "now": now,
+            },
         )
-        .values_list("customer_id", "meter_id", "period_start")
-        .annotate(held=Sum("quantity"))
-    )
-    found = {(customer, meter, start): held for customer, meter, start, held in rows}
-    return {pair: found.get((*pair, each.period.start), ZERO) for pair, each in running.items()}
+        found = {(customer, meter): held for customer, meter, held in cursor.fetchall()}
+    return {pair: found.get(pair, ZERO) for pair in running}

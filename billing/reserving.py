@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from billing.entitling import limits_of
 from billing.errors import LimitReached, ReservationRefused
-from billing.limiting import Look, look_at, still_held
+from billing.limiting import Look, look_at
 from billing.models import LimitKind, Reservation, ReservationState, UsageLimit
 from customers.models import Customer
 from metering.models import Meter
@@ -40,7 +41,7 @@ def reserve(
         period = looked_at.running[customer.pk, meter.pk].period
         made = Reservation.objects.filter(customer=customer, meter=meter, key=key).first()
         if made is not None:
-            return _the_same(made, quantity, period_start=period.start, now=now)
+            return _the_same(made, quantity, since=period.start, now=now)
         for limit in limits:
             _refuse_above(limit, looked_at, quantity)
         return Reservation.objects.create(
@@ -68,7 +69,13 @@ def held_reservations(customer: Customer, meter: Meter, *, now: datetime) -> lis
     """Give what is held of the running period, the oldest first: where work died, its reservation stands here."""
     looked_at = look_at([], now=now, pairs=[(customer, meter)])
     start = looked_at.running[customer.pk, meter.pk].period.start
-    rows = Reservation.objects.filter(still_held(now), customer=customer, meter=meter, period_start=start)
+    rows = Reservation.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=now),
+        customer=customer,
+        meter=meter,
+        state=ReservationState.HELD,
+        made_at__gte=start,
+    )
     return list(rows.order_by("made_at", "pk"))
 
 
@@ -104,7 +111,7 @@ def _refuse_above(limit: UsageLimit, looked_at: Look, quantity: Decimal) -> None
     )
 
 
-def _the_same(made: Reservation, quantity: Decimal, *, period_start: datetime, now: datetime) -> Reservation:
+def _the_same(made: Reservation, quantity: Decimal, *, since: datetime, now: datetime) -> Reservation:
     problem = ""
     if made.state != ReservationState.HELD:
         problem = f"was {made.get_state_display().partition(':')[0].lower()} already"
@@ -112,7 +119,7 @@ def _the_same(made: Reservation, quantity: Decimal, *, period_start: datetime, n
         problem = f"is of {made.quantity:f}"
     elif made.expires_at is not None and made.expires_at <= now:
         problem = f"expired at {made.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    elif made.period_start != period_start:
+    elif made.made_at < since:
         problem = "was of a billing period that is over"
     if problem:
         raise ReservationRefused(

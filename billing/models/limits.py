@@ -159,7 +159,7 @@ class Reservation(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["customer", "meter", "period_start"],
+                fields=["customer", "meter", "made_at"],
                 condition=models.Q(state="held"),
                 name="reservation_held",
             )

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection
 
+from billing.agreed_changes import Author
+from billing.changing import change_plan
 from billing.entitling import entitlement
 from billing.errors import LimitReached, ReservationRefused
 from billing.models import LimitSetter, Reservation, UsageLimit
 from billing.reserving import held_reservations, release_reservation, reserve, settle_reservation
 from billing.restricting import remove_limit, set_limit
 from metering.models import Meter
-from tests.factories import event, make_customer, make_subscription, send
+from tests.factories import event, make_customer, make_plan, make_subscription, send
 from tests.integrator import Integrator
 from tests.stories.processes import start_command
 
@@ -122,6 +124,25 @@ def test_a_key_of_a_period_that_is_over_holds_nothing_and_says_so() -> None:
     assert reserve(who, what, quantity=Decimal(2), key="b", now=november).period_start == november
     release_reservation(who, what, key="a")
     assert remaining(limit, now=november) == 0
+
+
+def test_a_plan_that_changes_today_leaves_no_room_beside_what_was_reserved_today() -> None:
+    """Its period begins this morning: what was reserved at noon is used in it, and yesterday's was in the old one."""
+    limit = make_limit("3")
+    who, what = limit.customer, limit.meter
+    reserve(who, what, quantity=ONE, key="yesterday", now=NOW - timedelta(days=1))
+    reserve(who, what, quantity=Decimal(2), key="a", now=NOW)
+    later = NOW + timedelta(hours=1)
+    other = make_plan(code="other")
+    change_plan(who.subscriptions.get(), to=other, when="now", author=Author(later, "clara"))
+    found = entitlement(who, what, now=later)
+    assert (found.reserved, found.remaining) == (2, 1)
+    with pytest.raises(LimitReached, match="has 1 left of 3"):
+        reserve(who, what, quantity=Decimal(2), key="b", now=later)
+    assert reserve(who, what, quantity=Decimal(2), key="a", now=later).state == "held"
+    assert [each.key for each in held_reservations(who, what, now=later)] == ["a"]
+    with pytest.raises(ReservationRefused, match="was of a billing period that is over"):
+        reserve(who, what, quantity=ONE, key="yesterday", now=later)
 
 
 def test_the_same_key_at_once_is_one_reservation() -> None:
