@@ -209,7 +209,7 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
         now = timezone.now()
         keys = set(asked["outcomes"])
         require_disputable(line, now=now)
-        found = dict(billed_outcomes(line).filter(key__in=keys).values_list("key", "pk"))
+        found = _by_key(billed_outcomes(line).filter(key__in=keys), "outcomes", "Dispute it in the portal.")
         if missing := sorted(keys - set(found)):
             raise ValidationError({"outcomes": [f"The line did not bill an outcome “{missing[0]}”."]})
         by = asked.get("on_behalf_of") or _who(request)
@@ -223,7 +223,8 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
         sent.is_valid(raise_exception=True)
         asked = sent.validated_data
         dispute = self._dispute(pk)
-        found = dict(dispute.outcomes.filter(key__in=asked["accepted"]).values_list("key", "pk"))
+        named = dispute.outcomes.filter(key__in=asked["accepted"])
+        found = _by_key(named, "accepted", "Decide this dispute in the admin.")
         if missing := sorted(set(asked["accepted"]) - set(found)):
             raise ValidationError({"accepted": [f"There is no outcome “{missing[0]}” in this dispute."]})
         decide_dispute(
@@ -257,6 +258,17 @@ class DisputeViewSet(StrictParameters, viewsets.GenericViewSet[Dispute]):
         if dispute is None:
             raise Http404(f"There is no dispute {pk}.")
         return dispute
+
+
+def _by_key(rows: QuerySet[Any], field: str, instead: str) -> dict[str, Any]:
+    """Give the ids of rows by key. Raises ValidationError for a key that several have: each source has its own."""
+    found: dict[str, Any] = {}
+    for key, pk in rows.values_list("key", "pk"):
+        if key in found:
+            message = f"Outcomes of several sources have the key “{key}”, so it does not say which. {instead}"
+            raise ValidationError({field: [message]})
+        found[key] = pk
+    return found
 
 
 def dispute_body(dispute: Dispute) -> dict[str, Any]:

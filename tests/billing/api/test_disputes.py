@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from billing.models import CreditNote, Dispute, WebhookMessage
+from billing.closing import close_period
+from billing.disputing import open_dispute
+from billing.models import CreditNote, Dispute, Invoice, WebhookMessage
+from billing.months import Month
 from billing.registering import EndpointTerms, register_endpoint
-from tests.factories import NOW
+from metering.models import Event
+from tests.factories import NOW, event, make_meter, make_subscription, send
 from tests.integrator import Integrator
-from tests.stories.test_disputes import billed
+from tests.stories.test_disputes import ASKED, ISSUED, billed
 
 pytestmark = pytest.mark.django_db
 ROUTE = "disputes/"
@@ -85,6 +89,26 @@ def test_what_is_wrong_is_named_and_nothing_is_opened(
     assert status == 400
     assert named in refused["error"]["fields"]
     assert not Dispute.objects.exists()
+
+
+def test_a_key_of_two_sources_names_neither_and_nothing_is_opened_or_decided(integrator: Integrator) -> None:
+    """Two tickets of one key, of two sources: one would be disputed, or declined, in silence."""
+    make_meter(once_per_subject="ever")
+    make_subscription()
+    send(event("evt-1", subject="ticket-1"), event("evt-2", subject="ticket-2"))
+    send(event("evt-1", subject="ticket-9"), source="crm")
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    for keys in (["evt-1"], ["evt-1", "evt-2"]):
+        status, refused = integrator.post(ROUTE, OPEN | {"outcomes": keys})
+        assert (status, list(refused["error"]["fields"])) == (400, ["outcomes"])
+    line = Invoice.objects.get().lines.get()
+    found = open_dispute(line, [each.pk for each in Event.objects.all()], reason="x", by="anna", now=ASKED)
+    decision = {"accepted": ["evt-1"], "answer": "One did.", "remedy": "adjustment"}
+    status, refused = integrator.post(f"{ROUTE}{found.pk}/decide/", decision)
+    assert (status, list(refused["error"]["fields"])) == (400, ["accepted"])
+    assert "Decide this dispute in the admin." in refused["error"]["fields"]["accepted"][0]
+    assert Dispute.objects.get().state == "open"
+    assert integrator.post(f"{ROUTE}{found.pk}/decide/", decision | {"accepted": ["evt-2"]})[0] == 200
 
 
 def test_a_key_that_only_reads_looks_and_opens_nothing(fresh: None) -> None:

@@ -20,6 +20,7 @@ from customers.repeating import KEPT, forget_answers
 from tests.billing.test_collecting import bill
 from tests.factories import NOW, make_customer, make_meter, make_subscription
 from tests.integrator import API, Integrator
+from tests.stories.processes import killed_at
 
 GRANT = {"customer": "acme", "kind": "prepaid", "name": "Prepaid 2027", "amount": "1000.00"}
 
@@ -270,3 +271,24 @@ def test_one_that_waits_does_the_work_when_the_first_fails_before_its_commit(
     assert answers["second"].status_code == 201
     assert CreditGrant.objects.count() == 1
     assert raw(integrator, "credit-grants/", GRANT, "grant-1").content == answers["second"].content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_killed_at_any_statement_left_nothing_and_is_done_when_it_is_sent_again(
+    fresh: None,
+) -> None:
+    make_customer()
+    integrator = Integrator("manage")
+
+    def grant() -> Any:
+        return raw(integrator, "credit-grants/", GRANT, "grant-1")
+
+    killed = statement = 0
+    while killed_at(statement := statement + 1, grant, before=bool(statement % 2)):
+        killed += 1
+        assert not StoredAnswer.objects.exists()
+        assert not CreditGrant.objects.exists()
+    assert killed > 5
+    answer = grant()  # the child came to its end, and its answer was lost
+    assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (201, "true")
+    assert CreditGrant.objects.count() == 1
