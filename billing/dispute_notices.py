@@ -42,8 +42,7 @@ def tell_decided(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None:
     _mail_customers(
         dispute,
         f"Your dispute {dispute.number} was decided",
-        f"of the outcomes you disputed{{whose}} on invoice {{number}}, {step.accepted} were accepted and "
-        f"{step.declined} declined.",
+        f"Of the outcomes you disputed{{whose}} on invoice {{number}}, {_decided(step)}.",
         step.text,
         now=now,
     )
@@ -58,7 +57,7 @@ def tell_reopened(dispute: Dispute, step: DisputeStep, *, now: datetime) -> None
     _mail_customers(
         dispute,
         f"Your dispute {dispute.number} is looked at again",
-        "we look again at what was declined of the outcomes you disputed{whose} on invoice {number}.",
+        "We look again at what was declined of the outcomes you disputed{whose} on invoice {number}.",
         step.text,
         now=now,
     )
@@ -73,6 +72,14 @@ def tell_withdrawn(dispute: Dispute, step: DisputeStep, *, now: datetime) -> Non
     subject = f"{dispute.number}: {dispute.customer} withdrew it"
     body = f"{step.by} withdrew {dispute.number}. Nothing is left to decide.\n\n{step.text}\n"
     queue_mails(_deciders(), subject=subject, body=body, now=now)
+
+
+def _decided(step: DisputeStep) -> str:
+    if not step.declined:
+        return "one was accepted" if step.accepted == 1 else f"all {step.accepted} were accepted"
+    if not step.accepted:
+        return "none was accepted"
+    return f"{step.accepted} {'was' if step.accepted == 1 else 'were'} accepted and {step.declined} declined"
 
 
 def _mail_customers(dispute: Dispute, subject: str, sentence: str, said: str, *, now: datetime) -> None:
@@ -90,7 +97,8 @@ def _mail_customers(dispute: Dispute, subject: str, sentence: str, said: str, *,
         )
         body = (
             f"Dear {reader},\n\n{told}\n\n{said}\n\n"
-            f"All of it is in your portal: {settings.PUBLIC_URL}/portal/disputes/{dispute.pk}/\n"
+            f"All of it is in your portal: {settings.PUBLIC_URL}/portal/disputes/{dispute.pk}/\n\n"
+            f"{dispute.invoice.issuer.get('name', '')}\n"
         )
         queue_mails([email], subject=subject, body=body, now=now)
 

@@ -51,20 +51,25 @@ NAMES = ("number", "customer", "total", "amount_due", "due_on", "issuer", "porta
 TEXTS = {
     MailKind.INVOICE: (
         "Invoice $number from $issuer",
-        "Dear $customer,\n\nattached is invoice $number over $total. $amount_due are due on $due_on.\n\n"
+        "Dear $customer,\n\nAttached is invoice $number over $total. $amount_due is due by $due_on.\n\n"
         "All invoices are in your portal: $portal\n\n$issuer\n",
     ),
     MailKind.CREDIT_NOTE: (
         "Credit note $number from $issuer",
-        "Dear $customer,\n\nattached is credit note $number over $total.\n\n"
+        "Dear $customer,\n\nAttached is credit note $number over $total.\n\n"
         "Your account is in your portal: $portal\n\n$issuer\n",
     ),
     MailKind.REMINDER: (
         "Reminder: invoice $number is overdue",
-        "Dear $customer,\n\ninvoice $number was due on $due_on, and $amount_due are still open. It is attached again; "
+        "Dear $customer,\n\nInvoice $number was due on $due_on, and $amount_due is still open. It is attached again; "
         "if you have paid meanwhile, please ignore this mail.\n\n$issuer\n",
     ),
 }
+# Of an invoice that credits paid, or that comes to nothing.
+NOTHING_DUE = (
+    "Dear $customer,\n\nAttached is invoice $number over $total. Nothing is left to pay.\n\n"
+    "All invoices are in your portal: $portal\n\n$issuer\n"
+)
 log = logging.getLogger(__name__)
 
 
@@ -220,6 +225,8 @@ def message_of(delivery: Delivery) -> EmailMessage:
     kind = MailKind(delivery.kind)
     text = MailText.objects.filter(kind=kind).first()
     subject, body = (text.subject, text.body) if text is not None else TEXTS[kind]
+    if text is None and kind == MailKind.INVOICE and invoice.amount_due <= 0:
+        body = NOTHING_DUE
     with in_locale(invoice.recipient.get("locale", "")):
         values = {
             "number": note.number if note else invoice.number or "",

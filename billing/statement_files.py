@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -51,6 +52,27 @@ class DaysForm(forms.Form):
         """Give what was chosen; the form is valid."""
         sent = self.cleaned_data
         return statement_of(self.customer, sent["currency"], first=sent["first"], last=sent["last"])
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """Days that people often ask for, first and last included."""
+
+    label: str
+    first: date
+    last: date
+
+
+def usual_spells(today: date) -> list[Spell]:
+    """Give the days that people often ask for, the latest first."""
+    month = today.replace(day=1)
+    before = month - timedelta(days=1)
+    return [
+        Spell("This month", month, today),
+        Spell("Last month", before.replace(day=1), before),
+        Spell("This year", date(today.year, 1, 1), today),
+        Spell("Last year", date(today.year - 1, 1, 1), date(today.year - 1, 12, 31)),
+    ]
 
 
 def statement_csv(statement: Statement) -> str:

@@ -23,6 +23,7 @@ def rate_sentence(rate: Rate, plan: Plan, *, terms: Mapping[str, object] | None 
     except TermsError as refused:
         return f"Not usable: {refused.message}"
     unit = (rate.meter.unit if rate.meter else "") or "unit"
+    period = BillingPeriod(plan.billing_period).interval.value
     if plan.custom_unit and rate.kind == RateKind.USAGE:
         return describe(
             parsed,
@@ -30,8 +31,9 @@ def rate_sentence(rate: Rate, plan: Plan, *, terms: Mapping[str, object] | None 
                 f"{quantity(amount)} {plan.custom_unit if amount == 1 else plural(plan.custom_unit)}"
             ),
             unit=(unit, plural(unit)),
+            period=period,
         )
-    return describe(parsed, plan.currency, unit=(unit, plural(unit)))
+    return describe(parsed, plan.currency, unit=(unit, plural(unit)), period=period)
 
 
 def term_sentences(plan: Plan) -> dict[str, str]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from billing.errors import InvalidLimit
-from billing.formatting import minute
+from billing.formatting import minute, plural
 from billing.limiting import Standing, known_standings
 from billing.models import LimitKind, LimitSetter, Rate, Subscription, UsageLimit
 from billing.portal.access import for_customer, page
@@ -65,6 +65,11 @@ class MeterLimits:
     rows: list[LimitRow]
     form: OwnLimitForm
     has_own: bool
+
+    @property
+    def units(self) -> str:
+        """The plural of what the meter counts."""
+        return plural(self.meter.unit or "unit")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -14,12 +14,12 @@ from billing.consolidating import is_billed_to_parent
 from billing.documents import InvoiceDocument, invoice_document
 from billing.drafts import DuePeriod, InvoiceDraft
 from billing.due_periods import periods_ending_in, starts_due
-from billing.formatting import money, plural, quantity_of
+from billing.formatting import money, quantity_of
 from billing.invoicing import draw_up
 from billing.models import Invoice, InvoiceKind, InvoiceStatus, Rate, Subscription, SubscriptionChange
+from billing.overriding import agreed_prices
 from billing.portal.planned import plan_notes
 from billing.previewing import draw_preview, with_credits
-from billing.rating import describe, parse_rate
 from billing.subscription_periods import whole_period
 from billing.totals import TotalRow, total_rows
 from customers.models import BillTo, Customer
@@ -31,19 +31,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RateWords:
-    """One price of a plan: what it is for, and what it costs in a sentence."""
-
-    label: str
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunningBill:
-    """One subscription's running period. `document` and `draft` are None while its usage cannot be priced."""
+    """One subscription's running period. `document` and `draft` are None while its usage cannot be priced.
+
+    `prices` are what this customer agreed to, each with a name and a sentence.
+    """
 
     due: DuePeriod
-    rates: Sequence[RateWords]
+    prices: Sequence[tuple[str, str]]
     meters: Sequence[Meter]
     document: InvoiceDocument | None
     draft: InvoiceDraft | None
@@ -222,21 +217,12 @@ def _child(due: DuePeriod, draft: InvoiceDraft | None) -> ChildBill:
 
 def _running_bill(due: DuePeriod, draft: InvoiceDraft | None, *, now: datetime) -> RunningBill:
     subscription = due.subscription
-    rates = list(subscription.plan.rates.all())
-    meters = {rate.meter.pk: rate.meter for rate in rates if rate.meter is not None}
+    meters = {rate.meter.pk: rate.meter for rate in subscription.plan.rates.all() if rate.meter is not None}
     return RunningBill(
         due=due,
-        rates=[_words(rate, currency=subscription.plan.currency) for rate in rates],
+        prices=agreed_prices(subscription),
         meters=list(meters.values()),
         document=invoice_document(draft) if draft else None,
         draft=draft,
         notes=plan_notes(subscription, today=local_day(now, subscription.timezone)),
     )
-
-
-def _words(rate: Rate, *, currency: str) -> RateWords:
-    unit = rate.meter.unit if rate.meter and rate.meter.unit else "unit"
-    parsed = parse_rate(rate.terms)
-    label = rate.label or (rate.meter.label if rate.meter else getattr(parsed, "label", ""))
-    sentence = describe(parsed, lambda amount: money(amount, currency), unit=(unit, plural(unit)))
-    return RateWords(label, sentence)

@@ -24,18 +24,25 @@ TIMING_WORDS = {
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩"}
 
 
-def describe(terms: AnyRate, money: str | Money, *, unit: tuple[str, str] = ("unit", "units")) -> str:
+def describe(
+    terms: AnyRate,
+    money: str | Money,
+    *,
+    unit: tuple[str, str] = ("unit", "units"),
+    period: str = "period",
+) -> str:
     """Say in plain English what a rate costs: "First 100 minutes are included, then $0.05 per minute".
 
     `money` is an ISO currency code or a function that writes an amount; `unit` the singular and plural of
-    what the meter counts. Raises UnknownCurrency for a code that is none.
+    what the meter counts, `period` how long a billing period is, such as "month". Raises UnknownCurrency for a code
+    that is none.
     """
     write = money_writer(money) if isinstance(money, str) else money
     match terms:
         case SubscriptionRate():
             timing = TIMING_WORDS[terms.timing]
-            days = ", by days for a part of a period" if terms.prorated else ""
-            seat = " per seat and period" if terms.per_seat else " per period"
+            days = f", by days for a part of a {period}" if terms.prorated else ""
+            seat = f" per seat and {period}" if terms.per_seat else f" per {period}"
             return f"{write(terms.amount)}{seat}, {timing}{days}"
         case OneTimeRate():
             return f"{write(terms.amount)} once"

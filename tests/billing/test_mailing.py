@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from smtplib import SMTPServerDisconnected
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.urls import reverse
 
+from billing.collecting import record_payment
 from billing.correcting import issue_credit_note
 from billing.errors import NotInThisState
 from billing.mailing import MOST_ATTEMPTS, TEXTS, queue_issued, queue_mail, send_waiting, unknown_names
@@ -38,10 +40,20 @@ def test_an_invoice_goes_out_with_its_pdf_once() -> None:
         ["accounts@acme.example"],
         f"Invoice {invoice.number} from Your company",
     )
-    assert "over $240.00. $240.00 are due on 4 December 2026." in sent.body
+    assert "over $240.00. $240.00 is due by 4 December 2026." in sent.body
     ((name, content, kind),) = sent.attachments
     assert (name, kind) == (f"{invoice.number}.pdf", "application/pdf")
     assert content.startswith(b"%PDF-")
+
+
+def test_an_invoice_on_which_nothing_is_left_to_pay_asks_for_nothing() -> None:
+    invoice = billed()
+    record_payment(invoice, amount=Decimal(240), received_on=NOW.date(), **WHO)
+    queue_mail(invoice, MailKind.INVOICE, **WHO)
+    send_waiting(now=NOW)
+    (sent,) = mail.outbox
+    assert "over $240.00. Nothing is left to pay." in sent.body
+    assert "is due" not in sent.body
 
 
 def test_a_credit_note_goes_out_and_what_has_no_address_or_is_old_stays() -> None:

@@ -43,7 +43,7 @@ def test_versions_are_compared_side_by_side_in_words() -> None:
     assert found[2:] == [
         ("Tickets Resolved", "$2.00 per ticket", "$2.50 per ticket", "changed"),
         ("Set-up", "", "$500.00 once", "added"),
-        ("Base", "$10.00 per period, in advance, by days for a part of a period", "", "removed"),
+        ("Base", "$10.00 per month, in advance, by days for a part of a month", "", "removed"),
     ]
     assert [each.change for each in compare_versions(first, first)] == ["same"] * 4
 

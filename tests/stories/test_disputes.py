@@ -121,6 +121,10 @@ def test_of_four_disputed_at_two_dollars_three_are_accepted_and_credited_and_not
     assert "Three had come back." in reason
     mails = list(NoticeMail.objects.order_by("id").values_list("to", "subject"))
     assert mails == [("anna@acme.example", f"Your dispute {found.number} was decided")]
+    body = NoticeMail.objects.get().body
+    assert (
+        f"Of the outcomes you disputed on invoice {invoice.number}, 3 were accepted and 1 declined.\n" in body
+    )
 
 
 def test_an_adjustment_takes_accepted_outcomes_off_the_next_invoice() -> None:

@@ -21,6 +21,7 @@ from billing.collecting import record_payment
 from billing.ending import end_subscription
 from billing.models import Invoice, LimitSetter, Plan, Subscription
 from billing.months import Month
+from billing.overriding import read_overrides
 from billing.portal.chart import usage_chart
 from billing.previewing import preview_invoice
 from billing.restricting import set_limit
@@ -30,7 +31,7 @@ from metering.models import Meter
 from metering.periods import Period
 from tests.billing.money import credit, give
 from tests.billing.portal.conftest import MID_NOVEMBER, sign_in_again
-from tests.factories import event, make_customer, make_meter, make_plan, send, send_tickets
+from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, send, send_tickets
 
 HOME = "/portal/"
 FEE = {"kind": "subscription", "label": "Platform fee", "amount": "49.00", "timing": "in_arrears"}
@@ -78,6 +79,24 @@ def test_the_plan_is_said_in_plain_words(anna: Client) -> None:
     assert "Support Outcome Plan" in text
     assert "$2.00 per ticket" in text
     assert "Billed monthly in USD, since 1 October 2026." in text
+
+
+def test_prices_are_those_agreed_with_the_customer(anna: Client, acme: Customer) -> None:
+    subscription = Subscription.objects.get()
+    overrides = read_overrides(subscription.plan, [{"rate": 0, "terms": TICKETS | {"unit_amount": "1.80"}}])
+    Subscription.objects.update(overrides=overrides)
+    subscribe(
+        acme,
+        plan=make_plan(FEE, code="fee", name="Fee", minimum_amount=Decimal(60)),
+        start_on=date(2026, 11, 1),
+    )
+    send_tickets(10, occurred_at=NOVEMBER)
+    text = home(anna)
+    assert "10 tickets × $1.80 = $18.00" in text
+    assert "<dd>$1.80 per ticket</dd>" in text
+    assert "$2.00" not in text
+    assert "<dd>$49.00 per month, in arrears, by days for a part of a month</dd>" in text
+    assert "<dd>At least $60.00 of usage and fees per invoice</dd>" in text
 
 
 def test_a_customer_without_a_plan_is_told_so(plan: Plan, sign_in: Callable[[Customer], Client]) -> None:
@@ -309,7 +328,7 @@ def test_what_is_to_pay_stands_first_with_its_day_and_the_way(
     assert "overdue" not in text
     with time_machine.travel(datetime(2026, 12, 24, 12, 0, tzinfo=UTC), tick=False):
         text = " ".join(home(sign_in_again(acme)).split())
-    assert "$240.00 of it is overdue; the oldest was due by 4 December 2026." in text
+    assert "It is overdue: it was due by 4 December 2026." in text
     assert '<span class="badge overdue">Overdue</span>' in text
 
 

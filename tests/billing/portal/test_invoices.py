@@ -140,7 +140,7 @@ def test_what_is_to_pay_is_chosen_and_told_apart(anna: Client, october: Invoice)
     with time_machine.travel(datetime(2026, 12, 24, 12, 0, tzinfo=UTC), tick=False):
         reader = sign_in_again(october.customer)
         assert states(status="issued") == states(status="overdue") == ["Overdue"]
-        assert "Overdue since 4 December 2026" in text_of(reader, f"{INVOICES}{october.number}/")
+        assert "Overdue: it was due by 4 December 2026" in text_of(reader, f"{INVOICES}{october.number}/")
 
 
 def test_the_list_is_a_file_of_what_was_chosen(anna: Client, october: Invoice) -> None:

@@ -87,3 +87,13 @@ def test_a_limit_sent_twice_is_set_once_and_taken_away_once(anna: Client, acme: 
     for _ in range(2):
         assert anna.post(PAGE, {"meter": "tickets_resolved", "remove": "1"}).status_code == 302
     assert [each.history_type for each in UsageLimit.history.filter(id=own.pk)] == ["-", "+"]
+
+
+def test_units_are_named_in_the_plural_and_a_refused_form_stays_open(anna: Client, acme: Customer) -> None:
+    Meter.objects.update(unit="delivery")
+    text = text_of(anna.get(PAGE))
+    assert ">deliveries</option>" in text
+    assert "<details>" in text
+    refused = anna.post(PAGE, OWN | {"most": "much"})
+    assert refused.status_code == 400
+    assert "<details open>" in text_of(refused)

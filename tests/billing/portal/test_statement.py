@@ -16,6 +16,8 @@ from billing.collecting import record_payment, write_off
 from billing.correcting import issue_credit_note
 from billing.documents import invoice_html
 from billing.models import Invoice
+from billing.portal import statement
+from billing.statement_files import usual_spells
 from billing.voiding import void_invoice
 from customers.models import Customer
 from tests.factories import NOW
@@ -124,3 +126,37 @@ def test_nobody_sees_the_credit_notes_and_entries_of_another_customer(
         assert stranger.get(f"/portal/{path}").status_code == 404
     assert "INV-2026-000001" not in text_of(stranger, "statement/")
     assert Client().get("/portal/statement/").status_code == 302
+
+
+def test_many_entries_are_pages_that_bring_the_balance_forward(
+    anna: Client, october: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An invoice over $240.00 and seven payments of $10.00: pages of three, the latest first shown."""
+    monkeypatch.setattr(statement, "PER_PAGE", 3)
+    for n in range(7):
+        record_payment(october, amount=Decimal(10), received_on=DAY, reference=f"Part {n}", **WHO)
+    shown = text_of(anna, "statement/", currency="USD")
+    assert "Page 3 of 3" in shown
+    assert [f"Part {n}" in shown for n in range(7)] == [False] * 5 + [True] * 2
+    # 240.00 - 5 x 10.00 before the page, 170.00 after it.
+    assert "Brought forward" in shown
+    assert shown.index("$190.00") < shown.index("$180.00") < shown.index("Balance due")
+    first = text_of(anna, "statement/", currency="USD", page="1")
+    assert "Balance before" in first
+    assert "Balance due" not in first
+    assert "?currency=USD&amp;page=2" in first
+    assert anna.get("/portal/statement/", {"page": "4"}).status_code == 404
+    assert "Part 0" in anna.get("/portal/statement/csv/").content.decode(), "files hold all of it"
+
+
+def test_usual_days_are_one_click_away(anna: Client, settled: Invoice) -> None:
+    spells = [(each.label, str(each.first), str(each.last)) for each in usual_spells(DAY)]
+    assert spells == [
+        ("This month", "2026-11-01", "2026-11-20"),
+        ("Last month", "2026-10-01", "2026-10-31"),
+        ("This year", "2026-01-01", "2026-11-20"),
+        ("Last year", "2025-01-01", "2025-12-31"),
+    ]
+    shown = text_of(anna, "statement/", first="2026-10-01", last="2026-10-31")
+    assert 'currency=USD" aria-current="true">Last month</a>' in shown
+    assert "Nothing was invoiced or paid on these days." in shown

@@ -130,6 +130,11 @@ def test_fixed_fees_in_words() -> None:
     assert (
         describe(parse_rate(pro), "USD") == "$199.00 per period, in advance, by days for a part of a period"
     )
+    seats = pro | {"amount": "1990", "per_seat": True}
+    assert (
+        describe(parse_rate(seats), "USD", period="year")
+        == "$1,990.00 per seat and year, in advance, by days for a part of a year"
+    )
     arrears = pro | {"timing": "in_arrears", "prorated": False}
     assert describe(parse_rate(arrears), "JPY") == "¥199 per period, in arrears"
     assert (
