@@ -41,9 +41,15 @@ def line(*, quantity: Any, unit: Any, currency: str | None = None) -> Figures:
     return {"line": rounded, "rounded": rounded}
 
 
-@adapts("invoice.rounding", required="lines", optional="currency")
-def subtotal(*, lines: list[Any] | dict[str, Any], currency: str | None = None) -> Figures:
-    amounts = [lines["each"]] * int(lines["count"]) if isinstance(lines, dict) else lines
+@adapts("invoice.rounding", required="lines", optional="currency usage")
+def subtotal(
+    *,
+    lines: list[Any] | dict[str, Any],
+    usage: list[dict[str, Any]] | None = None,
+    currency: str | None = None,
+) -> Figures:
+    """A line is an amount, or a quantity of a unit that has a price; the lines of `usage` are such."""
+    amounts = [lines["each"]] * int(lines["count"]) if isinstance(lines, dict) else [*lines, *(usage or [])]
     rounded = [
         line(**amount, currency=currency)["line"]
         if isinstance(amount, dict)
