@@ -20,7 +20,7 @@ class CouponKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """`value` is a percentage of 0 to 100, or a fixed amount in the currency of the invoice.
+    """`value` is a percentage, or a fixed amount in the currency of the invoice. More than there is takes everything.
 
     `lines` are the places of the lines it is for; None: all.
     """
@@ -44,8 +44,8 @@ def discount(lines: Sequence[Decimal], coupons: Sequence[Coupon], *, digits: int
     """Apply coupons to rounded lines; percentages before fixed amounts, each to what the one before left.
 
     Each coupon's amount is rounded once and split over the lines by largest remainders. Lines below zero get
-    no discount, and no line falls below zero. Raises InvalidArgument for a coupon with a value out of range,
-    and for a line or fixed coupon with more decimals than the currency.
+    no discount, and no line falls below zero. Raises InvalidArgument for a coupon with a value below zero, and
+    for a line or fixed coupon with more decimals than the currency.
     """
     for line in lines:
         if round_amount(line, digits) != line:
@@ -70,12 +70,12 @@ def discount(lines: Sequence[Decimal], coupons: Sequence[Coupon], *, digits: int
 
 def _amount_off(coupon: Coupon, amount: Decimal, *, digits: int) -> Decimal:
     if coupon.kind is CouponKind.PERCENT:
-        return round_amount(amount * coupon.value.scaleb(-2), digits)
+        return round_amount(min(amount * coupon.value.scaleb(-2), amount), digits)
     return round_amount(min(coupon.value, amount), digits)
 
 
 def _check(coupon: Coupon, *, digits: int) -> None:
-    if coupon.value < 0 or (coupon.kind is CouponKind.PERCENT and coupon.value > 100):
-        raise InvalidArgument(f"A coupon cannot take off {coupon.value}. Use 0 to 100 percent, or 0 or more.")
+    if coupon.value < 0:
+        raise InvalidArgument(f"A coupon cannot take off {coupon.value}. Use 0 or more.")
     if coupon.kind is CouponKind.FIXED and round_amount(coupon.value, digits) != coupon.value:
         raise InvalidArgument(f"A coupon of {coupon.value} has more decimals than the currency.")

@@ -20,8 +20,10 @@ def digits_of(currency: str | None) -> int:
     return currency_digits((currency or "usd").upper())
 
 
-def coupon(kind: str, value: Any) -> Coupon:
-    return Coupon(CouponKind(COUPON_KINDS[kind]), number(value))
+def coupon(kind: str, value: Any, *, digits: int) -> Coupon:
+    """An amount is one of the currency; a percentage keeps its digits."""
+    used = CouponKind(COUPON_KINDS[kind.lower()])
+    return Coupon(used, number(value) if used is CouponKind.PERCENT else round_amount(number(value), digits))
 
 
 @adapts("invoice.rounding", required="amount", optional="currency")
@@ -92,10 +94,8 @@ def discount_of_line(
     *, price: Any, percent_off: Any = None, amount_off: Any = None, currency: str | None = None
 ) -> Figures:
     digits = digits_of(currency)
-    if percent_off is None:
-        used = coupon("fixed", round_amount(number(amount_off), digits))
-    else:
-        used = coupon("percent", percent_off)
+    kind, value = ("fixed", amount_off) if percent_off is None else ("percent", percent_off)
+    used = coupon(kind, value, digits=digits)
     return discounted([number(price)], [used], digits=digits)
 
 
@@ -105,7 +105,8 @@ def discount_of_line(
 def coupons_on_lines(*, coupons: list[dict[str, Any]], currency: str | None = None, **given: Any) -> Figures:
     (amounts,) = given.values()
     lines = [number(amount) for amount in (amounts if isinstance(amounts, list) else [amounts])]
-    return discounted(lines, [coupon(**item) for item in coupons], digits=digits_of(currency))
+    digits = digits_of(currency)
+    return discounted(lines, [coupon(**item, digits=digits) for item in coupons], digits=digits)
 
 
 def discounted(amounts: list[Decimal], coupons: list[Coupon], *, digits: int) -> Figures:
@@ -128,9 +129,10 @@ def discount_split(
 ) -> Figures:
     lines = [number(cents) for cents in lines_cents]
     if percent_off is not None:
-        used = coupon("percent", percent_off)
+        used = coupon("percent", percent_off, digits=0)
     else:
-        used = coupon("fixed", discount_cents if fixed_discount_cents is None else fixed_discount_cents)
+        cents = discount_cents if fixed_discount_cents is None else fixed_discount_cents
+        used = coupon("fixed", cents, digits=0)
     result = discount(lines, [used], digits=0)
     return {
         "split": result.by_line,
@@ -144,7 +146,7 @@ def discount_split(
 def order_of_coupons(*, coupons: list[dict[str, Any]], **given: Any) -> Figures:
     (cents,) = given.values()
     lines = [number(amount) for amount in (cents if isinstance(cents, list) else [cents])]
-    result = discounted(lines, [coupon(**item) for item in coupons], digits=0)
+    result = discounted(lines, [coupon(**item, digits=0) for item in coupons], digits=0)
     return {
         "discount_cents": result["discount"],
         "total_cents": result["total"],
@@ -152,8 +154,11 @@ def order_of_coupons(*, coupons: list[dict[str, Any]], **given: Any) -> Figures:
     }
 
 
-@adapts("invoice.tax_inclusive", required="gross_cents tax_percent", optional="behaviour")
-@adapts("invoice.tax_inclusive", required="net_cents tax_percent", optional="behaviour")
+TAX = "invoice.tax_inclusive", "invoice.tax_exclusive", "invoice.tax"
+
+
+@adapts(*TAX, required="gross_cents tax_percent", optional="behaviour")
+@adapts(*TAX, required="net_cents tax_percent", optional="behaviour")
 def tax(
     *, tax_percent: Any, gross_cents: Any = None, net_cents: Any = None, behaviour: str | None = None
 ) -> Figures:
@@ -163,8 +168,8 @@ def tax(
     return {"net_cents": taxed.net, "tax_cents": taxed.tax, "gross_cents": taxed.gross}
 
 
-@adapts("invoice.tax_inclusive", required="gross tax_percent", optional="behaviour currency")
-@adapts("invoice.tax_inclusive", required="net tax_percent", optional="behaviour currency")
+@adapts(*TAX, required="gross tax_percent", optional="behaviour currency")
+@adapts(*TAX, required="net tax_percent", optional="behaviour currency")
 def tax_in_a_currency(
     *,
     tax_percent: Any,

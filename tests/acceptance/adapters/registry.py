@@ -35,7 +35,12 @@ SYNONYMS: dict[str, dict[str, str]] = {
     },
     "rating.graduated_percentage": {"graduated_percentage_ranges": "ranges", "tiers": "ranges"},
     "rating.windowed_max": {"bucketed_values": "max_of_each_window"},
-    "invoice": {"behavior": "behaviour", "tax_behavior": "behaviour", "tax_rate": "tax_percent"},
+    "invoice": {
+        "behavior": "behaviour",
+        "tax_behavior": "behaviour",
+        "tax_rate": "tax_percent",
+        "taxable": "net",
+    },
     "proration": {"timezone": "zone"},
     "period": {"timezone": "zone"},
 }

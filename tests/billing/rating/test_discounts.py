@@ -80,12 +80,14 @@ def test_no_coupons_and_no_lines_give_nothing() -> None:
     assert off([], fixed("5")).total == 0
 
 
-def test_all_may_come_off_and_only_percentages_end_at_a_hundred() -> None:
+def test_all_may_come_off_and_more_than_there_is_takes_everything() -> None:
     assert off(["10.00"], percent("100")).total == 10
     assert off(["200.00"], fixed("150")).total == 150
+    assert off(["60.00", "40.00"], percent("150")).by_line == amounts("60", "40")
+    assert off(["60.00", "-40.00"], percent("100.01"), fixed("1")).by_coupon == amounts("60", "0")
 
 
-@pytest.mark.parametrize("coupon", [percent("100.01"), percent("-1"), fixed("-1"), fixed("0.005")])
+@pytest.mark.parametrize("coupon", [percent("-1"), fixed("-1"), fixed("0.005")])
 def test_coupon_out_of_range_is_refused(coupon: Coupon) -> None:
     with pytest.raises(InvalidArgument):
         off(["10.00"], coupon)
