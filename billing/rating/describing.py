@@ -150,7 +150,7 @@ class _Words:
         return f"One amount by the number of {self.many}; {'; '.join(prices)}{above}"
 
     def _graduated(self, tiers: tuple[Tier, ...]) -> str:
-        if len(tiers) == 1 and tiers[0].up_to is None:
+        if len(tiers) == 1:
             return self._tier(tiers[0])
         words = []
         for tier in tiers:

@@ -119,7 +119,17 @@ def test_one_row_for_all_is_named_each_group() -> None:
     )
 
 
+@pytest.mark.parametrize("limit", ["included_units", "minimum_amount", "maximum_amount"])
+def test_a_limit_of_one_row_says_that_each_group_is_counted_on_its_own(limit: str) -> None:
+    rows = [{"match": {"region": "eu"}, "unit_amount": "1", limit: "5"}, {"match": {}, "unit_amount": "1"}]
+    text = words(model="per_unit", dimensions=["region"], rows=rows)
+    assert text.startswith("By region, each group on its own: eu: ")
+
+
 def test_long_tables_are_cut_short_and_say_so() -> None:
+    rows = [{"match": {"region": str(n)}, "unit_amount": "1"} for n in range(6)]
+    text = words(model="per_unit", dimensions=["region"], rows=rows, unmatched="listed")
+    assert text.endswith("5: $1.00 per minute")
     rows = [{"match": {"region": str(n)}, "unit_amount": "1"} for n in range(9)]
     text = words(model="per_unit", dimensions=["region"], rows=rows, unmatched="free")
     assert text.endswith("5: $1.00 per minute; and 3 more; everything else is free")

@@ -112,6 +112,16 @@ def test_first_bound_of_zero_holds_only_zero_usage() -> None:
     assert amount("0.1", model="graduated", tiers=tiers) == Decimal("10.1")
 
 
+def test_a_tier_may_have_only_a_flat_fee_and_an_only_tier_names_the_whole() -> None:
+    tiers: list[dict[str, object]] = [{"up_to": None, "flat_amount": "3"}]
+    for model, label in (("graduated", "All units"), ("graduated_percentage", "Whole amount")):
+        steps = rated("5", model=model, tiers=tiers).working
+        assert [(step.label, step.amount) for step in steps] == [
+            (label, 0),
+            (f"Flat fee: {label[0].lower()}{label[1:]}", 3),
+        ]
+
+
 def test_included_units_come_off_before_tiers_are_counted() -> None:
     assert amount("110", model="graduated", tiers=TIERS, included_units="10") == 205
 

@@ -21,3 +21,5 @@ def test_groups_are_those_of_the_dimensions_asked_for() -> None:
         GroupUsage({"region": "eu"}, Decimal(7), (Decimal(3), Decimal(4)), (Decimal(3), Decimal(4))),
         GroupUsage({"region": ""}, Decimal(2), (Decimal(2),), (Decimal(2),)),
     )
+    plain = usage_of(PARTS, dimensions=("region",)).groups
+    assert [(group.event_amounts, group.windows) for group in plain] == [((3, 4), None), ((2,), None)]
