@@ -83,9 +83,43 @@ def test_hours_begin_where_a_half_hour_zone_shows_a_full_hour() -> None:
 def test_clip_gives_none_when_no_day_is_left() -> None:
     october = month_period(2026, 10, "UTC")
     assert clip(october, start_on=date(2026, 11, 1), end_on=None) is None
-    assert clip(october, start_on=date(2026, 10, 31), end_on=None) == Period(
-        date(2026, 10, 31), date(2026, 11, 1), "UTC"
-    )
+    assert clip(october, start_on=date(2026, 10, 31), end_on=date(2026, 10, 31)) is None
+    for end_on in (None, date(2026, 11, 2)):
+        last = Period(date(2026, 10, 31), date(2026, 11, 1), "UTC")
+        assert clip(october, start_on=date(2026, 10, 31), end_on=end_on) == last
+    first = Period(date(2026, 10, 1), date(2026, 10, 2), "UTC")
+    assert clip(october, start_on=date(2026, 9, 1), end_on=date(2026, 10, 2)) == first
+
+
+def test_a_period_is_over_at_its_end_and_not_before() -> None:
+    october = month_period(2026, 10, "Asia/Kolkata")
+    end = datetime(2026, 10, 31, 18, 30, tzinfo=UTC)
+    assert october.days == 31
+    assert october.is_over(end)
+    assert not october.is_over(end - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("interval", "zone", "start", "end", "cuts"),
+    [
+        # Berlin's clocks went forward on 29 March 2026: midnight is 23:00 UTC before and 22:00 UTC after.
+        ("day", "Europe/Berlin", "2026-03-28T12", "2026-03-30T22", ["2026-03-28T23", "2026-03-29T22"]),
+        ("day", "Europe/Berlin", "2026-03-28T23", "2026-03-29T22", []),
+        ("week", "UTC", "2026-11-15T06", "2026-11-24T06", ["2026-11-16T00", "2026-11-23T00"]),
+        ("month", "Asia/Tokyo", "2026-01-31T14", "2026-03-01T00", ["2026-01-31T15", "2026-02-28T15"]),
+        ("year", "UTC", "2025-06-01T00", "2027-01-01T00", ["2026-01-01T00"]),
+        ("hour", "Asia/Kolkata", "2026-10-01T00", "2026-10-01T01", ["2026-10-01T00:30"]),
+        # Samoa had no 30 December 2011.
+        ("day", "Pacific/Apia", "2011-12-29T10", "2012-01-01T10", ["2011-12-30T10", "2011-12-31T10"]),
+    ],
+)
+def test_windows_are_cut_at_the_local_boundaries_between_start_and_end(
+    interval: str, zone: str, start: str, end: str, cuts: list[str]
+) -> None:
+    edges = [datetime.fromisoformat(f"{each}+00:00") for each in (start, *cuts, end)]
+    found = windows(edges[0], edges[-1], interval=Interval(interval), zone=zone)
+    assert found == list(itertools.pairwise(edges))
+    assert windows(edges[0], edges[0], interval=Interval(interval), zone=zone) == []
 
 
 @given(start=DAYS, days=st.integers(1, 800), interval=BILLING, zone=st.sampled_from(ZONES), anchor=DAYS)
@@ -95,7 +129,10 @@ def test_periods_tile_time_without_gap_or_overlap(
     end = start + timedelta(days=days)
     spans = list(periods_between(start, end, anchor=Anchor.on(anchor), interval=interval, zone=zone))
     assert spans[0].start_on <= start
-    assert spans[-1].end_on >= end
+    assert spans[-1].start_on < end <= spans[-1].end_on
+    assert spans == [
+        period_of(span.start_on, anchor=Anchor.on(anchor), interval=interval, zone=zone) for span in spans
+    ]
     for before, after in itertools.pairwise(spans):
         assert before.end_on == after.start_on
         assert before.end == after.start
