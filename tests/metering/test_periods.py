@@ -37,6 +37,12 @@ def test_anchor_on_leap_day_returns_to_it_after_four_years() -> None:
     assert ends == [date(2025, 2, 28), date(2026, 2, 28), date(2027, 2, 28), date(2028, 2, 29)]
 
 
+def test_a_day_before_the_anchors_day_belongs_to_the_period_begun_the_month_before() -> None:
+    anchor = Anchor.on(date(2024, 1, 31))
+    march = period_of(date(2026, 3, 30), anchor=anchor, interval=Interval.MONTH, zone="UTC")
+    assert (march.start_on, march.end_on) == (date(2026, 2, 28), date(2026, 3, 31))
+
+
 def test_calendar_quarter_begins_with_its_first_month() -> None:
     quarter = period_of(date(2026, 5, 17), anchor=CALENDAR_ANCHOR, interval=Interval.QUARTER, zone="UTC")
     assert (quarter.start_on, quarter.end_on) == (date(2026, 4, 1), date(2026, 7, 1))
