@@ -31,7 +31,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Outcomes", "task_alt", "billing_outcome_changelist", "billing.view_outcome"),
                 _item("Disputes", "gavel", "billing_dispute_changelist", "billing.view_dispute")
                 | badges["disputed"],
-                _item("Limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"),
+                _item(
+                    "Usage limits", "speed_camera", "billing_usagelimit_changelist", "billing.view_usagelimit"
+                ),
                 _item("Workloads", "memory", "metering_workload_changelist", "metering.view_workload")
                 | {"active": _is_costs},
                 _item("Budgets", "savings", "billing_budget_changelist", "billing.view_budget"),
@@ -56,7 +58,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "billing.view_changedline",
                 ),
                 _item(
-                    "Not billed",
+                    "Customers not billed",
                     "error",
                     "billing_parkedcustomer_changelist",
                     "billing.view_parkedcustomer",
@@ -73,7 +75,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Unmatched events", "link_off", "metering_event_unmatched", "metering.view_event")
                 | _waiting(request),
                 _item(
-                    "Conflicts",
+                    "Event conflicts",
                     "difference",
                     "metering_eventconflict_changelist",
                     "metering.view_eventconflict",
@@ -92,7 +94,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item("Coupons", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
-                _item("Tax", "account_balance", "billing_taxrate_changelist", "billing.view_taxrate"),
+                _item("Tax rates", "account_balance", "billing_taxrate_changelist", "billing.view_taxrate"),
                 _item("Seller", "storefront", "billing_seller_changelist", "billing.view_seller"),
             ],
         },
@@ -102,21 +104,21 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("API keys", "key", "customers_apikey_changelist", "customers.view_apikey"),
                 _item(
-                    "Webhooks",
+                    "Webhook endpoints",
                     "webhook",
                     "billing_webhookendpoint_changelist",
                     "billing.view_webhookendpoint",
                 )
                 | badges["broken"],
                 _item(
-                    "Sent webhooks",
+                    "Webhook deliveries",
                     "send",
                     "billing_webhookdelivery_changelist",
                     "billing.view_webhookdelivery",
                 ),
                 _item("Notices", "notifications", "billing_noticemail_changelist", "billing.view_noticemail"),
                 _item("Mail texts", "mail", "billing_mailtext_changelist", "billing.view_mailtext"),
-                _item("Staff users", "badge", "auth_user_changelist", "auth.view_user"),
+                _item("Users", "badge", "auth_user_changelist", "auth.view_user"),
                 _item("Groups", "shield_person", "auth_group_changelist", "auth.view_group"),
             ],
         },

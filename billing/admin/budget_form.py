@@ -14,6 +14,7 @@ from unfold.widgets import (
 from billing.admin.choices import currency_choices
 from billing.budget_terms import USUAL_THRESHOLDS, BudgetTerms, check_terms
 from billing.errors import InvalidBudget
+from billing.formatting import amount_text
 from billing.models import Budget, BudgetMeasure, Plan
 from customers.staff_pages import put_errors
 
@@ -40,6 +41,8 @@ class BudgetForm(forms.ModelForm):
             plans = Plan.objects.order_by("name", "code").values_list("code", "name").distinct()
             self.fields["plan_code"].choices = [("", "None"), *plans]  # type: ignore[attr-defined]
         if self.instance.pk:
+            if self.instance.amount is not None:
+                self.initial["amount"] = amount_text(self.instance.amount, self.instance.currency)
             self.initial["thresholds"] = ", ".join(map(str, self.instance.thresholds))
             self.initial["emails"] = "\n".join(self.instance.emails)
 

@@ -100,7 +100,10 @@ class FixedCostForm(ValidityForm):
     """What a workload costs each month, whatever is used."""
 
     workload = forms.ModelChoiceField(
-        Workload.objects.all(), widget=UnfoldAdminSelectWidget, help_text="What the money is spent on."
+        Workload.objects.all(),
+        widget=UnfoldAdminSelectWidget,
+        help_text="What the money is spent on.",
+        empty_label="Choose a workload",
     )
     amount = forms.CharField(
         label="Cost each month", widget=UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off"}),

@@ -83,6 +83,12 @@ class CostRateAdmin(ReadOnlyAdmin):
         ]
         return [*own, *super().get_urls()]
 
+    def get_fields(self, request: HttpRequest, obj: CostRate | None = None) -> list[str]:
+        """Show a rate in words, and of its fields those that it has."""
+        assert obj is not None  # adding has pages of its own
+        about = [name for name in ("meter", "workload") if getattr(obj, f"{name}_id") is not None]
+        return ["kind", *about, "words", "currency", "label", "effective_from", "effective_until"]
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         row = kwargs.get("obj")
         if row is not None:

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from billing.admin.cost_parts import MAX_ROWS, currency_of_page, unknown_rows
-from billing.admin.cost_words import cost_words, quantity_in_words, read_time
+from billing.admin.cost_words import cost_words, quantity_in_words, read_time, times_offered
 from billing.admin.csv_files import csv_response
 from billing.cost_cuts import CostEntry
 from billing.cost_entries import Costed, cost_entries
@@ -54,6 +54,7 @@ class StatementPages:
             raise Http404
         now = timezone.now()
         time = read_time(str(wanted), now)
+        offered = dict(times_offered(now))
         if time.value != str(wanted):
             raise Http404
         currency = currency_of_page(request)
@@ -90,7 +91,9 @@ class StatementPages:
             chart=bar_chart(days, label=f"Cost by day, {currency}", ticks=12),
             unknown=unknown_rows(by_customer),
             month=str(wanted),
-            earlier=reverse("admin:billing_costs_statement", args=[pk, wanted.previous]),
+            earlier=reverse("admin:billing_costs_statement", args=[pk, wanted.previous])
+            if str(wanted.previous) in offered
+            else "",
             later=reverse("admin:billing_costs_statement", args=[pk, later])
             if later.first <= now.date()
             else "",

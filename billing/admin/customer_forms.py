@@ -49,6 +49,8 @@ class CustomerForm(forms.ModelForm):
             ].help_text = (
                 f"From the day an invoice is issued until it is due. Empty: {settings.PAYMENT_DAYS}."
             )
+        if "locale" in self.fields:
+            self.fields["locale"].help_text = "Of invoices, mails and the portal."
         listed = {"currency": currency_choices(), "timezone": timezone_choices(), "locale": locale_choices()}
         for name, choices in listed.items():
             if name in self.fields:

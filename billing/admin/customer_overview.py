@@ -16,6 +16,7 @@ from billing.errors import BillingError
 from billing.forecasting import forecasts
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
+from billing.lifecycle import state_of as invoice_state
 from billing.models import Invoice, Rate, RateKind, Subscription
 from billing.overriding import override_differences
 from billing.previewing import preview_invoice
@@ -58,6 +59,7 @@ def overview(customer: Customer, *, now: datetime) -> dict[str, Any]:
             {
                 "invoice": invoice,
                 "days": days_words(invoice.period_start, invoice.period_end),
+                "state": invoice_state(invoice, now=now),
                 "total": money(invoice.total, invoice.currency),
             }
             for invoice in invoices[:LATEST_INVOICES]

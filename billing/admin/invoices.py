@@ -61,16 +61,21 @@ CSV_COLUMNS = (
 EVENT_COLUMNS = ("key", "occurred_at", "value", "subject", "workload", "dimensions", "received_at")
 
 
-class StateFilter(admin.SimpleListFilter):
-    """States as people say them, and how long an invoice is overdue."""
+UNPAID = "unpaid"
 
-    title = "state"
+
+class StateFilter(admin.SimpleListFilter):
+    """States as people say them, and all of those in which something is still to be paid."""
+
+    title = "status"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, state.label) for state in State]
+        return [(UNPAID, "Unpaid, also in part"), *((state.value, state.label) for state in State)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if self.value() == UNPAID:
+            return queryset.filter(status=InvoiceStatus.ISSUED)
         if self.value() not in State.values:
             return queryset if not self.value() else queryset.none()
         return in_state(queryset, State(str(self.value())), today=timezone.now().date())
@@ -130,7 +135,7 @@ class InvoiceAdmin(InvoicePages):
     list_display = (
         "number_or_draft", "customer_name", "days", "state_badge", "total_amount", "still_due", "due", "pay_link",
     )  # fmt: skip
-    list_filter = (StateFilter, AgeFilter, "status", "kind", MonthFilter, "currency")
+    list_filter = (StateFilter, AgeFilter, "kind", MonthFilter, "currency")
     list_select_related = ("customer",)
     search_fields = ("number", "customer__name", "customer__code", "plan_name")
     search_help_text = "Number, customer or plan"
@@ -159,7 +164,7 @@ class InvoiceAdmin(InvoicePages):
     def days(self, invoice: Invoice) -> str:
         return days_words(invoice.period_start, invoice.period_end)
 
-    @display(description="State", ordering="status", label=STATE_LABELS)
+    @display(description="Status", ordering="status", label=STATE_LABELS)
     def state_badge(self, invoice: Invoice) -> tuple[str, str]:
         state = state_of(invoice, now=timezone.now())
         return state.value, state.label
@@ -168,7 +173,7 @@ class InvoiceAdmin(InvoicePages):
     def total_amount(self, invoice: Invoice) -> str:
         return money(invoice.total, invoice.currency)
 
-    @display(description="Open", empty_value="")
+    @display(description="Amount due", empty_value="")
     def still_due(self, invoice: Invoice) -> str | None:
         if invoice.status in (InvoiceStatus.DRAFT, InvoiceStatus.VOID) or not invoice.amount_due:
             return None

@@ -17,7 +17,7 @@ from billing.balances import balance_words, coupon_rows, favour_rows, grant_rows
 from billing.couponing import give_coupon, remove_coupon
 from billing.crediting import grant_credit
 from billing.errors import BillingError
-from billing.formatting import day, money
+from billing.formatting import amount_text, day, money
 from billing.models import CreditAlert, CreditGrant, CustomerCoupon, GrantInterval, RecurringGrant
 from billing.moving import void_credit
 from billing.recurring import grant_regularly, stop_granting
@@ -217,7 +217,7 @@ class MoneyPages(StaffAdmin):
         require(request, "customers.view_customer", "billing.change_creditalert")
         customer = get_object_or_404(Customer, pk=pk)
         alert = CreditAlert.objects.filter(customer=customer, currency=customer.currency).first()
-        initial = {"threshold": alert.threshold.normalize()} if alert else None
+        initial = {"threshold": amount_text(alert.threshold, alert.currency)} if alert else None
         form = AlertForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             try:

@@ -300,7 +300,7 @@ class PlanAdmin(
         if "part" in request.GET:
             return TemplateResponse(request, "admin/billing/plan/rate_preview.html", {"preview": shown})
         return self.page(
-            request, "admin/billing/plan/price.html", title=f"Try a price of {plan}", plan=plan,
+            request, "admin/billing/plan/price.html", title=f"Preview a price of {plan}", plan=plan,
             rates=[(rate.pk, rate_name(rate)) for rate in rates], chosen=chosen, preview=shown,
             purpose="Nothing is written. The amount comes from the function that makes invoices.",
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -18,7 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from customers.models import Customer
 from customers.spreadsheets import csv_cell
 from customers.staff_pages import StaffAdmin, require
-from metering.models import Meter
+from metering.models import Meter, WorkloadName
 from metering.periods import Anchor, Interval
 from metering.quality import Quality, QualityReport, outcome_quality
 
@@ -105,10 +106,11 @@ class QualityPages(StaffAdmin):
         if request.GET.get("format") == "csv":
             return _file(report, meter, group_by)
         months = _every_month(report, since, now)
+        labels = _labels(group_by)
         query = {name: value for name, value in request.GET.items() if value and name != "format"}
         return self.page(
             request, template, **context, whole=_row("", report.whole), by=group_by.removeprefix("dimension:"),
-            rows=[_row(name or "none", each) for name, each in list(report.groups.items())[:SHOWN]],
+            rows=[_row(labels.get(name, name) or "none", each) for name, each in list(report.groups.items())[:SHOWN]],
             left_out=max(len(report.groups) - SHOWN, 0),
             months=[_row(name, each) for name, each in months if each.outcomes or each.attempted],
             rates=_rates_chart(months), counts=_counts_chart(months),
@@ -122,6 +124,18 @@ def _attempts_of(meter: Meter, asked: str, meters: list[Meter]) -> Meter | None:
     if asked:
         return next((each for each in meters if each.code == asked), None)
     return meter.attempts_meter
+
+
+def _labels(group_by: str) -> dict[str, str]:
+    """Give the names of what is known by a code; with the code where several have one name."""
+    if group_by == "workload":
+        pairs = list(WorkloadName.objects.exclude(workload=None).values_list("name", "workload__name"))
+    elif group_by == "customer":
+        pairs = list(Customer.objects.values_list("code", "name"))
+    else:
+        pairs = []
+    times = Counter(name for _, name in pairs)
+    return {code: name if times[name] == 1 else f"{name} ({code})" for code, name in pairs}
 
 
 def _first_month(now: datetime) -> date:

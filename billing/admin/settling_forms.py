@@ -179,7 +179,9 @@ class OneOffForm(KeyedForm):
     """Whom to bill once; the lines are forms of their own."""
 
     customer: Any = forms.ModelChoiceField(
-        queryset=Customer.objects.filter(archived_at=None), widget=UnfoldAdminSelectWidget
+        queryset=Customer.objects.filter(archived_at=None),
+        widget=UnfoldAdminSelectWidget,
+        empty_label="Choose a customer",
     )
     use_coupons = forms.BooleanField(
         label="Use the customer's coupons",

@@ -162,4 +162,4 @@ class BudgetPoint(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.budget} on {self.on}"
+        return f"{self.budget} on {self.on.day} {self.on:%B %Y}"

@@ -117,7 +117,7 @@ class EventAdmin(ReadOnlyAdmin):
 
     @display(description="Value")
     def counted(self, event: Event) -> str:
-        return f"{event.counted_value:f}"
+        return f"{event.counted_value:,f}"
 
     @display(description="Happened", ordering="occurred_at")
     def happened(self, event: Event) -> str:

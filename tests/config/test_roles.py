@@ -366,11 +366,12 @@ def test_the_menu_leaves_out_what_a_person_may_not_open(pages: dict[str, str]) -
     ]
     assert [item["title"] for item in menu if item["has_permission"]] == [
         "Dashboard", "Meters", "Pricing", "Customers", "Invoices", "Credit notes", "Payments", "Outcomes",
-        "Disputes", "Limits",
+        "Disputes", "Usage limits",
         "Workloads", "Budgets",
-        "Closes", "Unusual invoices", "Late usage", "Not billed",
-        "Events", "Unmatched events", "Conflicts", "Reconciliation", "Checks",
-        "Coupons", "Tax", "Seller", "Webhooks", "Sent webhooks", "Notices", "Mail texts", "Staff users", "Groups",
+        "Closes", "Unusual invoices", "Late usage", "Customers not billed",
+        "Events", "Unmatched events", "Event conflicts", "Reconciliation", "Checks",
+        "Coupons", "Tax rates", "Seller", "Webhook endpoints", "Webhook deliveries", "Notices",
+        "Mail texts", "Users", "Groups",
     ]  # fmt: skip
 
 

@@ -15,13 +15,20 @@ function suggestCodes() {
   }
 }
 
-/* On phones each cell shows the name of its column beside it. */
+const SENTENCE = 45;
+
+/* On phones each cell shows the name of its column beside it; a sentence stands below it, and nothing is left out. */
 function labelCells() {
   for (const table of document.querySelectorAll(".rk-table:not(.rk-keep)")) {
     const names = [...table.querySelectorAll("thead th")].map((cell) =>
       cell.querySelector(".rk-unseen") ? "" : cell.textContent.trim());
     for (const row of table.querySelectorAll("tbody tr")) {
-      [...row.cells].forEach((cell, place) => { cell.dataset.label = names[place] || ""; });
+      [...row.cells].forEach((cell, place) => {
+        cell.dataset.label = names[place] || "";
+        const text = cell.textContent.trim();
+        cell.classList.toggle("rk-blank", !text && !cell.querySelector("input, button, select, svg, img"));
+        cell.classList.toggle("rk-said", text.length > SENTENCE && !cell.querySelector("select, svg"));
+      });
     }
   }
 }
@@ -114,6 +121,7 @@ function liveParts() {
         const there = fresh.getElementById(id);
         if (here && there) here.replaceChildren(...there.childNodes);
       }
+      if (fresh) labelCells();
       if (fresh && !fresh.getElementById(part.id)?.dataset.live) delete part.dataset.live;
       else setTimeout(refresh, Number(part.dataset.live) * 1000);
     };

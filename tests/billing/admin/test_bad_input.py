@@ -28,7 +28,7 @@ LISTS = {
     "metering_meter_changelist": ("q", "status__exact", "type__exact", "o"),
     "metering_eventconflict_changelist": ("q", "source", "p"),
     "metering_workload_changelist": ("q", "p"),
-    "billing_invoice_changelist": ("q", "month", "status__exact", "currency", "o"),
+    "billing_invoice_changelist": ("q", "month", "state", "status__exact", "currency", "o"),
     "billing_invoice_export": ("q", "month", "status__exact"),
     "billing_invoice_close": ("month",),
     "billing_plan_changelist": ("q", "status", "billing_period"),

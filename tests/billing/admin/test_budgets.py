@@ -68,6 +68,7 @@ def test_a_budget_is_written_looked_at_at_once_and_shown(clerk: Client, bot: Wor
     text = text_of(shown)
     assert "80 % of $50.00 reached in November 2026" in text
     assert "is said from day 3 on" in text
+    assert shown.context["adminform"].form["amount"].value() == "50.00"
     assert [value for _, value in shown.context["figures"]] == ["94.8 %", "$47.40", "$71.10", "$50.00"]
     assert clerk.get(shown.context["behind"]).status_code == 200
     budget_line, pace, bars = json.loads(shown.context["chart"])["datasets"]

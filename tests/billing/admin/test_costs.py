@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from billing.admin.cost_words import MONTHS_OFFERED
 from billing.closing import close_period
 from billing.cost_rates import Validity, add_cost_rate
 from billing.costing import costs
@@ -141,7 +142,12 @@ def test_a_month_of_a_workload_reads_like_an_invoice() -> None:
         "Acme",
     ):
         assert words in page, words
-    answer = sign_in().get(reverse("admin:billing_costs_statement", args=[bot.pk, "2026-13"]))
+    staff = sign_in()
+    at, months = reverse("admin:billing_costs_statement", args=[bot.pk, "2026-10"]), 1
+    while at := staff.get(at).context["earlier"]:
+        months += 1
+    assert months == MONTHS_OFFERED - 1  # November runs: each month before leads to one that is there
+    answer = staff.get(reverse("admin:billing_costs_statement", args=[bot.pk, "2026-13"]))
     assert answer.status_code == 404
 
 
@@ -296,7 +302,10 @@ def test_a_cost_is_withdrawn_and_says_so() -> None:
     assert "prices no day" in text_of(get(clerk, "admin:billing_costrate_withdraw", row.pk))
     clerk.post(reverse("admin:billing_costrate_withdraw", args=[row.pk]))
     assert costs(OCTOBER, NOVEMBER).total == 0
-    assert "Withdrawn" in text_of(get(clerk, "admin:billing_costrate_change", row.pk))
+    shown = text_of(get(clerk, "admin:billing_costrate_change", row.pk))
+    assert "Withdrawn" in shown
+    assert "$0.01 per call" in shown
+    assert "unit_amount" not in shown
 
 
 LIST_OF_PRICES = """meter,region,model,unit_amount,per

@@ -247,6 +247,8 @@ def test_a_customer_is_told_once_that_its_credits_run_low(
 ) -> None:
     customer = make_customer(email="billing@acme.example")
     clerk.post(page("customers_customer_credit_alert", customer.pk), {"threshold": "20.00"})
+    again = clerk.get(page("customers_customer_credit_alert", customer.pk))
+    assert again.context["form"]["threshold"].value() == "20.00"
     grant = credit(customer, "50")
     assert send_alerts(now=NOW) == 0
     clerk.post(page("customers_customer_grant_void", customer.pk, grant.pk), {"reason": "Mistake"})

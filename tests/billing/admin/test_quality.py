@@ -42,6 +42,8 @@ def test_the_page_says_the_rates_and_the_file_has_every_month_and_group() -> Non
         ["group", "question", "5", "5", "3"], ["group", "refund", "2", "2", "1"],
         ["all", "", "7", "7", "4"],
     ]  # fmt: skip
+    by_customer = staff.get(reverse(PAGE), {"group_by": "customer"}).context["rows"]
+    assert [row["name"] for row in by_customer] == ["Acme"]  # as people know it; files have the code
 
 
 @time_machine.travel(NOW, tick=False)

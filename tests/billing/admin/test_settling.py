@@ -250,7 +250,11 @@ def test_the_list_is_filtered_by_state_and_age_and_adds_up(staff: Client) -> Non
         )
 
     assert found(state="partly_paid") == ["old"]
+    assert found(state="open") == ["new", "yen"]
+    assert found(state="unpaid") == ["new", "old", "yen"]
     assert found(state="nothing") == []
+    shown = staff.get(reverse("admin:customers_customer_change", args=[old.customer_id]))
+    assert "Partly paid" in text_of(shown)  # also of a customer who never had a plan
     with time_machine.travel(date(2027, 1, 4), tick=False):  # 31 days after 4 December
         staff.force_login(User.objects.get())
         assert found(overdue="1-30") == []

@@ -127,7 +127,10 @@ def test_the_menu_counts_what_was_switched_off_and_nothing_for_who_may_not_look(
     def badge(client: Client) -> Any:
         menu = client.get(reverse("admin:index")).context["sidebar_navigation"]
         return next(
-            item.get("badge") for group in menu for item in group["items"] if item["title"] == "Webhooks"
+            item.get("badge")
+            for group in menu
+            for item in group["items"]
+            if item["title"] == "Webhook endpoints"
         )
 
     for n in range(3):
