@@ -153,3 +153,12 @@ def test_units_that_no_meter_can_convert_fail() -> None:
         answer("rating.package", package | {"free_units": "5"})
     with pytest.raises(NoAdapterError, match="converts"):
         answer("rating.per_unit", {"unit_amount": "1", "quantity": "5", "round": "down"})
+
+
+def test_caps_and_packages_of_one_of_several_tiers_fail() -> None:
+    """We have no such price, so it is never told as another one."""
+    capped = {"tiers": [{"up_to": "5", "unit": "1", "cap": "3"}, {"up_to": None, "unit": "1"}]}
+    packed = {"tiers": [{"up_to": "5", "unit": "1", "package_size": "5"}, {"up_to": None, "unit": "1"}]}
+    for given in (capped, packed):
+        with pytest.raises(NoAdapterError, match="several"):
+            answer("rating.graduated", given | {"quantity": "5"})

@@ -14,6 +14,7 @@ from tests.acceptance.adapters.registry import NoAdapterError, renamed
 PRICES = "mode unit_amount tiers steps package_size package_price"
 LIMITS = "free_units included_units minimum maximum"
 CONVERSIONS = "transform_quantity unit_config round"
+CAPS = ("cap", "flat_cap")
 TIER_NAMES = {
     "up_to": "up_to",
     "to_value": "up_to",
@@ -96,6 +97,8 @@ def as_metered(given: dict[str, Any]) -> tuple[Meter, dict[str, Any]]:
     found: dict[str, Any] = {name: given[name] for name in CONVERSIONS.split() if given.get(name) is not None}
     left = {name: value for name, value in given.items() if name not in CONVERSIONS.split()}
     stated = {name for name, value in left.items() if value is not None}
+    if any("package_size" in row for row in left.get("tiers") or []):
+        return _in_packages(left, found)
     if not found or (found.keys() == {"round"} and "package_size" in stated and _way(found["round"]) == "up"):
         return Meter(), left
     if len(found) > 1:
@@ -116,6 +119,24 @@ def as_metered(given: dict[str, Any]) -> tuple[Meter, dict[str, Any]]:
             "mode": "per_unit",
         }
     raise NoAdapterError(f"No adapter converts units by {found}.")
+
+
+def _in_packages(given: dict[str, Any], found: dict[str, Any]) -> tuple[Meter, dict[str, Any]]:
+    """Count in started packages where every tier has packages of one size and ends with a full one: then the
+    packages of the tiers are those of the sum. Prices and bounds become those of packages.
+    """
+    rows = given["tiers"]
+    sizes = {number(row.get("package_size") or 1) for row in rows}
+    bounds = [number(row["up_to"]) for row in rows if row["up_to"] is not None]
+    if found or len(sizes) != 1 or any(bound % min(sizes) for bound in bounds):
+        raise NoAdapterError("No adapter takes tiers with packages of several sizes, or with parts of them.")
+    (size,) = sizes
+    counted = [
+        {name: each for name, each in row.items() if name != "package_size"}
+        | ({} if row["up_to"] is None else {"up_to": number(row["up_to"]) / size})
+        for row in rows
+    ]
+    return _a_meter(divisor=size, rounding="up"), given | {"tiers": counted}
 
 
 def _a_meter(*, factor: Any = 1, divisor: Any = 1, rounding: str | None = None, precision: Any = 0) -> Meter:
@@ -152,9 +173,25 @@ def limits(
 
 def stated_terms(mode: str | None, given: dict[str, Any], *, largest: Decimal, **more: Any) -> UsageRate:
     """Write the terms of a case with a price and limits; `largest` is the largest quantity they are to rate."""
+    given = without_caps(given)
     model, fields = price(mode, given)
     held = limits(**{name: value for name, value in given.items() if name in LIMITS.split()})
     return terms(model, **open_ended(model, fields, largest=largest), **held, **more)
+
+
+def without_caps(given: dict[str, Any]) -> dict[str, Any]:
+    """Write the cap of an only tier as the maximum that it is. Of several tiers none has a cap of its own with us."""
+    rows = given.get("tiers") or []
+    caps = [row[name] for row in rows for name in CAPS if row.get(name) is not None]
+    if not caps:
+        return given
+    if len(rows) > 1 or given.get("maximum") is not None:
+        raise NoAdapterError("No adapter takes a cap on one of several tiers, or beside a maximum.")
+    (row,) = rows
+    return given | {
+        "tiers": [{name: each for name, each in row.items() if name not in CAPS}],
+        "maximum": caps[0],
+    }
 
 
 def open_ended(model: str, fields: dict[str, Any], *, largest: Decimal) -> dict[str, Any]:
