@@ -23,11 +23,46 @@ NO = frozenset({"0", "false", "no", "off"})
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg"})
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Z_][A-Z0-9_]*)=(.*)", re.ASCII)
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ".localhost"})
 
 
 class EnvironmentRefused(ImproperlyConfigured):
     """A variable is missing or unsafe; the message says which and what to do."""
+
+
+def read_file() -> None:
+    """Take what the environment leaves unset from the file `.env` of the checkout; `ENV_FILE` names another, or none.
+
+    Web server, worker and commands need the same values: an invoice is issued by any of them.
+    """
+    named = os.environ.get("ENV_FILE", ".env")
+    path = BASE_DIR / Path(named).expanduser()
+    if not named or (not path.is_file() and "ENV_FILE" not in os.environ):
+        return
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as cause:
+        raise EnvironmentRefused(
+            f"The file {path} cannot be read: {cause}. Correct it or ENV_FILE."
+        ) from cause
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = ASSIGNMENT.fullmatch(line.strip())
+        if found is None:
+            raise EnvironmentRefused(
+                f"Line {number} of {path} is not understood: write NAME=value, or begin it with # as a comment."
+            )
+        os.environ.setdefault(found[1], _unquoted(found[2].strip()))
+
+
+def _unquoted(value: str) -> str:
+    """What stands between quotes; without quotes a comment after a space is left out."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
 
 
 def host_names(configured: str) -> list[str]:
@@ -39,13 +74,15 @@ def host_names(configured: str) -> list[str]:
     return names
 
 
-def whole_number(name: str, *, default: int, least: int = 0) -> int:
+def whole_number(name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
     configured = os.environ.get(name, "").strip()
     if not configured:
         return default
-    if not configured.isascii() or not configured.isdigit() or int(configured) < least:
+    bounds = f"{least} or more" if most is None else f"{least} to {most}"
+    is_number = configured.isascii() and configured.isdigit()
+    if not is_number or int(configured) < least or (most is not None and int(configured) > most):
         raise EnvironmentRefused(
-            f"{name} is {configured!r}: set it to a whole number, {least} or more, or unset it."
+            f"{name} is {configured!r}: set it to a whole number, {bounds}, or unset it."
         )
     return int(configured)
 
@@ -107,6 +144,36 @@ def request_rate(name: str) -> str:
             f"{name} is {configured!r}: set it to a rate such as 600/minute, or unset it."
         )
     return configured
+
+
+def public_url(configured: str) -> str:
+    """Where people reach the installation, without a slash at the end."""
+    if not re.match(r"https?://[^/\s]", configured):
+        raise EnvironmentRefused(
+            f"PUBLIC_URL is {configured!r}: set it to an address such as https://billing.example.com, or unset it."
+        )
+    return configured.rstrip("/")
+
+
+def log_level(name: str) -> str:
+    configured = os.environ.get(name, "").strip().upper() or "INFO"
+    if configured not in LOG_LEVELS:
+        raise EnvironmentRefused(
+            f"{name} is {configured!r}: set it to one of {', '.join(LOG_LEVELS)}, or unset it."
+        )
+    return configured
+
+
+def mail_server(name: str, configured: str) -> dict[str, Any]:
+    """Django's mail settings. The refusal does not repeat the address: it may hold a password."""
+    try:
+        settings: dict[str, Any] = environ.Env.email_url_config(configured)
+    except (ImproperlyConfigured, ValueError):
+        raise EnvironmentRefused(
+            f"{name} names no mail server: set it to an address such as "
+            "smtp+tls://user:password@mail.example.com:587, or unset it."
+        ) from None
+    return settings
 
 
 def is_local(allowed_hosts: list[str]) -> bool:

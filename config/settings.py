@@ -22,16 +22,18 @@ from config.environment import (
     yes_or_no,
 )
 
+environment.read_file()
 env = environ.Env()
 
 # ---- where it runs -------------------------------------------------------------------------------
 
 ALLOWED_HOSTS = environment.host_names(env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]"))
 LOCAL = environment.is_local(ALLOWED_HOSTS)
-PORT = whole_number("PORT", default=8000, least=1)
-PUBLIC_URL = env.str(
-    "PUBLIC_URL", default=f"http://127.0.0.1:{PORT}" if LOCAL else f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
-).rstrip("/")
+PORT = whole_number("PORT", default=8000, least=1, most=65_535)
+PUBLIC_URL = environment.public_url(
+    env.str("PUBLIC_URL", default="")
+    or (f"http://127.0.0.1:{PORT}" if LOCAL else f"https://{ALLOWED_HOSTS[0].lstrip('.')}")
+)
 DATA_DIR = environment.data_dir(env.str("DATA_DIR", default=".data"))
 SECRET_KEY = environment.secret_key(env.str("SECRET_KEY", default=""), local=LOCAL, folder=DATA_DIR)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -41,7 +43,7 @@ DEBUG = environment.refuse_debug(yes_or_no("DEBUG", default=False), local=LOCAL)
 
 EVENT_MAX_AGE_DAYS = whole_number("EVENT_MAX_AGE_DAYS", default=400, least=1)
 EVENT_MAX_AHEAD_HOURS = whole_number("EVENT_MAX_AHEAD_HOURS", default=1)
-EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=730)
+EVENT_RETENTION_DAYS = whole_number("EVENT_RETENTION_DAYS", default=730)
 EVENT_BATCH_MAX = 10_000
 EVENT_BODY_MAX_BYTES = 10 * 1024 * 1024
 GRACE_DAYS = whole_number("GRACE_DAYS", default=2)
@@ -225,7 +227,9 @@ STORAGES = {
 
 # ---- mail and log --------------------------------------------------------------------------------
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if LOCAL else "smtp://localhost:25")
+EMAIL_CONFIG = environment.mail_server(
+    "EMAIL_URL", env.str("EMAIL_URL", default="") or ("consolemail://" if LOCAL else "smtp://localhost:25")
+)
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 60
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
@@ -239,7 +243,7 @@ LOGGING = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_links"]}
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": environment.log_level("LOG_LEVEL")},
     # Everything reaches the root handler; Django's own handlers would print or mail it a second time.
     "loggers": {
         "django": {"handlers": [], "propagate": True},

@@ -12,6 +12,7 @@ for name in (
     "WEBHOOK_ALLOW_PRIVATE",
 ):
     os.environ.pop(name, None)
+os.environ["ENV_FILE"] = ""  # nor what a file says
 
 from config.settings import *  # noqa: E402, F403  the environment is cleared first
 

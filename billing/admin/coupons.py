@@ -56,7 +56,7 @@ class CouponForm(forms.ModelForm):
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code:
+        if not code and "name" in self.cleaned_data:
             raise ValidationError("The name has no letters to make a code of. Write a code.")
         return str(code)
 

@@ -36,6 +36,12 @@ class CustomerForm(forms.ModelForm):
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+            self.fields["code"].help_text = (
+                "How your systems name this customer in events. Made from the name when left empty. It cannot be "
+                "changed later."
+            )
+        if "locale" in self.fields:
+            self.fields["locale"].help_text = "Of invoices and mails."
         if "bill_to" in self.fields:
             self.fields["bill_to"].required = False  # left out: itself
         if "country" in self.fields:
@@ -66,7 +72,7 @@ class CustomerForm(forms.ModelForm):
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code:
+        if not code and "name" in self.cleaned_data:
             raise ValidationError("The name has no letters to make a code of. Write a code.")
         return code
 

@@ -65,7 +65,10 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not request.user.has_perm("billing.view_invoice"):
         return context | {"nothing_to_see": True}
     if not Invoice.objects.exists():
-        return context | {"steps": set_up_steps(request, now=now)}
+        return context | {
+            "steps": (steps := set_up_steps(request, now=now)),
+            "done": sum(step.done for step in steps),
+        }
     context |= overview(now=now)
     if request.user.has_perm("billing.view_budget"):
         context["budgets"] = strained_budgets(now=now)

@@ -51,6 +51,11 @@ class PlanForm(forms.ModelForm):
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].widget.attrs["data-code-from"] = "id_name"
+        if "dispute_days" in self.fields:
+            self.fields["dispute_days"].help_text = (
+                "So many days after the invoice its customer may dispute outcomes in the portal. 0: not offered. "
+                "Meters that count no outcomes have nothing to dispute."
+            )
         if "currency" in self.fields:
             self.fields["currency"] = forms.ChoiceField(
                 choices=currency_choices(), widget=UnfoldAdminSelectWidget, initial="USD",
@@ -59,7 +64,7 @@ class PlanForm(forms.ModelForm):
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code:
+        if not code and "name" in self.cleaned_data:
             raise ValidationError("The name has no letters to make a code of. Write a code.")
         if Plan.objects.filter(code=code).exclude(pk=self.instance.pk).exists():
             raise ValidationError(

@@ -21,6 +21,7 @@ from billing.formatting import period as days_words
 from billing.models import AnchorRule, Plan, PlanStatus
 from billing.subscribing import subscribe
 from billing.subscription_periods import whole_period
+from customers.codes import code_from_label
 from customers.models import Customer
 from metering.periods import clip, local_day
 
@@ -38,7 +39,10 @@ class Effect:
 
 class PlanChoice(forms.ModelChoiceField):
     def label_from_instance(self, plan: Any) -> str:
-        return f"{plan.name}, version {plan.version} ({plan.get_billing_period_display().lower()}, {plan.currency})"
+        """Two plans may have one name, never one code: a code that does not follow from the name is said."""
+        code = "" if plan.code == code_from_label(plan.name) else f"{plan.code}, "
+        period = plan.get_billing_period_display().lower()
+        return f"{plan.name}, version {plan.version} ({code}{period}, {plan.currency})"
 
 
 class AssignForm(forms.Form):

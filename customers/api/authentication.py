@@ -93,7 +93,10 @@ class ApiKeyAuthentication(BaseAuthentication):
         return key.strip()
 
     def _look_up(self, key: str) -> KeyHolder:
-        unknown = AuthenticationFailed("This key is unknown or was revoked.", code="key_unknown")
+        unknown = AuthenticationFailed(
+            "This key is unknown or was revoked. Make one on the page API keys, or by manage.py create_api_key.",
+            code="key_unknown",
+        )
         if "\x00" in key:
             raise unknown
         try:

@@ -78,7 +78,11 @@ class RouteSchema(AutoSchema):
             "400": _refusal(
                 "Something sent is wrong; `fields` names it.", "invalid", "label: Unknown field."
             ),
-            "401": _refusal("No good key was sent.", "key_unknown", "This key is unknown or was revoked."),
+            "401": _refusal(
+                "No good key was sent.",
+                "key_unknown",
+                "This key is unknown or was revoked.",
+            ),
             "403": _refusal("The key lacks the scope.", "scope_missing", "This key lacks the scope manage."),
             "429": _refusal(
                 "The key sends too many requests; Retry-After says when to come back.", "throttled", ""

@@ -91,7 +91,7 @@ class MeterForm(forms.ModelForm):
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("label", ""))
-        if not code:
+        if not code and "label" in self.cleaned_data:
             raise ValidationError("The label has no letters to make a code of. Write a code.")
         return code
 

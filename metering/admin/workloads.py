@@ -33,7 +33,7 @@ class WorkloadForm(forms.ModelForm):
 
     def clean_code(self) -> str:
         code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code:
+        if not code and "name" in self.cleaned_data:
             raise ValidationError("The name has no letters to make a code of. Write a code.")
         return code
 

@@ -19,7 +19,7 @@ PRODUCTION = {"ALLOWED_HOSTS": "billing.example.com", "SECRET_KEY": SECRET}
 def run(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, PROJECT / "manage.py", *arguments],
-        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), **variables},
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), "ENV_FILE": "", **variables},
         cwd=data_dir.parent,
         capture_output=True,
         text=True,
@@ -85,7 +85,17 @@ def test_a_public_name_brings_https(data_dir):
         ({"ALLOWED_HOSTS": " , "}, "ALLOWED_HOSTS is empty"),
         ({"DATABASE_URL": "sqlite:///money.db"}, "DATABASE_URL must name a PostgreSQL server"),
         ({"DATABASE_URL": "somewhere"}, "DATABASE_URL must name a PostgreSQL server"),
-        ({"PORT": "eight"}, "PORT is 'eight': set it to a whole number, 1 or more"),
+        ({"PORT": "eight"}, "PORT is 'eight': set it to a whole number, 1 to 65535"),
+        ({"PORT": "65536"}, "PORT is '65536': set it to a whole number, 1 to 65535"),
+        ({"EVENT_RETENTION_DAYS": "long"}, "EVENT_RETENTION_DAYS is 'long': set it to a whole number"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD': set it to one of DEBUG, INFO"),
+        (
+            {"PUBLIC_URL": "billing.example.com"},
+            "PUBLIC_URL is 'billing.example.com': set it to an address such as https",
+        ),
+        ({"EMAIL_URL": "smtp+tls://user:password@mail:port"}, "EMAIL_URL names no mail server"),
+        ({"EMAIL_URL": "mail.example.com"}, "EMAIL_URL names no mail server"),
+        ({"ENV_FILE": "nowhere.env"}, "nowhere.env cannot be read"),
         ({"GRACE_DAYS": "-1"}, "GRACE_DAYS is '-1': set it to a whole number, 0 or more"),
         ({"API_RATE": "many"}, "API_RATE is 'many': set it to a rate such as 600/minute"),
         ({"DEBUG": "maybe"}, "DEBUG is 'maybe': set it to true or false"),
@@ -99,6 +109,46 @@ def test_an_unsafe_environment_is_refused_in_one_sentence(data_dir, variables, s
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (data_dir / "postgres").exists()
+
+
+@pytest.mark.parametrize("name", ["WEB_WORKERS", "WEB_THREADS", "PORT"])
+def test_the_web_server_says_what_it_cannot_start_with_in_one_sentence(data_dir, name):
+    refused = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi", "--check-config"],
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), "ENV_FILE": "", name: "0"},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Reckoner cannot start: {name} is '0': set it to a whole number")
+    assert "Traceback" not in refused.stderr
+
+
+def test_every_process_reads_the_file_and_the_environment_goes_first(data_dir, tmp_path):
+    file = tmp_path / "reckoner.env"
+    file.write_text(
+        "# who bills\n\n"
+        "ISSUER_NAME=Example & Sons Ltd   # as registered\n"
+        'export ISSUER_ADDRESS="1 Main Street #2\\nSpringfield"\n'
+        "ISSUER_EMAIL=file@example.com\n"
+        "ISSUER_TERMS=\n"
+    )
+    said = setting(
+        data_dir,
+        "s.ISSUER['name'], s.ISSUER['address'], s.ISSUER['email'], s.ISSUER['terms']",
+        ENV_FILE=str(file),
+        ISSUER_EMAIL="environment@example.com",
+    )
+    assert said == str(("Example & Sons Ltd", "1 Main Street #2\nSpringfield", "environment@example.com", ""))
+
+
+def test_a_line_of_the_file_that_is_no_setting_stops_the_start(data_dir, tmp_path):
+    file = tmp_path / "reckoner.env"
+    file.write_text("ISSUER_NAME=Example Ltd\nISSUER_EMAIL: us@example.com\n")
+    refused = run(data_dir, "check", ENV_FILE=str(file))
+    assert refused.returncode == 1
+    assert f"Line 2 of {file} is not understood: write NAME=value" in refused.stderr
 
 
 def test_the_local_secret_is_random_private_and_kept(data_dir, tmp_path):
@@ -129,7 +179,12 @@ def test_only_the_web_server_pools_connections(data_dir, module, pooled):
     )
     said = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "config.settings"},
+        env={
+            "PATH": os.defpath,
+            "DATA_DIR": str(data_dir),
+            "ENV_FILE": "",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+        },
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -147,7 +202,7 @@ def test_commands_without_a_query_start_no_database(data_dir):
 def test_every_variable_is_documented():
     sources = (PROJECT / "config").glob("*.py")
     read = re.compile(
-        r"""(?:env\.\w+|whole_number|yes_or_no|request_rate|time_of_day|chosen_words|whole_number_or_none|environ\.get)\(\s*["']([A-Z_]+)["']"""
+        r"""(?:env\.\w+|whole_number|yes_or_no|request_rate|time_of_day|chosen_words|whole_number_or_none|log_level|environ\.get)\(\s*["']([A-Z_]+)["']"""
     )
     named = {name for source in sources for name in read.findall(source.read_text())}
     documented = set(

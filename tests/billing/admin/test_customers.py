@@ -95,6 +95,22 @@ def test_assigning_shows_the_effect_first_and_writes_nothing_then(staff: Client)
     )
 
 
+def test_plans_of_one_name_are_told_apart_by_the_code_that_the_name_does_not_give(staff: Client) -> None:
+    make_meter()
+    usual, other = make_plan(code="support_outcome_plan"), make_plan(code="support_2")
+    page = text_of(staff.get(url("assign", make_customer().pk)))
+    assert usual.name == other.name
+    assert "Support Outcome Plan, version 1 (monthly, USD)" in page
+    assert "Support Outcome Plan, version 1 (support_2, monthly, USD)" in page
+
+
+def test_a_missing_name_is_said_once_and_not_as_a_missing_code(staff: Client) -> None:
+    page = staff.post(reverse("admin:customers_customer_add"), {"name": "", "code": ""})
+    errors = page.context["adminform"].form.errors
+    assert "name" in errors
+    assert "code" not in errors
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [

@@ -225,7 +225,7 @@ def test_set_up_steps_are_done_when_the_database_says_so(staff: Client, settings
     settings.ISSUER = settings.ISSUER | {"name": "Platform Inc."}
     page = staff.get(reverse("admin:index"))
     assert [step.now for step in page.context["steps"]] == [False, False, False, False, False, True]
-    assert "6 steps to the first invoice." in text_of(page)
+    assert "5 of 6 steps to the first invoice are done." in text_of(page)
 
 
 def test_a_close_warns_while_nobody_has_said_who_bills(staff: Client, settings: Any) -> None:
