@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
+from django.test import TransactionTestCase
 
 from config.embedded.folder import DataFolder, FileLock
 from customers.api.authentication import remembered_keys
@@ -16,6 +18,8 @@ from metering.storing import repeating
 
 RUN_LOCK = pytest.StashKey[FileLock]()
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# What the migrations fill and no test changes.
+KEPT = {"django_content_type", "auth_permission", "django_migrations"}
 NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get install chromium)."
 
 
@@ -33,6 +37,23 @@ def pytest_configure(config: pytest.Config) -> None:
         if not folder.is_free("tests"):
             sys.stderr.write("Another test run uses this checkout's database; waiting for its end.\n")
         config.stash[RUN_LOCK] = folder.lock("tests")
+
+
+def empty_tables(*_: object) -> None:
+    """Empty the tables that a test which commits has filled, the queue's too.
+
+    Django's own way truncates all tables, makes content types and permissions anew, and leaves the queue.
+    """
+    tables = [table for table in connection.introspection.table_names() if table not in KEPT]
+    quoted = [connection.ops.quote_name(table) for table in tables]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT " + ", ".join(f"EXISTS (SELECT FROM {table})" for table in quoted))
+        filled = [table for table, is_filled in zip(quoted, cursor.fetchone(), strict=True) if is_filled]
+        if filled:
+            cursor.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
+
+
+TransactionTestCase._fixture_teardown = empty_tables
 
 
 def pytest_report_header() -> str:
