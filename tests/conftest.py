@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import cache
@@ -26,6 +27,11 @@ NO_BROWSER = "Browser tests: left out, no Chromium on this machine (apt-get inst
 def find_chromium() -> Path | None:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     return Path(found) if found else None
+
+
+# No example has a deadline: a slow machine shows no mistake.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
