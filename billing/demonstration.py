@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import check_budgets, save_budget
 from billing.closing import close_period
+from billing.collecting import record_payment
 from billing.cost_rates import Validity, add_cost_rate, free_of_cost
 from billing.demonstrated import (
     CALLS,
@@ -31,6 +32,8 @@ from billing.models import (
     Budget,
     BudgetMeasure,
     CostRate,
+    Invoice,
+    InvoiceStatus,
     LimitKind,
     LimitSetter,
     Plan,
@@ -53,6 +56,8 @@ ISSUER = {
 }
 PLAN = "support_outcome"
 CHUNK = 1_000
+# Longer than the last invoice is old, so that it is still to pay and none before it is.
+PAYMENT_DAYS = 29
 
 
 def closed_months(now: datetime, count: int) -> list[Month]:
@@ -152,6 +157,7 @@ def make_customers(plan: Plan, *, start_on: date) -> list[Customer]:
                 "email": story.email,
                 "timezone": story.timezone,
                 "address": story.address,
+                "payment_days": PAYMENT_DAYS,
             },
         )
         if created or not customer.subscriptions.exists():
@@ -204,12 +210,35 @@ def make_budgets(*, now: datetime) -> None:
 
 
 def close_months(months: Sequence[Month], *, now: datetime) -> list[str]:
-    """Issue the invoices of the closed months; give a line for each."""
+    """Issue the invoices of the closed months, each some days after its end; give a line for each."""
     lines = []
     for month in months:
-        report = close_period(month, now=now, grace_days=0)
+        report = close_period(month, now=min(now, _issued_at(month)), grace_days=0)
         lines.append(f"{month.name}: {report.issued} invoices, {report.totals.get('USD', 0)} USD")
     return lines
+
+
+def _issued_at(month: Month) -> datetime:
+    after = Anchor(month.year, month.month, 1).boundary(Interval.MONTH, 1)
+    return datetime(after.year, after.month, 3, 6, tzinfo=UTC)
+
+
+def pay_invoices(*, now: datetime) -> int:
+    """Pay what was issued a month ago and before, but not by Initech, who is late; give how many were paid."""
+    paid = 0
+    rows = Invoice.objects.filter(status=InvoiceStatus.ISSUED, due_on__lt=now.date())
+    for invoice in rows.exclude(customer__code="initech").order_by("sequence"):
+        assert invoice.due_on is not None  # it is compared above
+        record_payment(
+            invoice,
+            amount=invoice.amount_due,
+            received_on=invoice.due_on - timedelta(days=3),
+            reference=f"Transfer {invoice.number}",
+            by="demonstration",
+            now=now,
+        )
+        paid += 1
+    return paid
 
 
 def send_reopened(base_url: str, key: str, *, months: Sequence[Month], now: datetime) -> int:

@@ -84,6 +84,10 @@ def test_the_demonstration_shows_120_tickets_for_240_dollars_and_what_they_cost_
         invoices = get(f"{api}invoices/?customer=acme", key[1])["results"]
         last = max(invoices, key=lambda row: row["period_start"])
         assert last["total"] == "240.00"
+        earlier = [row for row in invoices if row != last]
+        assert ([row["status"] for row in earlier], last["status"]) == (["paid", "paid"], "issued")
+        late = get(f"{api}invoices/?customer=initech&status=issued", key[1])["results"]
+        assert [row["period_start"] < last["period_start"] for row in late] == [False, True]
         # 4,800 calls 9.60, 9.6 and 1.2 million tokens 4.80 and 3.00, the index 30.00
         span = f"from={last['period_start']}&to={last['period_end']}"
         margins = get(f"{api}margins/?{span}&group_by=customer", key[1])["groups"]

@@ -141,6 +141,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Sent {accepted} events through the event API.")
         for line in demonstration.close_months(months, now=now):
             self.stdout.write(f"Closed {line}")
+        paid = demonstration.pay_invoices(now=now)
+        self.stdout.write(f"Paid {paid} invoices; Initech is late with one.")
         demonstration.make_budgets(now=now)
         reopened = demonstration.send_reopened(base_url, logins["key"], months=months, now=now)
         demonstration.set_limits()
