@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +12,20 @@ from django.urls import reverse
 
 from billing.formatting import day, money, period
 from billing.lifecycle import Action, State, days_overdue, open_actions, state_of
-from billing.models import ChangeKind, CreditNote, Invoice, InvoiceStatus, MailState, Payment, PaymentKind
+from billing.models import (
+    ChangeKind,
+    CreditNote,
+    Delivery,
+    Invoice,
+    InvoiceStatus,
+    MailState,
+    Payment,
+    PaymentKind,
+)
 from billing.parts import parts_of
 from metering.periods import local_day
 
+NO_WORKER = timedelta(minutes=5)  # the worker looks each minute
 # Who may do what: recording money is daily work, correcting an invoice commits the company.
 PERMISSIONS = {
     Action.ISSUE: "billing.issue_invoice",
@@ -56,6 +66,7 @@ def invoice_page(invoice: Invoice, request: HttpRequest, *, now: datetime) -> di
         "doubtful": [
             mail for mail in invoice.deliveries.all() if mail.state in (MailState.UNSURE, MailState.FAILED)
         ],
+        "untaken": [mail for mail in invoice.deliveries.all() if _is_untaken(mail, now=now)],
         "sums": _sums(invoice),
         "parts": [_part(part) for part in parts_of(invoice)],
         "whole": invoice.part_of,
@@ -70,6 +81,11 @@ def invoice_page(invoice: Invoice, request: HttpRequest, *, now: datetime) -> di
         ],
         "timeline": sorted(_timeline(invoice, payments, notes), key=lambda step: step["at"]),
     }
+
+
+def _is_untaken(mail: Delivery, *, now: datetime) -> bool:
+    """Whether no worker has looked at the mail for so long that none seems to run."""
+    return mail.state == MailState.QUEUED and not mail.attempts and now - mail.requested_at > NO_WORKER
 
 
 def _part(part: Invoice) -> dict[str, Any]:

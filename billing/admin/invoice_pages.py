@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -237,7 +238,7 @@ class InvoicePages(IssuingPages):
         return self.page(
             request, "admin/billing/invoice/do.html", title=f"Send {invoice} by mail", invoice=invoice, form=form,
             button="Send", media=media_of(self, form), status=400 if form.errors else 200,
-            purpose="The PDF is attached. The words are those under Mail texts.",
+            purpose=f"The PDF is attached. The words are those under Mail texts.{_only_printed()}",
         )  # fmt: skip
 
     def mail_doubt_view(self, request: HttpRequest, pk: int, mail_pk: int) -> HttpResponse:
@@ -354,3 +355,10 @@ def _as_moved(invoice: Invoice, form: forms.Form) -> dict[str, Any]:
 def _by_field(fields: dict[str, str]) -> dict[str, str]:
     """Name the fields of the page for what a service refused: `lines.3` is `line_3`."""
     return {name.replace("lines.", "line_"): sentence for name, sentence in fields.items()}
+
+
+def _only_printed() -> str:
+    """A sentence where mails reach nobody: a local installation without a mail server."""
+    if settings.EMAIL_BACKEND != "django.core.mail.backends.console.EmailBackend":
+        return ""
+    return " This installation only prints mails, on the worker's terminal; EMAIL_URL names a server that sends them."

@@ -156,6 +156,7 @@ class Command(BaseCommand):
         if access is None and acme is not None:
             access = create_portal_access(acme, email=acme.email)
         link = portal_link(access, base_url=base_url) if access else f"{base_url}/portal/"
+        whose = f"Acme's link, for {access.email}" if access else "Acme's link"
         now = timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         self.stdout.write(
             f"""
@@ -163,7 +164,8 @@ Reckoner runs at {base_url}/
 
   Staff    {base_url}/admin/   user {STAFF}   password {logins["password"]}
   Portal   {link}
-           (Acme's link; it works once. Ask for another at {base_url}/portal/)
+           ({whose}; it works once.
+           Ask for another at {base_url}/portal/; the mail with it is printed here)
   API      {base_url}/api/docs/
 
 Send an event (a resolved ticket for Acme; the same key counts once). The page Outcomes shows it at once: pending for

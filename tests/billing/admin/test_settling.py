@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -407,6 +407,24 @@ def test_all_that_is_left_is_another_credit_note_than_a_part_of_it(staff: Client
     assert issue_credit_note(invoice, reason="Rest", key="rest", **WHO) == rest
     assert issue_credit_note(invoice, reason="Rest", key="rest", expected=Decimal(11), **WHO) == rest
     assert CreditNote.objects.count() == 2
+
+
+def test_a_mail_that_no_worker_takes_is_told_after_five_minutes(staff: Client) -> None:
+    invoice = bill("10.00")
+    staff.post(url("mail", invoice.pk), {"kind": "invoice", "to": "a@acme.example"})
+    with time_machine.travel(NOW + timedelta(minutes=5), tick=False):
+        assert "Nobody takes" not in text_of(staff.get(url("change", invoice.pk)))
+    with time_machine.travel(NOW + timedelta(minutes=6), tick=False):
+        page = text_of(staff.get(url("change", invoice.pk)))
+        assert "Nobody takes the invoice to a@acme.example." in page
+        assert "Start the worker: manage.py procrastinate worker" in page
+
+
+def test_a_local_installation_says_that_mails_are_only_printed(staff: Client, settings: Any) -> None:
+    invoice = bill("10.00")
+    assert "only prints mails" not in text_of(staff.get(url("mail", invoice.pk)))
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    assert "only prints mails" in text_of(staff.get(url("mail", invoice.pk)))
 
 
 def test_a_mail_sent_twice_goes_out_once_and_another_is_asked_about(staff: Client) -> None:
