@@ -127,7 +127,7 @@ def _sums(invoice: Invoice) -> list[tuple[str, str]]:
         ("Credited", invoice.amount_credited),
         ("Written off", invoice.amount_written_off),
     )
-    taken = [(name, money(-amount, invoice.currency)) for name, amount in rows if amount]
+    taken = [(name, money(amount, invoice.currency)) for name, amount in rows if amount]
     if invoice.status == InvoiceStatus.VOID:
         return taken
     due = invoice.amount_due

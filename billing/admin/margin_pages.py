@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from billing.admin.cost_parts import MAX_ROWS, currency_of_page, unknown_rows
 from billing.admin.cost_words import cost_words, percent_words, read_time, times_offered
 from billing.admin.csv_files import csv_response
 from billing.costing import CostReport, Values, exact_decimal
+from billing.formatting import day
 from billing.invoice_margins import invoice_margins
 from billing.margins import Margin, MarginReport, margins
 from billing.models import Invoice, Plan
@@ -144,6 +145,9 @@ class MarginPages:
         )
 
 
+NOTED = ("invoice", "line", "subject")  # whose rows say below whom they are of
+
+
 def _words(group: Margin, currency: str) -> dict[str, Any]:
     return {
         "revenue": cost_words(group.revenue, currency),
@@ -156,6 +160,7 @@ def _words(group: Margin, currency: str) -> dict[str, Any]:
 
 def _rows(found: MarginReport, group_by: str, asked: dict[str, str]) -> list[dict[str, Any]]:
     labels = _labels(group_by)
+    customers, plans = (_labels(each) if group_by in NOTED else {} for each in ("customer", "plan"))
     invoices: dict[str | None, int] = {}
     if group_by in ("invoice", "line"):
         numbers = {values[0] for values in found.groups}
@@ -163,7 +168,7 @@ def _rows(found: MarginReport, group_by: str, asked: dict[str, str]) -> list[dic
     return [
         {
             "name": _name(values, group_by, labels),
-            "note": _note(values, group_by),
+            "note": _note(values, group_by, customers, plans),
             "url": _leads_to(values, group_by, asked, invoices),
             **_words(group, found.currency),
         }
@@ -197,10 +202,14 @@ def _name(values: Values, group_by: str, labels: dict[str, str]) -> str:
     return labels.get(values[0], values[0])
 
 
-def _note(values: Values, group_by: str) -> str:
+def _note(values: Values, group_by: str, customers: dict[str, str], plans: dict[str, str]) -> str:
+    if group_by not in NOTED:
+        return ""
     if group_by == "subject":
-        return values[0]
-    return f"{values[1]}, {values[2]}, from {values[3]}" if group_by in ("invoice", "line") else ""
+        return customers.get(values[0], values[0])
+    _, customer, plan, begins, *_ = values
+    named = (customers.get(customer, customer), plans.get(plan, plan))
+    return ", ".join([*filter(None, named), *([f"from {day(date.fromisoformat(begins))}"] if begins else [])])
 
 
 def _leads_to(values: Values, group_by: str, asked: dict[str, str], invoices: dict[str | None, int]) -> str:

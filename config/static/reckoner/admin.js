@@ -25,9 +25,9 @@ function labelCells() {
     for (const row of table.querySelectorAll("tbody tr")) {
       [...row.cells].forEach((cell, place) => {
         cell.dataset.label = names[place] || "";
-        const text = cell.textContent.trim();
+        const text = cell.textContent.replace(/\s+/g, " ").trim();
         cell.classList.toggle("rk-blank", !text && !cell.querySelector("input, button, select, svg, img"));
-        cell.classList.toggle("rk-said", text.length > SENTENCE && !cell.querySelector("select, svg"));
+        cell.classList.toggle("rk-said", text.length > SENTENCE && !cell.querySelector("select, svg, details"));
       });
     }
   }

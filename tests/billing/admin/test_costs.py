@@ -161,6 +161,8 @@ def test_margins_put_who_loses_money_first_down_to_the_ticket() -> None:
         whole = text_of(get(staff, MARGINS, time="2026-10", group_by=name))
         assert "$4.00" in whole
         assert ">0 %" in whole or "0 %" in whole
+    line = text_of(get(staff, MARGINS, time="2026-10", group_by="line"))
+    assert "Acme, Support Outcome Plan, from 1 October 2026" in line
     found = get(staff, MARGINS, time="2026-10", group_by="subject", format="csv")
     rows = list(csv.reader(io.StringIO(b"".join(found.streaming_content).decode())))
     assert rows[1] == ["acme", "bad", "2", "3", "-1", "-50", "USD"]

@@ -73,7 +73,7 @@ def test_a_payment_is_prefilled_with_what_is_due_and_recorded_once(staff: Client
     assert "A payment of $4.00 is recorded." in messages_of(answer)
     staff.post(url("do", invoice.pk, "pay"), sent)
     assert [(str(row.amount), row.recorded_by) for row in Payment.objects.all()] == [("4.0000", "root")]
-    assert answer.context["sums"] == [("Paid", "-$4.00"), ("Amount due", "$6.00")]
+    assert answer.context["sums"] == [("Paid", "$4.00"), ("Amount due", "$6.00")]
     assert [step["what"] for step in answer.context["timeline"]][-1] == "Payment of $4.00"
 
 
