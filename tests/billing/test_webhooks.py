@@ -62,7 +62,7 @@ from billing.webhook_types import WebhookType
 from tests.billing.money import credit
 from tests.billing.receiver import Receiver, receiving
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
-from tests.stories.processes import start_command
+from tests.stories.processes import finish, start_command
 
 pytestmark = pytest.mark.django_db
 ISSUED = WebhookType.INVOICE_ISSUED
@@ -699,7 +699,7 @@ def test_a_worker_process_killed_between_the_receiver_and_its_note_sends_the_sam
         announce(ISSUED, "INV-1", {}, now=now)
     worker = start_command("shell", "-c", "from billing.delivering import send_webhooks; send_webhooks()")
     receiver.before_answer = lambda handler: os.killpg(worker.pid, signal.SIGKILL)
-    worker.communicate(timeout=120)
+    finish(worker)
     assert worker.returncode == -signal.SIGKILL
     assert (len(receiver.ids), stored()) == (1, [("INV-1", "waiting", 0)])
     receiver.before_answer = None

@@ -41,6 +41,12 @@ def start_command(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a command; what it said is shown when the test fails."""
+    said, _ = process.communicate()
+    sys.stdout.write(said.decode())
+
+
 def killed_at(statement: int, work: Callable[[], object], *, before: bool) -> bool:
     """Do something in a process of its own that is killed at its n-th statement, before or after it is carried out.
 

@@ -21,7 +21,7 @@ from metering.incoming import TimeBounds, decode_event
 from metering.ingesting import record_events
 from metering.models import Meter
 from tests.factories import NOW, event, make_meter, make_plan, send
-from tests.stories.processes import killed_at, start_command
+from tests.stories.processes import finish, killed_at, start_command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CUSTOMERS = 4_000
@@ -71,7 +71,7 @@ def test_a_closing_process_killed_again_and_again_is_finished_by_running_it_agai
             else:
                 os.killpg(closer.pid, signal.SIGKILL)
             killed += 1
-        closer.communicate()
+        finish(closer)
         assert_none_is_half()
     assert killed > 0
     close_period(Month(2026, 10), now=NOW, grace_days=0)

@@ -58,9 +58,7 @@ class Installation:
             [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi"],
             cwd=ROOT,
             env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # what it says is shown when the test fails
         )
 
     def kill_web(self) -> None:
