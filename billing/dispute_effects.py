@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from secrets import token_hex
 from uuid import UUID
 
 from django.db import transaction
@@ -103,7 +104,9 @@ def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
         message = "The events of one of these outcomes are archived, so it cannot be taken back any more."
         raise DisputeRefused(message, fields={"accepted": message})
     chosen = [events[each.event_id] for each in outcomes]
-    keys = [f"dispute-{each.dispute_id}-{each.pk}" for each in outcomes]
+    # Whoever sends CloudEvents names its source itself: under a key that can be guessed it could send first.
+    mark = token_hex(4)
+    keys = [f"dispute-{each.dispute_id}-{each.pk}-{mark}" for each in outcomes]
     named = {event.pk for event in chosen}
     subjects = {event.subject for event in chosen if event.subject is not None}
     same = Event.objects.filter(
@@ -119,5 +122,5 @@ def take_back(outcomes: Sequence[DisputedOutcome], *, now: datetime) -> UUID:
         repeats = each.settlement.repeats
         if repeats is not None and repeats.id in named:
             chosen.append(each.event)
-            keys.append(f"dispute-{outcomes[0].dispute_id}-{each.event.pk}")
+            keys.append(f"dispute-{outcomes[0].dispute_id}-{each.event.pk}-{mark}")
     return reverse_outcomes(chosen, keys=keys, source=DISPUTE_SOURCE, now=now)

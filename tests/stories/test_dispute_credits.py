@@ -137,6 +137,7 @@ def test_the_terms_of_the_plan_are_part_of_what_is_given_back(
     assert step.amount == Decimal(effect)
     assert printed(CreditNote.objects.get()) == [(n, Decimal(amount)) for n, amount in note]
     assert CreditNote.objects.get().total == offered.total == -Decimal(effect)
+    assert not AdjustmentWaiver.objects.filter(adjusts_plan=True).exclude(quantity=0).exists()
     november = december()
     assert not november.lines.filter(kind="adjustment").exists()
     assert net_of_october() == Decimal(total) + Decimal(effect)
@@ -216,6 +217,17 @@ def test_a_decision_passes_the_review_of_large_adjustments(settings: Any) -> Non
     assert (change.effect_amount, change.bill_up_to) == (-4, change.position)
     assert lines(december()) == [("usage", 0, 0), ("adjustment", -2, Decimal("-4.00"))]
     all_true()
+
+
+def test_a_decision_lets_no_other_late_usage_pass_the_review(settings: Any) -> None:
+    """Five late tickets, $10.00, wait for somebody who decides; taking one off by an adjustment is not that."""
+    settings.ADJUSTMENT_REVIEW_FROM = Decimal(3)
+    invoice = billed()
+    send(*(event(f"late-{n}", subject=f"late-{n}") for n in range(5)))
+    find_late_usage(now=DECIDED)
+    assert decide(dispute(invoice, 1), 1, remedy="adjustment").amount == -2
+    assert ChangedLine.objects.get().bill_up_to is None
+    assert lines(december()) == [("usage", 0, 0)]
 
 
 def graduated(quantity: int) -> Decimal:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from billing.auditing import audit
 from billing.closing import close_period
 from billing.dispute_effects import preview_effect, take_back, total
+from billing.dispute_rules import is_disputable
 from billing.disputing import decide_dispute, open_dispute, reopen_dispute, withdraw_dispute
 from billing.errors import BillingError, DisputeRefused, FiguresChanged, NotInThisState, ReasonMissing
 from billing.models import (
@@ -27,8 +28,10 @@ from billing.models import (
 from billing.months import Month
 from billing.outcomes import told_outcomes
 from billing.reconciling import reconcile_month
+from billing.subscribing import subscribe
 from billing.verifying import verify_invoice
 from billing.voiding import void_invoice
+from metering.correcting import void_event
 from metering.models import Event
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.staff import make_staff
@@ -158,6 +161,50 @@ def test_what_repeated_a_disputed_outcome_goes_with_it() -> None:
     assert decide(dispute(invoice, 1), 1).amount == -2
 
 
+def test_nothing_else_of_the_subject_goes_with_it() -> None:
+    """Once a period: October's repeat goes; November's, a voided one and the same ticket of another customer stay."""
+    make_meter(once_per_subject="period")
+    acme = make_subscription()
+    subscribe(make_customer("globex"), plan=acme.plan, start_on=acme.start_on)
+    send(
+        event("evt-1", subject="ticket-1"),
+        event("evt-2", subject="ticket-1", occurred_at="2026-10-04T10:00:00Z"),
+        event("evt-3", subject="ticket-1", occurred_at="2026-10-04T11:00:00Z"),
+        event("evt-4", subject="ticket-1", occurred_at="2026-11-02T10:00:00Z"),
+        event("evt-5", subject="ticket-1", occurred_at="2026-11-03T10:00:00Z"),
+        event("evt-6", subject="ticket-1", customer="globex"),
+        event("evt-7", subject="ticket-1", customer="globex", occurred_at="2026-10-04T10:00:00Z"),
+    )
+    void_event(Event.objects.get(key="evt-3"), reason="wrong", by="staff", now=ISSUED)
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    invoice = Invoice.objects.get(customer__code="acme")
+    found = dispute(invoice, 1)
+    assert decide(found, 1).amount == -2
+    taken = Event.objects.filter(signal="reverses").values_list("target_id", flat=True)
+    assert sorted(taken) == sorted(ids(1, 2))
+
+
+def test_what_others_send_under_the_keys_of_a_dispute_does_not_keep_it_from_being_decided() -> None:
+    """A sender of CloudEvents names its source itself."""
+    found = dispute(billed(), 1, 2)
+    send(
+        *(event(f"dispute-{found.pk}-{each.pk}", subject="x") for each in found.outcomes.all()),
+        source="dispute",
+    )
+    assert decide(found, 1, 2).amount == -4
+
+
+def test_an_outcome_whose_event_is_archived_can_only_be_declined() -> None:
+    found = dispute(billed(), 1, 2)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL reckoner.prune = 'on'")
+        Event.objects.filter(key="evt-1")._raw_delete("default")  # type: ignore[attr-defined]
+        cursor.execute("SET LOCAL reckoner.prune = 'off'")
+    with pytest.raises(DisputeRefused, match="are archived"):
+        decide(found, 1)
+    assert decide(found).declined == 2
+
+
 def test_late_usage_after_a_credit_note_is_billed_in_full() -> None:
     invoice = billed()
     decide(dispute(invoice, 1), 1)
@@ -177,6 +224,12 @@ def test_an_outcome_is_disputed_once_and_again_only_when_staff_reopen_it() -> No
     reopen_dispute(found, reason="We looked at the wrong ticket.", by="clara", now=DECIDED)
     # Only what was declined waits again: the accepted one stays credited.
     assert states(1, 2) == ["credited", "disputed"]
+    # Neither what was accepted before nor what another dispute asks about is accepted with it.
+    other = dispute(invoice, 4)
+    for stranger in (found.outcomes.get(key="evt-1"), other.outcomes.get()):
+        accepted = [found.outcomes.get(key="evt-2").pk, stranger.pk]
+        with pytest.raises(DisputeRefused, match="does not wait for a decision in this dispute"):
+            decide_dispute(found, accepted=accepted, answer="x", remedy="credit_note", by="c", now=DECIDED)
     decide(found, 2)
     assert list(CreditNote.objects.values_list("total", flat=True)) == [2, 2]
     assert [step.kind for step in found.steps.all()] == ["opened", "decided", "reopened", "decided"]
@@ -199,10 +252,12 @@ def test_outcomes_may_be_disputed_so_many_days_after_the_invoice(
     plan: dict[str, Any], now: datetime, allowed: bool
 ) -> None:
     invoice = billed(3, **plan)
+    assert is_disputable(invoice.lines.get(), now=now) is allowed  # what the pages offer
     if allowed:
         assert dispute(invoice, 1, now=now).outcomes.count() == 1
         return
-    with pytest.raises(DisputeRefused):
+    words = "cannot be disputed here" if plan.get("dispute_days") == 0 else "could be disputed until"
+    with pytest.raises(DisputeRefused, match=words):
         dispute(invoice, 1, now=now)
     assert not Dispute.objects.exists()
 
@@ -211,6 +266,7 @@ def test_a_plan_says_whether_a_reason_is_needed() -> None:
     invoice = billed(3, dispute_reason_required=False)
     line = invoice.lines.get()
     assert open_dispute(line, ids(1), reason=" ", by="anna", now=ASKED).reason == ""
+    assert len(open_dispute(line, ids(2), reason="x" * 1000, by="anna", now=ASKED).reason) == 1000
 
 
 def test_what_is_not_billed_by_the_line_or_was_taken_back_cannot_be_disputed() -> None:
@@ -221,11 +277,24 @@ def test_what_is_not_billed_by_the_line_or_was_taken_back_cannot_be_disputed() -
     send(event("evt-77", subject="ticket-77"), event("back", reverses={"key": "evt-2"}))
     with pytest.raises(DisputeRefused, match="no outcome that line 1"):
         dispute(invoice, 77)
+    with pytest.raises(DisputeRefused, match="no outcome that line 1"):
+        dispute(invoice, 1, 77)  # one that it billed does not bring in another
     with pytest.raises(DisputeRefused, match="taken back already"):
         dispute(invoice, 2)
+    void_event(Event.objects.get(key="evt-0"), reason="wrong", by="staff", now=ASKED)
+    with pytest.raises(DisputeRefused, match="“evt-0” was taken back already"):
+        dispute(invoice, 0)
     with pytest.raises(DisputeRefused, match="at least one"):
         dispute(invoice)
     assert not Dispute.objects.exists()
+
+
+def test_so_many_are_disputed_at_most_in_one_dispute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.dispute_rules.MOST_OUTCOMES", 2)
+    invoice = billed(3)
+    with pytest.raises(DisputeRefused, match="Choose 2 outcomes at most"):
+        dispute(invoice, 0, 1, 2)
+    assert dispute(invoice, 0, 1).outcomes.count() == 2
 
 
 def test_a_decision_is_what_was_looked_at_or_nothing() -> None:

@@ -16,7 +16,7 @@ from django.test import Client
 from billing.closing import close_period
 from billing.disputing import decide_dispute, open_dispute
 from billing.errors import DisputeRefused
-from billing.line_events import billed_outcomes, events_of_line
+from billing.line_events import billed_outcomes, change_of, events_of_line
 from billing.models import CreditNote, Dispute, DisputeStep, Invoice, InvoiceLine
 from billing.months import Month
 from billing.outcomes import invoices_of, lines_of, settle_outcomes
@@ -137,6 +137,8 @@ def test_more_than_is_left_of_the_adjustment_is_refused_in_words() -> None:
     assert (line.quantity, line.amount) == (1, 2)
     evidence = {(each.key, each.taken_back) for each in events_of_line(line) if each.signal is None}
     assert evidence == {(f"evt-{n}", n < 20) for n in (1, 2, 20, 21, 22)}
+    told = {each.key: change_of(each, line) for each in events_of_line(line)}
+    assert (told["evt-1"], told["evt-20"]) == ("taken_back", "added")
     with pytest.raises(DisputeRefused, match="no outcome that line 2"):
         ask(line, 1)  # taken back there, not billed
     found = ask(line, 20, 21)

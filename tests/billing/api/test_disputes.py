@@ -53,6 +53,8 @@ def test_a_dispute_is_opened_read_decided_once_and_reopened(integrator: Integrat
     assert (step["accepted"], step["declined"], step["amount"]) == (1, 1, "-2.00")
     assert step["credit_note"] == CreditNote.objects.get().number
     assert integrator.post(f"{path}decide/", decision)[0] == 409
+    _, refused = integrator.post(f"{path}decide/", decision | {"accepted": ["evt-1", "nobody"]})
+    assert list(refused["error"]["fields"]) == ["accepted"]
     (credited,) = outcomes(integrator, "credited")
     assert (credited["key"], credited["invoice"]) == ("evt-1", OPEN["invoice"])
     assert integrator.post(f"{path}reopen/", {"reason": "Look again."})[1]["state"] == "open"

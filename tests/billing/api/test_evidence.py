@@ -15,6 +15,7 @@ from billing.closing import close_period
 from billing.evidence import evidence_csv, evidence_json
 from billing.models import Invoice
 from billing.months import Month
+from tests.billing.money import give
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator
 from tests.staff import sign_in
@@ -185,6 +186,34 @@ def test_an_adjustment_shows_what_was_added_and_taken_back() -> None:
     changes = sorted((each["change"], each["key"]) for each in line["outcomes"] if each["quantity"])
     assert changes == [("added", "late-0"), ("added", "late-1"), ("taken_back", "evt-1")]
     assert (line["outcomes_quantity"], line["outcomes_amount"], line["amount"]) == ("1", "2", "2.00")
+
+
+@pytest.mark.parametrize(
+    ("rate", "coupon", "amount"),
+    [
+        # 10 x $2.00 = $20.00, and 13 come to $24.00 at most.
+        (TICKETS | {"maximum_amount": "24"}, None, "4.00"),
+        # The three come after the first eight, and have no place of their own on this line.
+        (GRADUATED, None, "3.00"),
+        (TICKETS, "10%", "5.40"),
+    ],
+    ids=["limits", "tiers", "discount"],
+)
+def test_an_adjustment_gives_no_single_amounts_where_they_would_not_add_up_to_it(
+    rate: dict[str, Any], coupon: str | None, amount: str
+) -> None:
+    make_meter(once_per_subject="ever")
+    acme = make_customer()
+    make_subscription(acme, make_plan(rate))
+    if coupon:
+        give(acme, coupon)
+    send(*(event(f"evt-{n}", subject=f"ticket-{n}") for n in range(10)))
+    close_period(Month(2026, 10), now=ISSUED, grace_days=0)
+    send(*(event(f"late-{n}", subject=f"late-{n}") for n in range(3)))
+    (line,) = [each for each in tree(december())["lines"] if each["outcomes"]]
+    assert (line["outcomes_amount"], line["amount"]) == (None, amount)
+    assert [each["amount"] for each in line["outcomes"]] == [None] * 3
+    assert line["explanation"].startswith("What changed in an earlier period")
 
 
 def test_cells_that_a_spreadsheet_would_run_are_marked_as_text() -> None:
