@@ -94,10 +94,13 @@ def chosen_outcomes(line: InvoiceLine, events: Collection[UUID], *, now: datetim
         raise DisputeRefused(message, fields={"outcomes": message})
     if disputed_among([each.pk for each in billed]):
         raise disputed_before()
-    gone = [each for each in settle_outcomes(billed, now=now) if each.state != OutcomeState.SETTLED]
-    if gone or any(each.voided_batch_id is not None for each in billed):
-        name = (gone[0].event if gone else next(e for e in billed if e.voided_batch_id is not None)).key
-        message = f"“{name}” was taken back already; your next invoice carries the difference."
+    voided = [each for each in billed if each.voided_batch_id is not None]
+    # What was voided is no outcome any more, so that nothing settles it.
+    gone = voided or [
+        each.event for each in settle_outcomes(billed, now=now) if each.state != OutcomeState.SETTLED
+    ]
+    if gone:
+        message = f"“{gone[0].key}” was taken back already; your next invoice carries the difference."
         raise DisputeRefused(message, fields={"outcomes": message})
     return billed
 

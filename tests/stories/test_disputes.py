@@ -194,6 +194,16 @@ def test_what_others_send_under_the_keys_of_a_dispute_does_not_keep_it_from_bein
     assert decide(found, 1, 2).amount == -4
 
 
+def test_an_outcome_that_is_voided_while_its_dispute_is_open_is_given_back_once() -> None:
+    """Both accepted: $2.00 for the one now, and $2.00 for the one that was voided on the next invoice."""
+    found = dispute(billed(), 1, 2)
+    void_event(Event.objects.get(key="evt-2"), reason="wrong", by="staff", now=ASKED)
+    assert total(preview_effect(list(found.outcomes.all()), now=DECIDED)) == -2
+    assert decide(found, 1, 2).amount == -2
+    assert lines(december()) == [("usage", 0, 0), ("adjustment", -1, Decimal("-2.00"))]
+    all_true()
+
+
 def test_an_outcome_whose_event_is_archived_can_only_be_declined() -> None:
     found = dispute(billed(), 1, 2)
     with transaction.atomic(), connection.cursor() as cursor:

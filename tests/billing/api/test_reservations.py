@@ -21,7 +21,7 @@ from billing.models import LimitSetter, Reservation, UsageLimit
 from billing.reserving import held_reservations, release_reservation, reserve, settle_reservation
 from billing.restricting import remove_limit, set_limit
 from metering.models import Meter
-from tests.factories import event, make_customer, make_plan, make_subscription, send
+from tests.factories import event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator
 from tests.stories.processes import start_command
 
@@ -109,6 +109,18 @@ def test_a_key_stands_for_one_quantity() -> None:
     with pytest.raises(ReservationRefused, match=r"is of 1\. Reserve under a key"):
         reserve(limit.customer, limit.meter, quantity=Decimal(2), key="a", now=NOW)
     assert remaining(limit) == 1
+
+
+def test_a_key_is_of_one_customer_and_meter() -> None:
+    limit = make_limit()
+    who, what = limit.customer, limit.meter
+    others = [(make_customer("globex"), what), (who, make_meter("calls"))]
+    for quantity, pair in enumerate([(who, what), *others], start=1):
+        assert reserve(*pair, quantity=Decimal(quantity), key="a", now=NOW).quantity == quantity
+    settle_reservation(*others[0], key="a")
+    release_reservation(*others[1], key="a")
+    assert remaining(limit) == 1
+    assert Reservation.objects.get(customer=who, meter=what).state == "held"
 
 
 def test_a_key_of_a_period_that_is_over_holds_nothing_and_says_so() -> None:

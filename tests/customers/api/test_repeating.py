@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import OperationalError, connections
 from django.test import Client
 
-from billing.models import CreditGrant
+from billing.models import CreditGrant, UsageLimit
 from customers.api.repeating import RepeatableWrites
 from customers.models import Customer, StoredAnswer
 from customers.repeating import KEPT, forget_answers
@@ -60,6 +60,7 @@ def test_the_order_of_fields_their_packing_and_a_missing_slash_are_no_difference
         ("credit-grants/", GRANT | {"amount": "1000.01"}),
         ("credit-grants/?", {**GRANT, "name": "Other"}),
         ("customers/", {"code": "other", "name": "Other"}),
+        ("recurring-grants/", GRANT),
     ],
 )
 def test_a_key_that_stands_for_another_request_is_a_conflict(
@@ -72,6 +73,22 @@ def test_a_key_that_stands_for_another_request_is_a_conflict(
     assert refused.json()["error"]["code"] == "key_taken"
     assert list(refused.json()["error"]["fields"]) == ["Idempotency-Key"]
     assert CreditGrant.objects.count() == 1
+
+
+def test_a_key_of_a_change_deletes_nothing(integrator: Integrator) -> None:
+    """The same address and body, with another method."""
+    make_subscription()
+    body = {"customer": "acme", "meter": "tickets_resolved", "quantity": "500", "kind": "hard"}
+    limit = raw(integrator, "usage-limits/", body, "limit-" + "1" * 194).json()
+    send, path = integrator.client.generic, f"{API}usage-limits/{limit['id']}/"
+    statuses = [
+        send(
+            method, path, '{"quantity": "5"}', "application/json", headers={"Idempotency-Key": "change-1"}
+        ).status_code
+        for method in ("PATCH", "DELETE")
+    ]
+    assert statuses == [200, 409]
+    assert UsageLimit.objects.get().quantity == 5
 
 
 def test_what_was_refused_is_not_remembered_and_may_be_corrected_under_its_key(
@@ -87,7 +104,9 @@ def test_keys_of_another_source_are_others(integrator: Integrator) -> None:
     make_customer()
     raw(integrator, "credit-grants/", GRANT, "grant-1")
     other = Integrator("manage", source="crm")
-    assert "Idempotent-Replayed" not in raw(other, "credit-grants/", GRANT, "grant-1").headers
+    theirs, again = (raw(other, "credit-grants/", GRANT, "grant-1") for _ in range(2))
+    assert "Idempotent-Replayed" not in theirs.headers
+    assert (again.headers["Idempotent-Replayed"], again.content) == ("true", theirs.content)
     replaced = Integrator("manage")  # a key that replaces the first shares its source
     assert raw(replaced, "credit-grants/", GRANT, "grant-1").headers["Idempotent-Replayed"] == "true"
     assert CreditGrant.objects.count() == 2
