@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -103,16 +103,6 @@ def issue_draft(invoice: Invoice, *, expected: Decimal | None = None, by: str, n
             record_change(stored[0], ChangeKind.APPROVED, by=by, now=now)
         return Invoice.objects.get(pk=found.pk)
     raise KeptChanging("Its plan or its events kept changing while it was issued. Issue it again.")
-
-
-def issue_drafts(
-    invoices: Sequence[Invoice], *, expected: Mapping[int, Decimal], by: str, now: datetime
-) -> list[Invoice]:
-    """Issue several drafts, each in a transaction of its own; `expected` are the totals agreed to, by id.
-
-    The first refusal ends it: those before it are issued.
-    """
-    return [issue_draft(each, expected=expected.get(each.pk), by=by, now=now) for each in invoices]
 
 
 @transaction.atomic

@@ -90,10 +90,6 @@ class KeptChanging(BillingError):
     code = "kept_changing"
 
 
-class InvoiceIssued(BillingError):
-    code = "invoice_issued"
-
-
 class InvalidCostRate(BillingError):
     code = "invalid_cost_rate"
 

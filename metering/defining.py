@@ -67,16 +67,6 @@ def change_meter(meter: Meter, *, now: datetime, **changes: Any) -> Meter:
     return meter
 
 
-def activate_meter(meter: Meter, *, now: datetime) -> Meter:
-    """Let a draft count, or a deprecated meter be priced again. The events that waited for a draft count at once."""
-    return change_meter(meter, now=now, status=MeterStatus.ACTIVE)
-
-
-def deprecate_meter(meter: Meter, *, now: datetime) -> Meter:
-    """Keep new plans from pricing a meter. It goes on counting."""
-    return change_meter(meter, now=now, status=MeterStatus.DEPRECATED)
-
-
 def frozen_reason(meter: Meter) -> str | None:
     """Say why the definition of a stored meter stays as it is; None while it may change."""
     if meter.status == MeterStatus.DRAFT:

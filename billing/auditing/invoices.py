@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from billing.models import BILLED, Invoice
+from billing.models import Invoice
 from billing.rating.money import currency_digits
 from metering.auditing import Question
-
-BILLED_STATUSES = [str(each) for each in BILLED]
 
 
 def amount_is_rating() -> Question:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing.rating.errors import InvalidArgument
-from billing.rating.exact import ZERO, exactly
+from billing.rating.exact import exactly
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -59,9 +59,3 @@ def burn(grants: Iterable[Grant], amount: Decimal, *, at: datetime) -> Burn:
         taken.append((grant.id, part))
         left -= part
     return Burn(tuple(taken), amount - left, left)
-
-
-@exactly
-def balance_at(grants: Iterable[Grant], at: datetime) -> Decimal:
-    """Give what can be used at an instant: expired credits and those not yet effective do not count."""
-    return sum((grant.balance for grant in grants if grant.is_usable(at)), ZERO)

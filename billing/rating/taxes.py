@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from billing.rating.errors import InvalidArgument
-from billing.rating.exact import ZERO, exactly
+from billing.rating.exact import exactly
 from billing.rating.money import round_amount, round_fraction
 
 
@@ -36,21 +35,6 @@ def tax_inside(gross: Decimal, percent: Decimal, *, digits: int) -> Taxed:
     _check(percent)
     net = round_fraction(Fraction(gross) / (1 + Fraction(percent) / 100), digits)
     return Taxed(percent, net, gross - net, gross)
-
-
-@exactly
-def tax_by_percent(
-    lines: Iterable[tuple[Decimal, Decimal]], *, digits: int, inclusive: bool = False
-) -> tuple[Taxed, ...]:
-    """Tax the sum of the lines of each percentage, once per percentage, highest first.
-
-    `lines` are (amount, percent) of rounded lines, net or, where `inclusive`, gross.
-    """
-    sums: dict[Decimal, Decimal] = {}
-    for amount, percent in lines:
-        sums[percent] = sums.get(percent, ZERO) + amount
-    tax = tax_inside if inclusive else tax_on
-    return tuple(tax(sums[percent], percent, digits=digits) for percent in sorted(sums, reverse=True))
 
 
 def _check(percent: Decimal) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from metering.defining import activate_meter, change_meter, create_meter, deprecate_meter, frozen_reason
+from metering.defining import change_meter, create_meter, frozen_reason
 from metering.errors import MeterFrozen
 from metering.event_results import ResultStatus
 from metering.models import Event, Meter, MeterStatus
@@ -76,7 +76,7 @@ def test_the_events_of_a_draft_wait_and_count_once_it_is_active() -> None:
     make_customer()
     meter = create_meter(label="Tickets Resolved", status=MeterStatus.DRAFT, now=NOW)
     assert send(event("evt-1")).results[0].status is ResultStatus.UNMATCHED
-    assert activate_meter(meter, now=NOW).status == MeterStatus.ACTIVE
+    assert change_meter(meter, now=NOW, status=MeterStatus.ACTIVE).status == MeterStatus.ACTIVE
     assert Event.objects.get().meter_id == meter.pk
     with pytest.raises(MeterFrozen):
         change_meter(meter, now=NOW, status=MeterStatus.DRAFT)
@@ -84,9 +84,9 @@ def test_the_events_of_a_draft_wait_and_count_once_it_is_active() -> None:
 
 def test_a_deprecated_meter_goes_on_counting_and_may_come_back() -> None:
     make_customer()
-    meter = deprecate_meter(make_meter(), now=NOW)
+    meter = change_meter(make_meter(), now=NOW, status=MeterStatus.DEPRECATED)
     assert send(event("evt-1")).results[0].status is ResultStatus.ACCEPTED
-    assert activate_meter(meter, now=NOW).status == MeterStatus.ACTIVE
+    assert change_meter(meter, now=NOW, status=MeterStatus.ACTIVE).status == MeterStatus.ACTIVE
 
 
 CHANGES: tuple[dict[str, Any], ...] = (

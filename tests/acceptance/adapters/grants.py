@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.rating import currency_digits, round_amount
-from billing.rating.credits import Grant, balance_at, burn
+from billing.rating.credits import Grant, burn
 from metering.periods import Anchor, Interval, start_of_day
 from tests.acceptance.adapters.pricing import LIMITS, PRICES, number
 from tests.acceptance.adapters.rating import limited
@@ -88,9 +88,10 @@ def burn_of_grants(*, grants: list[dict[str, Any]], usage: Any, at: str = "now")
         taken = dict(result.taken)
         held = [replace(item, balance=item.balance - taken.get(item.id, Decimal(0))) for item in held]
         left, covered = left + result.left, covered + result.covered
+    usable = {item.id: item.balance if item.is_usable(now) else Decimal(0) for item in held}
     return {
-        "balances": {item.id: balance_at([item], now) for item in held},
-        "balance": balance_at(held, now),
+        "balances": usable,
+        "balance": sum(usable.values()),
         "overage": left,
         "credits_used": covered,
     }

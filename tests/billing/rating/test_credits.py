@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rating.credits import Burn, Grant, balance_at, burn
+from billing.rating.credits import Burn, Grant, burn
 from billing.rating.errors import InvalidArgument
 
 NOW = datetime(2026, 10, 31, tzinfo=UTC)
@@ -73,13 +73,6 @@ def test_nothing_to_cover_takes_nothing() -> None:
 def test_negative_amount_is_refused() -> None:
     with pytest.raises(InvalidArgument):
         burn([], Decimal(-1), at=NOW)
-
-
-def test_balance_counts_only_what_can_be_used() -> None:
-    assert (
-        balance_at([grant("a"), grant("b", expires=0), grant("c", effective=1), grant("d", "5")], NOW) == 105
-    )
-    assert balance_at([], NOW) == 0
 
 
 @given(

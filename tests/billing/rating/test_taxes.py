@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rating.errors import InvalidArgument
-from billing.rating.taxes import Taxed, tax_by_percent, tax_inside, tax_on
+from billing.rating.taxes import Taxed, tax_inside, tax_on
 
 
 def taxed(percent: str, net: str, tax: str, gross: str) -> Taxed:
@@ -29,30 +29,6 @@ def test_tax_inside_is_gross_minus_rounded_net() -> None:
 def test_credit_note_mirrors_the_invoice() -> None:
     assert tax_on(Decimal("-0.50"), Decimal("21"), digits=2).tax == Decimal("-0.11")
     assert tax_inside(Decimal("-10.00"), Decimal("21"), digits=2).tax == Decimal("-1.74")
-
-
-def test_tax_is_taken_once_per_percentage_on_the_sum_of_its_lines() -> None:
-    lines = [
-        (Decimal("0.02"), Decimal("21")),
-        (Decimal("0.01"), Decimal("7")),
-        (Decimal("0.03"), Decimal("21.0")),
-    ]
-    # 0.05 x 21 % = 0.0105, 0.01 x 7 % = 0.0007
-    assert tax_by_percent(lines, digits=2) == (
-        taxed("21", "0.05", "0.01", "0.06"),
-        taxed("7", "0.01", "0.00", "0.01"),
-    )
-    thirds = [(Decimal("0.02"), Decimal("20"))] * 3  # 0.004 each rounds to 0; the sum 0.012 to 0.01
-    assert tax_by_percent(thirds, digits=2)[0].tax == Decimal("0.01")
-
-
-def test_inclusive_lines_keep_their_sum() -> None:
-    (total,) = tax_by_percent([(Decimal(5), Decimal(21))] * 2, digits=2, inclusive=True)
-    assert total == taxed("21", "8.26", "1.74", "10")
-
-
-def test_no_lines_have_no_tax() -> None:
-    assert tax_by_percent([], digits=2) == ()
 
 
 def test_tax_is_not_negative() -> None:
