@@ -13,7 +13,7 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import ExactDecimalField
+from billing.api.fields import ExactDecimalField
 from billing.budget_terms import MOST_EMAILS, MOST_THRESHOLDS, USUAL_THRESHOLDS, BudgetTerms
 from billing.budgeting import save_budget
 from billing.errors import InvalidBudget

@@ -14,8 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.amounts import price_text
+from billing.api.fields import validate_billable, validate_year
 from billing.api.rate_schema import COST_RATE_SCHEMA, USAGE_TERMS
-from billing.api.serializers import validate_billable, validate_year
 from billing.cost_rates import Validity, add_cost_rate, withdraw_cost_rate
 from billing.models import CostRate, CostRateKind
 from customers.api.pages import Pages

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.amounts import price_text
-from billing.api.serializers import validate_billable
+from billing.api.fields import validate_billable
 from billing.costing import Unknown, costs, exact_decimal
 from billing.invoice_margins import invoice_margins
 from billing.margins import MARGIN_GROUPS, Margin, MarginReport, margins

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.amounts import price_text
-from billing.api.serializers import ExactDecimalField, validate_year
+from billing.api.fields import ExactDecimalField, validate_year
 from billing.couponing import CouponTerms, archive_coupon, give_coupon, remove_coupon, save_coupon
 from billing.discounting import uses_of
 from billing.models import Coupon, CouponDuration, CouponType, CustomerCoupon

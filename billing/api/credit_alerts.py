@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from billing.alerting import add_alert, alerts_with_balance, set_alert
 from billing.api.coupons import TAG
-from billing.api.serializers import ExactDecimalField, validate_billable
+from billing.api.fields import ExactDecimalField, validate_billable
 from billing.formatting import amount_text
 from billing.models import CreditAlert
 from customers.api.pages import Pages

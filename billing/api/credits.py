@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.coupons import TAG
-from billing.api.serializers import ExactDecimalField, validate_billable, validate_instant
+from billing.api.fields import ExactDecimalField, validate_billable, validate_instant
 from billing.crediting import DEFAULT_PRIORITY, CreditTerms, grant_credit
 from billing.formatting import amount_text
 from billing.models import CreditEntry, CreditEntryKind, CreditGrant, CreditKind

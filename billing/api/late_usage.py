@@ -15,7 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import ExactDecimalField
+from billing.api.fields import ExactDecimalField
 from billing.deciding import MAX_REASON, bill_seen_late_usage, find_late_usage, waive_late_usage
 from billing.formatting import amount_text
 from billing.late_credits import credit_late_usage

@@ -14,7 +14,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import ExactDecimalField
+from billing.api.fields import ExactDecimalField
 from billing.formatting import amount_text
 from billing.limiting import Standing, known_standings
 from billing.models import LimitKind, LimitSetter, UsageLimit

@@ -17,7 +17,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import ActivateSerializer, DraftSerializer, PlanSerializer
+from billing.api.plan_serializers import ActivateSerializer, DraftSerializer, PlanSerializer
 from billing.api.shapes import ACTIVATE_EXAMPLE, PLAN_EXAMPLE
 from billing.errors import PlanFrozen
 from billing.models import Plan, PlanStatus

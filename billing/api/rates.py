@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.amounts import price_text, step_body
-from billing.api.serializers import ExactDecimalField, RateField, validate_billable
+from billing.api.fields import ExactDecimalField, RateField, validate_billable
 from billing.api.shapes import RATE_PREVIEW_EXAMPLES, RatePreviewShape
 from billing.errors import InvalidRate
 from billing.formatting import amount_text

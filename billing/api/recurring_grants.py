@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from billing.api.coupons import TAG
 from billing.api.credits import GRANTABLE
-from billing.api.serializers import ExactDecimalField, validate_billable, validate_year
+from billing.api.fields import ExactDecimalField, validate_billable, validate_year
 from billing.crediting import DEFAULT_PRIORITY
 from billing.formatting import amount_text
 from billing.models import CreditKind, GrantInterval, RecurringGrant

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
-from billing.api.serializers import ExactDecimalField
+from billing.api.fields import ExactDecimalField
 from billing.api.shapes import TaxShape
 from billing.models import PaymentKind, PaymentMethod, TaxCategory
 from billing.rating import currency_digits

@@ -13,9 +13,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.serializers import SubscriptionSerializer
 from billing.api.shapes import SUBSCRIPTION_EXAMPLE
 from billing.api.subscription_changes import ChangeActions
+from billing.api.subscription_serializers import SubscriptionSerializer
 from billing.ending import end_subscription
 from billing.errors import SubscriptionOverlap
 from billing.models import Subscription

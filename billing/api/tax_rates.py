@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.coupons import TAG
-from billing.api.serializers import ExactDecimalField, validate_year
+from billing.api.fields import ExactDecimalField, validate_year
 from billing.models import TaxCategory, TaxRate
 from billing.tax_setup import save_tax_rate
 from customers.api.pages import Pages

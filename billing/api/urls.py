@@ -17,12 +17,13 @@ from billing.api.invoices import InvoiceViewSet
 from billing.api.late_usage import LateUsageViewSet
 from billing.api.limits import LimitViewSet
 from billing.api.outcomes import OutcomesView
-from billing.api.plan_changes import PlanCompareView, PlanMoveView, PlanSimulateView
+from billing.api.plan_changes import PlanCompareView, PlanMoveView
 from billing.api.plans import PlanViewSet
 from billing.api.rates import RatePreviewView
 from billing.api.reconciliation import ReconciliationView
 from billing.api.recurring_grants import RecurringGrantViewSet
 from billing.api.settlements import CreditNoteViewSet, PaymentViewSet
+from billing.api.simulations import PlanSimulateView
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.tax_rates import TaxRateViewSet
 from billing.api.webhooks import WebhookDeliveryViewSet, WebhookEndpointViewSet
