@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -13,28 +11,26 @@ from urllib.parse import urlencode
 from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import TruncMonth
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.budget_words import bar, latest_points, state_words
 from billing.admin.cost_words import cost_words, percent_words
 from billing.admin.remembering import of_month
-from billing.admin.seller import unnamed_seller
+from billing.admin.set_up_steps import set_up_steps
 from billing.checking import failed_checks
 from billing.forecasting import has_forecast
 from billing.formatting import money, month, quantity_of
 from billing.formatting import period as days_words
 from billing.lifecycle import state_of
 from billing.margins import Margin, margins
-from billing.models import BILLED, Budget, CostRate, Invoice, InvoiceStatus, Plan, PlanStatus, Subscription
+from billing.models import BILLED, Budget, CostRate, Invoice, InvoiceStatus
 from billing.models.invoices import SETTLED
 from billing.months import Month
 from billing.reconciling import alarms
-from customers.models import ApiKey, Customer
+from customers.models import Customer
 from customers.staff_pages import bar_chart
-from metering.admin.meters import curl_line
 from metering.measuring import measure_series
-from metering.models import EventBatch, EventConflict, Meter, MeterStatus
+from metering.models import EventConflict, Meter
 from metering.periods import Anchor, Interval
 from metering.unmatched import WAITING_AT_MOST, count_waiting
 
@@ -42,20 +38,6 @@ MONTHS = 6
 METERS_SHOWN = 4
 INVOICES_SHOWN = 8
 BUDGETS_SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of setting up. `now` marks the first that is not done."""
-
-    title: str
-    text: str
-    done: bool
-    url: str
-    button: str
-    may: bool
-    now: bool = False
-    curl: str = ""
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -77,76 +59,6 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("billing.view_costrate"):
         context["margins"] = last_month_margins(now=now)
     return context
-
-
-def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
-    """Give the steps to the first invoice, each done when the database says so."""
-    meter = Meter.objects.exclude(status=MeterStatus.DRAFT).first()
-    plan = Plan.objects.order_by("-status").first()
-    customer = Customer.objects.filter(subscriptions__isnull=False).first() or Customer.objects.first()
-    has_key = ApiKey.objects.filter(revoked=False).exists()
-    may = request.user.has_perm
-    key_or_meter = "admin:customers_apikey_add" if not has_key else "admin:metering_event_changelist"
-    steps = [
-        Step(
-            "Create a meter",
-            "What is counted, for example “Tickets Resolved”.",
-            meter is not None,
-            reverse("admin:metering_meter_add"),
-            "Create a meter",
-            may("metering.add_meter"),
-        ),
-        Step(
-            "Write a plan and activate it",
-            "What it costs, for example $2.00 for each ticket resolved.",
-            Plan.objects.exclude(status=PlanStatus.DRAFT).exists(),
-            reverse("admin:billing_plan_change", args=[plan.pk])
-            if plan
-            else reverse("admin:billing_plan_add"),
-            "Open the draft" if plan else "Create a plan",
-            may("billing.add_plan"),
-        ),
-        Step(
-            "Create a customer and assign the plan",
-            "Who is billed, and from which day on.",
-            Subscription.objects.exists(),
-            reverse("admin:customers_customer_assign", args=[customer.pk])
-            if customer
-            else reverse("admin:customers_customer_add"),
-            f"Assign the plan to {customer.name}" if customer else "Create a customer",
-            may("customers.add_customer"),
-        ),
-        Step(
-            "Send the first event",
-            "Your systems send one event for each thing that happened, with an API key.",
-            EventBatch.objects.filter(accepted__gt=0).exists(),
-            reverse(key_or_meter),
-            "Look at the events" if has_key else "Make an API key",
-            may("customers.add_apikey") or has_key,
-            curl=curl_line(
-                meter.code if meter else "tickets_resolved",
-                customer_code=customer.code if customer else "acme",
-                now=now,
-            ),
-        ),
-        Step(
-            "Say who bills",
-            "Your name, address and bank details, as every invoice prints them. An issued invoice keeps what it says.",
-            not unnamed_seller(),
-            reverse("admin:billing_seller_changelist"),
-            "Open Seller",
-            may("billing.view_seller"),
-        ),
-        Step(
-            "Close the month",
-            "When the month is over, one page makes the invoices of all customers.",
-            False,
-            reverse("admin:billing_invoice_close"),
-            "Close a month",
-            may("billing.close_month"),
-        ),
-    ]
-    return list(_with_first_marked(steps))
 
 
 def overview(*, now: datetime) -> dict[str, Any]:
@@ -300,15 +212,3 @@ def _usage(*, now: datetime) -> list[dict[str, Any]]:
             }
         )
     return shown
-
-
-def _with_first_marked(steps: Iterable[Step]) -> Iterable[Step]:
-    marked = False
-    for step in steps:
-        if step.done or marked:
-            yield step
-        else:
-            marked = True
-            yield Step(
-                step.title, step.text, step.done, step.url, step.button, step.may, now=True, curl=step.curl
-            )

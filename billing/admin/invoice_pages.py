@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,72 +14,38 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from billing.admin.form_keys import KeyedForm, do_once
+from billing.admin.invoice_actions import (
+    BUTTONS,
+    DANGEROUS,
+    PURPOSES,
+    TITLES,
+    action_form,
+    as_issued,
+    as_moved,
+    do_action,
+    payment_words,
+)
 from billing.admin.invoice_overview import PERMISSIONS
 from billing.admin.issuing_pages import IssuingPages
 from billing.admin.settling_forms import (
     CreditForm,
     MailForm,
-    MoneyForm,
-    PaymentForm,
     ReasonForm,
     media_of,
     who_of,
 )
-from billing.admin.statement import draft_rows, invoice_rows
-from billing.approving import discard_draft, issue_draft, refreshed
-from billing.collecting import record_payment, record_refund, reinstate, reverse_payment, write_off
+from billing.collecting import reverse_payment
 from billing.correcting import issue_credit_note
 from billing.errors import BillingError, CreditsSpent, FiguresChanged, KeyTaken, NotInThisState
 from billing.formatting import money
 from billing.lifecycle import Action, State, refusal, state_of
 from billing.mailing import confirm_sent, queue_mail, send_again
-from billing.models import CreditNote, Delivery, Invoice, InvoiceKind, MailKind, Payment, PaymentKind
-from billing.moving import move_to_credits, preview_move
-from billing.voiding import void_invoice
+from billing.models import CreditNote, Delivery, Invoice, MailKind, Payment
 from customers.errors import KeyTaken as SentBefore
 from customers.staff_pages import put_errors, require
 
 CONFLICT = 409
 NOT_NOW = "Nothing was done now."
-TITLES = {
-    Action.ISSUE: "Issue {}",
-    Action.DISCARD: "Discard {}",
-    Action.PAY: "Record a payment for {}",
-    Action.REFUND: "Record a refund for {}",
-    Action.MOVE: "Move the credit balance of {} to credits",
-    Action.WRITE_OFF: "Write off {}",
-    Action.REINSTATE: "Take back the write-off of {}",
-    Action.VOID: "Void {}",
-}
-PURPOSES = {
-    Action.ISSUE: "It is drawn up once more from everything received, gets its number, and never changes again.",
-    Action.DISCARD: "The draft is deleted. Nothing was sent, and no number is lost.",
-    Action.PAY: "Money that came in for this invoice. A payment is never changed, only taken back with a reason.",
-    Action.REFUND: "The credit balance, paid back to the customer.",
-    Action.MOVE: "What the customer has paid or been credited too much becomes a credit, which pays its next invoices.",
-    Action.WRITE_OFF: "What is still due is given up. It can be taken back while nothing else happens.",
-    Action.REINSTATE: "The amount is due again.",
-    Action.VOID: "Nothing is to be paid for it any more. Its number stays used, and its period can be billed again.",
-}
-BUTTONS = {
-    Action.ISSUE: "Issue",
-    Action.DISCARD: "Discard the draft",
-    Action.PAY: "Record the payment",
-    Action.REFUND: "Record the refund",
-    Action.MOVE: "Move it",
-    Action.WRITE_OFF: "Write off",
-    Action.REINSTATE: "Take it back",
-    Action.VOID: "Void the invoice",
-}
-DANGEROUS = (Action.DISCARD, Action.WRITE_OFF, Action.VOID)
-
-
-class IssueForm(KeyedForm):
-    expected = forms.DecimalField(widget=forms.HiddenInput, required=False)
-
-
-class MoveForm(KeyedForm):
-    expected = forms.DecimalField(widget=forms.HiddenInput)
 
 
 class InvoicePages(IssuingPages):
@@ -115,14 +79,14 @@ class InvoicePages(IssuingPages):
             if before := Payment.objects.filter(invoice=invoice, key=_sent_key(request)).first():
                 messages.info(
                     request,
-                    f"{capfirst(_words(before))} was recorded when you sent this form first. {NOT_NOW}",
+                    f"{capfirst(payment_words(before))} was recorded when you sent this form first. {NOT_NOW}",
                 )
                 return redirect("admin:billing_invoice_change", pk)
             return self._refused(request, invoice, told)
-        form = _form(wanted, invoice, request)
+        form = action_form(wanted, invoice, request)
         if request.method == "POST" and form.is_valid():
             try:
-                done = _do(wanted, invoice, form, who=who_of(request))
+                done = do_action(wanted, invoice, form, who=who_of(request))
             except NotInThisState as refused:
                 return self._refused(request, invoice, refused.message)
             except FiguresChanged as changed:
@@ -131,7 +95,7 @@ class InvoicePages(IssuingPages):
             except KeyTaken:
                 assert isinstance(form, KeyedForm)  # no other has a key
                 before = Payment.objects.get(key=form.cleaned_data["key"])
-                form.ask_again(f"This form was sent before: {_words(before)} is recorded.")
+                form.ask_again(f"This form was sent before: {payment_words(before)} is recorded.")
             except BillingError as refused:
                 put_errors(form, refused.fields, message=refused.message)
             else:
@@ -141,9 +105,9 @@ class InvoicePages(IssuingPages):
                 return redirect("admin:billing_invoice_change", pk)
         context: dict[str, Any] = {}
         if wanted == Action.ISSUE:
-            context = _as_issued(invoice, form)
+            context = as_issued(invoice, form)
         elif wanted == Action.MOVE:
-            context = _as_moved(invoice, form)
+            context = as_moved(invoice, form)
         return self.page(
             request, "admin/billing/invoice/do.html", title=TITLES[wanted].format(invoice), invoice=invoice, form=form,
             purpose=PURPOSES[wanted], button=BUTTONS[wanted], danger=wanted in DANGEROUS,
@@ -267,89 +231,6 @@ class InvoicePages(IssuingPages):
 def _sent_key(request: HttpRequest) -> str | None:
     """Give the key that a form was sent with; None, which no record has, without one."""
     return request.POST.get("key") or None
-
-
-def _words(payment: Payment) -> str:
-    amount = money(abs(payment.amount), payment.currency)
-    if payment.kind == PaymentKind.MOVED:
-        return f"a move of {amount} from {payment.invoice} to credits"
-    return f"a {payment.get_kind_display().lower()} of {amount} for {payment.invoice}"
-
-
-def _form(action: Action, invoice: Invoice, request: HttpRequest) -> forms.Form:
-    data, now = request.POST or None, timezone.now()
-    if action == Action.PAY:
-        return PaymentForm(invoice, data, now=now)
-    if action == Action.REFUND:
-        return MoneyForm(invoice, data, now=now)
-    if action in (Action.ISSUE, Action.DISCARD):
-        return IssueForm(data)
-    if action == Action.MOVE:
-        return MoveForm(data)
-    return ReasonForm(data)
-
-
-def _do(action: Action, invoice: Invoice, form: forms.Form, *, who: dict[str, Any]) -> str:
-    sent = dict(form.cleaned_data)
-    key = sent.pop("key", "") or None
-    match action:
-        case Action.ISSUE:
-            return f"{issue_draft(invoice, expected=sent['expected'], **who)} is issued."
-        case Action.DISCARD:
-            discard_draft(invoice)
-            return "The draft is discarded."
-        case Action.PAY:
-            payment = record_payment(invoice, key=key, **sent, **who)
-            return f"A payment of {money(payment.amount, payment.currency)} is recorded."
-        case Action.REFUND:
-            paid_on = sent.pop("received_on")
-            payment = record_refund(invoice, paid_on=paid_on, key=key, **sent, **who)
-            return f"A refund of {money(-payment.amount, payment.currency)} is recorded."
-        case Action.MOVE:
-            if sent["expected"] != -invoice.amount_due:
-                raise FiguresChanged("The credit balance changed meanwhile. Look at the figures again.")
-            grant = move_to_credits(invoice, amount=sent["expected"], key=key, **who)
-            return f"{money(grant.amount, grant.currency)} is a credit of {invoice.customer} now."
-        case Action.WRITE_OFF:
-            write_off(invoice, **sent, **who)
-            return f"{invoice} is written off."
-        case Action.REINSTATE:
-            reinstate(invoice, **sent, **who)
-            return f"{invoice} is due again."
-    void_invoice(invoice, **sent, **who)
-    return f"{invoice} is void."
-
-
-def _as_issued(invoice: Invoice, form: forms.Form) -> dict[str, Any]:
-    """Give the figures a draft would be issued with now."""
-    if invoice.kind == InvoiceKind.ONE_OFF:
-        total, rows = invoice.total, invoice_rows(invoice, invoice.lines.all())
-    else:
-        try:
-            draft = refreshed(invoice, now=timezone.now())
-        except BillingError as refused:
-            return {"problem": refused.message}
-        total, rows = draft.total, draft_rows(draft)
-    form.initial["expected"] = total
-    return {"lines": rows, "total": money(total, invoice.currency)}
-
-
-def _as_moved(invoice: Invoice, form: forms.Form) -> dict[str, Any]:
-    """Give what moving the credit balance does to the invoice and to the customer's credits."""
-    move = preview_move(invoice, now=timezone.now())
-    form.initial["expected"] = move.amount
-
-    def words(amount: Decimal) -> str:
-        return money(amount, move.currency)
-
-    return {
-        "effect": [
-            (f"Credit balance of {invoice}", words(move.amount), words(Decimal(0))),
-            (f"Credits of {invoice.customer}", words(move.credits_before), words(move.credits_after)),
-        ],
-        "hint": "It is used before other credits and does not expire. To undo it, void the credit while it is unused. "
-        "If a part is to be paid back, record that refund first.",
-    }
 
 
 def _by_field(fields: dict[str, str]) -> dict[str, str]:

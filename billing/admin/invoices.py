@@ -1,17 +1,15 @@
-"""Invoices: the list, one invoice with the events behind each line, and closing a month."""
+"""Invoices: the list, one invoice, its files, and closing a month."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -20,24 +18,22 @@ from unfold.decorators import display
 from billing.admin.close_page import CloseForm, close_page
 from billing.admin.closes import start_close
 from billing.admin.csv_files import csv_response
+from billing.admin.invoice_filters import AgeFilter, MonthFilter, StateFilter
 from billing.admin.invoice_overview import PERMISSIONS, invoice_page
 from billing.admin.invoice_pages import InvoicePages
 from billing.admin.journal_form import JournalForm
-from billing.admin.statement import document_rows, invoice_rows
+from billing.admin.line_event_pages import LineEventPages
+from billing.admin.statement import document_rows
 from billing.documents import invoice_file_name, invoice_pdf
 from billing.evidence import FORMATS, evidence_file
 from billing.formatting import amount_text, day, money
 from billing.formatting import period as days_words
-from billing.lifecycle import Action, State, in_state, state_of
-from billing.line_events import change_of, events_json, events_of_line
-from billing.models import BILLED, Invoice, InvoiceLine, InvoiceStatus
+from billing.lifecycle import Action, State, state_of
+from billing.models import BILLED, Invoice, InvoiceStatus
 from billing.models.invoices import SETTLED
-from billing.months import Month
 from billing.printing import DocumentsUnavailable
 from billing.totals import total_rows
 from customers.staff_pages import link, require
-from metering.histories import event_histories
-from metering.models import Event
 
 STATE_LABELS = {
     State.DRAFT.value: "warning",
@@ -51,79 +47,15 @@ STATE_LABELS = {
     State.VOID.value: "danger",
     State.PART.value: "info",
 }
-EVENTS_SHOWN = 50
-MONTHS_LISTED = 36
 CSV_COLUMNS = (
     "number", "status", "customer_code", "customer", "period_start", "period_end", "currency",
     "subtotal", "discount", "tax", "total", "credits_applied", "amount_paid", "amount_credited",
     "amount_written_off", "issued_at", "due_on",
 )  # fmt: skip
-EVENT_COLUMNS = ("key", "occurred_at", "value", "subject", "workload", "dimensions", "received_at")
-
-
-UNPAID = "unpaid"
-
-
-class StateFilter(admin.SimpleListFilter):
-    """States as people say them, and all of those in which something is still to be paid."""
-
-    title = "status"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(UNPAID, "Unpaid, also in part"), *((state.value, state.label) for state in State)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        if self.value() == UNPAID:
-            return queryset.filter(status=InvoiceStatus.ISSUED)
-        if self.value() not in State.values:
-            return queryset if not self.value() else queryset.none()
-        return in_state(queryset, State(str(self.value())), today=timezone.now().date())
-
-
-class AgeFilter(admin.SimpleListFilter):
-    title = "days overdue"
-    parameter_name = "overdue"
-    ages = {"1-30": (1, 30), "31-60": (31, 60), "61-90": (61, 90), "90+": (91, None)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(age, age) for age in self.ages]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        if self.value() not in self.ages:
-            return queryset if not self.value() else queryset.none()
-        today = timezone.now().date()
-        least, most = self.ages[str(self.value())]
-        rows = in_state(queryset, State.OVERDUE, today=today).filter(
-            due_on__lte=today - timedelta(days=least)
-        )
-        return rows if most is None else rows.filter(due_on__gte=today - timedelta(days=most))
-
-
-class MonthFilter(admin.SimpleListFilter):
-    """The month in which an invoice's period ends."""
-
-    title = "month"
-    parameter_name = "month"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        ends = Invoice.objects.order_by("-period_end").values_list("period_end", flat=True).distinct()
-        days = [end - timedelta(days=1) for end in ends[: MONTHS_LISTED * 4]]
-        months = dict.fromkeys(Month(day.year, day.month) for day in days)
-        return [(str(month), month.name) for month in months][:MONTHS_LISTED]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        if not self.value():
-            return queryset
-        try:
-            month = Month.parse(str(self.value()))
-        except ValueError:
-            return queryset.none()
-        return queryset.filter(period_end__gt=month.first, period_end__lte=month.following)
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(InvoicePages):
+class InvoiceAdmin(InvoicePages, LineEventPages):
     purpose = (
         "Closing a month makes one invoice for every customer with a plan. Drafts may still change during their grace "
         "days; an issued invoice never changes."
@@ -221,17 +153,7 @@ class InvoiceAdmin(InvoicePages):
             *self.settling_urls(wrap),
             path("<int:pk>/evidence.<str:kind>", wrap(self.evidence_view), name="billing_invoice_evidence"),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="billing_invoice_pdf"),
-            path("<int:pk>/lines/<int:n>/", wrap(self.events_view), name="billing_invoice_events"),
-            path(
-                "<int:pk>/lines/<int:n>/events.csv",
-                wrap(self.events_csv_view),
-                name="billing_invoice_events_csv",
-            ),
-            path(
-                "<int:pk>/lines/<int:n>/events.json",
-                wrap(self.events_json_view),
-                name="billing_invoice_events_json",
-            ),
+            *self.line_urls(wrap),
         ]
         return [*own, *super().get_urls()]
 
@@ -289,53 +211,6 @@ class InvoiceAdmin(InvoicePages):
             raise Http404
         return evidence_file(get_object_or_404(Invoice.objects.exclude(number=None), pk=pk), kind)
 
-    def events_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponse:
-        require(request, "billing.view_invoice", "metering.view_event")
-        line = _line(pk, n)
-        page = Paginator(_events(line, newest_first=True), EVENTS_SHOWN).get_page(request.GET.get("page"))
-        return self.page(
-            request, "admin/billing/invoice/events.html", title=f"Events behind line {n} of {line.invoice}",
-            invoice=line.invoice, line=line, row=invoice_rows(line.invoice, [line])[0], page=page,
-            days=days_words(line.period_start, line.period_end),
-        )  # fmt: skip
-
-    def events_csv_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponseBase:
-        require(request, "billing.view_invoice", "metering.view_event")
-        line = _line(pk, n)
-        rows = (_event_row(event) for event in _events(line, newest_first=False).iterator(1000))
-        return csv_response(f"{line.invoice.number or 'draft'}-line-{n}-events.csv", EVENT_COLUMNS, rows)
-
-    def events_json_view(self, request: HttpRequest, pk: int, n: int) -> HttpResponseBase:
-        """Stream the events of a line with the whole history of each."""
-        require(request, "billing.view_invoice", "metering.view_event")
-        line = _line(pk, n)
-        name = f"{line.invoice.number or 'draft'}-line-{n}-events.json"
-        return StreamingHttpResponse(
-            events_json(line, lambda events: _event_bodies(events, line)),
-            content_type="application/json",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
-
-
-def _event_bodies(events: Sequence[Event], line: InvoiceLine) -> Iterator[dict[str, object]]:
-    histories = event_histories(events)
-    for event in events:
-        yield {
-            "key": event.key,
-            "source": event.source,
-            "occurred_at": event.occurred_at,
-            "received_at": event.received_at,
-            "subject": event.subject,
-            "workload": event.workload.name if event.workload else None,
-            "dimensions": event.dimensions or {},
-            "value": f"{Decimal(event.counted_value):f}",
-            "change": change_of(event, line),
-            "history": [
-                {"at": each.at, "what": each.what, "key": each.key, "by": each.by, "reason": each.reason}
-                for each in histories[event.pk]
-            ],
-        }
-
 
 def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
     """Add up the chosen invoices by currency; drafts and void ones count for nothing that is due."""
@@ -357,19 +232,6 @@ def _sums(rows: QuerySet[Invoice]) -> list[dict[str, str]]:
     ]
 
 
-def _line(invoice_pk: int, n: int) -> InvoiceLine:
-    rows = InvoiceLine.objects.select_related("invoice", "meter", "adjusts__invoice")
-    line = get_object_or_404(rows, Q(invoice=invoice_pk) | Q(invoice__part_of=invoice_pk), n=n)
-    if line.meter_id is None and line.adjusts_id is None:
-        raise Http404("This line has no events: it is a fixed fee.")
-    return line
-
-
-def _events(line: InvoiceLine, *, newest_first: bool) -> QuerySet[Event]:
-    events = events_of_line(line).select_related("workload")
-    return events.reverse() if newest_first else events
-
-
 def _invoice_row(invoice: Invoice) -> list[object]:
     amounts = (
         invoice.subtotal, invoice.discount, invoice.tax, invoice.total, invoice.credits_applied, invoice.amount_paid,
@@ -380,12 +242,4 @@ def _invoice_row(invoice: Invoice) -> list[object]:
         invoice.period_start, invoice.period_end, invoice.currency,
         *(Decimal(amount_text(amount, invoice.currency)) for amount in amounts),
         invoice.issued_at.isoformat() if invoice.issued_at else "", invoice.due_on or "",
-    ]  # fmt: skip
-
-
-def _event_row(event: Event) -> list[object]:
-    dimensions = "; ".join(f"{name}={value}" for name, value in sorted((event.dimensions or {}).items()))
-    return [
-        event.key, event.occurred_at.isoformat(), Decimal(event.counted_value), event.subject or "",
-        event.workload.name if event.workload else "", dimensions, event.received_at.isoformat(),
     ]  # fmt: skip
