@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -20,6 +20,7 @@ from billing.models import AdjustmentNumber, AdjustmentWaiver, ChangedLine, Invo
 from billing.months import Month
 from metering.correcting import void_event
 from metering.models import Event
+from tests.at_once import at_once
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 from tests.staff import make_staff
 
@@ -146,35 +147,14 @@ def test_a_waiver_and_a_close_at_once_settle_the_difference_once() -> None:
         make_subscription(make_customer(f"c{n}"))
     close(OCTOBER)
 
-    def waive(change: ChangedLine, start: threading.Barrier, outcomes: list[str]) -> None:
-        try:
-            start.wait(timeout=30)
+    def waive(change: ChangedLine) -> None:
+        with suppress(EffectChanged):  # it was billed before
             waive_late_usage(shown(change), reason="Agreed.", by=admin, now=NOW)
-            outcomes.append("waived")
-        except EffectChanged:
-            outcomes.append("billed")
-        finally:
-            connection.close()
-
-    def bill(month: Month, start: threading.Barrier) -> None:
-        try:
-            start.wait(timeout=30)
-            close(Month.of(month.following))
-        finally:
-            connection.close()
 
     for month in (OCTOBER, NOVEMBER, DECEMBER):
         send_tickets(3, first=1_000 + 10 * month.month)
         change = found()
-        start = threading.Barrier(2)
-        outcomes: list[str] = []
-        tasks = (partial(waive, change, start, outcomes), partial(bill, month, start))
-        threads = [threading.Thread(target=task) for task in tasks]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=60)
-        assert len(outcomes) == 1
+        at_once(partial(waive, change), partial(close, Month.of(month.following)))
     line = InvoiceLine.objects.get(invoice__customer__code="acme", kind="usage", period_start=OCTOBER.first)
     settled = sum(InvoiceLine.objects.filter(adjusts=line).values_list("quantity", flat=True))
     settled += sum(AdjustmentWaiver.objects.filter(line=line).values_list("quantity", flat=True))

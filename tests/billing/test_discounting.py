@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -22,6 +22,7 @@ from billing.previewing import preview_invoice
 from billing.voiding import void_invoice
 from metering.correcting import void_event
 from metering.models import Event
+from tests.at_once import told_at_once
 from tests.billing.money import cents, give, sums, tax
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 
@@ -226,24 +227,9 @@ def test_what_a_given_coupon_takes_off_stays() -> None:
 def test_the_last_redemption_goes_to_one_of_two_at_once() -> None:
     coupon = save_coupon(CouponTerms(**(TERMS | {"max_redemptions": 1})))
     customers = [make_customer(f"c{n}") for n in range(8)]
-    barrier = threading.Barrier(len(customers))
-    refused: list[object] = []
-
-    def ask(customer: object) -> None:
-        barrier.wait()
-        try:
-            give_coupon(customer, coupon, by="tests", now=NOW)
-        except CouponNotAvailable as problem:
-            refused.append(problem)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=ask, args=(customer,)) for customer in customers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (CustomerCoupon.objects.count(), len(refused)) == (1, 7)
+    told = told_at_once(*(partial(give_coupon, each, coupon, by="tests", now=NOW) for each in customers))
+    assert told == ["coupon_not_available"] * 7 + ["done"]
+    assert CustomerCoupon.objects.count() == 1
 
 
 def test_a_one_off_invoice_uses_coupons_only_when_asked_and_only_those_for_no_plan_or_rate() -> None:

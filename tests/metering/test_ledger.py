@@ -1,6 +1,6 @@
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import connection, transaction
@@ -11,6 +11,7 @@ from metering.measuring import measure
 from metering.models import EventBatch, Meter
 from metering.releasing import release_unmatched
 from metering.spans import Span
+from tests.at_once import at_once
 from tests.factories import NOW, event, make_customer, make_meter, send, send_tickets
 
 OCTOBER = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
@@ -102,30 +103,16 @@ def test_a_batch_that_commits_after_a_later_one_was_placed_is_not_below_the_wate
 def test_many_placers_at_once_give_each_batch_one_position() -> None:
     make_customer()
     make_meter()
-    errors: list[BaseException] = []
-
-    def run(work: Callable[[], object]) -> Callable[[], None]:
-        def inner() -> None:
-            try:
-                work()
-            except BaseException as problem:
-                errors.append(problem)
-            finally:
-                connection.close()
-
-        return inner
 
     def write(first: int) -> None:
         for n in range(first, first + 20):
             send(event(f"evt-{n}"))
 
-    threads = [threading.Thread(target=run(lambda n=n: write(n * 20))) for n in range(4)]
-    threads += [threading.Thread(target=run(lambda: [place_batches() for _ in range(20)])) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert errors == []
+    def place() -> None:
+        for _ in range(20):
+            place_batches()
+
+    at_once(*(partial(write, n * 20) for n in range(4)), *[place] * 4)
     assert place_batches() == 80
     positions = sorted(EventBatch.objects.values_list("position", flat=True))
     assert positions == list(range(1, 81))

@@ -16,6 +16,7 @@ from metering.models import Event, EventBatch, Meter, Rollup, UsageByDay
 from metering.periods import Interval
 from metering.releasing import release_unmatched
 from metering.rollup import daily_usage, folded_position
+from tests.at_once import SECONDS, Running
 from tests.factories import NOW, event, make_customer, make_meter, send
 
 FIRST, LAST = date(2026, 10, 20), date(2026, 11, 8)
@@ -235,21 +236,7 @@ def test_while_one_folder_works_another_leaves_it_alone() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_writers_that_commit_late_voids_and_releases_at_once_lose_nothing() -> None:
     make_world()
-    errors: list[BaseException] = []
     stop = threading.Event()
-
-    def run(work: object, *arguments: object) -> threading.Thread:
-        def inner() -> None:
-            try:
-                work(*arguments)  # type: ignore[operator]
-            except BaseException as problem:
-                errors.append(problem)
-            finally:
-                connection.close()
-
-        thread = threading.Thread(target=inner)
-        thread.start()
-        return thread
 
     def write(seed: int) -> None:
         random = Random(seed)
@@ -286,16 +273,17 @@ def test_writers_that_commit_late_voids_and_releases_at_once_lose_nothing() -> N
             make_customer(code, timezone="Asia/Kathmandu")
             release_unmatched(now=NOW)
 
-    folders = [run(fold), run(fold)]
-    workers = [run(write, 1), run(write, 2), run(write_late, 3), run(correct), run(release)]
-    for thread in workers:
-        thread.join(timeout=120)
+    folders = [Running(fold), Running(fold)]
+    workers = [
+        Running(write, 1), Running(write, 2), Running(write_late, 3), Running(correct), Running(release)
+    ]  # fmt: skip
+    for each in workers:
+        each.join(timeout=SECONDS)
     make_meter("later")
     release_unmatched(now=NOW)
     stop.set()
-    for thread in folders:
-        thread.join(timeout=60)
-    assert errors == []
+    for each in (*workers, *folders):
+        each.result()
     fold_usage()
     assert_equals_raw()
     total = sum(

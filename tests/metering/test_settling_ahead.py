@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -29,6 +28,7 @@ from metering.releasing import release_unmatched
 from metering.settling_ahead import resettle_outcomes, settle_outcomes
 from metering.spans import Span
 from metering.tasks import fold_usage_by_day
+from tests.at_once import SECONDS, Running
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
 from tests.stories.processes import killed_at
 
@@ -274,21 +274,7 @@ def test_the_audit_names_a_note_that_is_not_what_the_events_say() -> None:
 def test_notes_made_while_others_write_reverse_and_void_are_what_the_events_say() -> None:
     customer = make_customer()
     meter = make_meter(once_per_subject="period", verification_hours=Decimal(24))
-    errors: list[BaseException] = []
     stop = threading.Event()
-
-    def run(work: Callable[[], None]) -> threading.Thread:
-        def inner() -> None:
-            try:
-                work()
-            except BaseException as problem:
-                errors.append(problem)
-            finally:
-                connection.close()
-
-        thread = threading.Thread(target=inner)
-        thread.start()
-        return thread
 
     def write(seed: int) -> None:
         for step in range(12):
@@ -315,14 +301,13 @@ def test_notes_made_while_others_write_reverse_and_void_are_what_the_events_say(
             if Rollup.objects.filter(settled_position__gt=0).exists():
                 from_notes_as_they_are(meter, october(customer))
 
-    settlers = [run(settle), run(settle)]
-    writers = [run(lambda: write(1)), run(lambda: write(2)), run(void)]
-    for thread in writers:
-        thread.join(timeout=120)
+    settlers = [Running(settle), Running(settle)]
+    writers = [Running(write, 1), Running(write, 2), Running(void)]
+    for each in writers:
+        each.join(timeout=SECONDS)
     stop.set()
-    for thread in settlers:
-        thread.join(timeout=60)
-    assert errors == []
+    for each in (*writers, *settlers):
+        each.result()
     settle_all()
     counted = from_notes_as_they_are(meter, october(customer))
     with mock.patch("metering.settled_counts.TOO_MUCH_SINCE", 0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from billing import chunk_storing, closing
@@ -20,6 +19,7 @@ from billing.deciding import find_late_usage
 from billing.models import BILLED, AdjustmentScan, ChangedLine, Invoice, InvoiceLine, ParkedCustomer
 from billing.months import Month
 from metering.ledger import place_batches
+from tests.at_once import at_once
 from tests.factories import NOW, TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,29 +27,6 @@ CLOSERS = 8
 WRITERS = 8
 CUSTOMERS = 12
 OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)
-
-
-def at_once(*tasks: Callable[[], object]) -> None:
-    """Run functions in threads that begin together; raise the first error of any."""
-    start = threading.Barrier(len(tasks))
-    errors: list[BaseException] = []
-
-    def run(task: Callable[[], object]) -> None:
-        try:
-            start.wait(timeout=30)
-            task()
-        except BaseException as problem:
-            errors.append(problem)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-    if errors:
-        raise errors[0]
 
 
 def make_subscriptions(*, start_on: date = date(2026, 10, 1), **terms: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -33,6 +32,7 @@ from billing.verifying import verify_invoice
 from billing.voiding import void_invoice
 from metering.correcting import void_event
 from metering.models import Event
+from tests.at_once import told_at_once
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.staff import make_staff
 from tests.stories.processes import killed_at
@@ -408,34 +408,11 @@ def test_a_customer_withdraws_what_nobody_decided_and_it_stays_billed() -> None:
     all_true()
 
 
-def race(*calls: Callable[[], Any]) -> list[str]:
-    """Run calls at once, each on a connection of its own; give what each came to: done, or the code of a refusal."""
-    together = threading.Barrier(len(calls))
-    answers: list[str] = []
-
-    def run(call: Callable[[], Any]) -> None:
-        try:
-            together.wait()
-            call()
-            answers.append("done")
-        except BillingError as refused:
-            answers.append(refused.code)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=[call]) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(answers)
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("remedy", ["credit_note", "adjustment"])
 def test_of_a_decision_and_a_withdrawal_at_once_one_holds(remedy: str) -> None:
     found = dispute(billed(), 1, 2)
-    answers = race(lambda: decide(found, 1, 2, remedy=remedy), lambda: withdraw(found))
+    answers = told_at_once(lambda: decide(found, 1, 2, remedy=remedy), lambda: withdraw(found))
     assert answers == ["done", "not_in_this_state"]
     reversed_ = Event.objects.filter(signal="reverses").count()
     assert (Dispute.objects.get().state, reversed_) in [("decided", 2), ("withdrawn", 0)]
@@ -453,7 +430,7 @@ def test_a_close_that_runs_while_a_dispute_is_decided_gives_it_back_once(remedy:
     """A late ticket waits, too: whichever comes first, October ends at 10 tickets plus 1 less 2."""
     found = dispute(billed(), 1, 2)
     send(event("evt-late", subject="ticket-late"))
-    answers = race(lambda: decide(found, 1, 2, remedy=remedy), december, december)
+    answers = told_at_once(lambda: decide(found, 1, 2, remedy=remedy), december, december)
     assert answers.count("done") >= 2
     if (
         answers != ["done"] * 3
@@ -470,7 +447,10 @@ def test_a_close_that_runs_while_a_dispute_is_decided_gives_it_back_once(remedy:
 @pytest.mark.django_db(transaction=True)
 def test_two_people_who_dispute_the_same_outcome_at_once_dispute_it_once() -> None:
     invoice = billed()
-    assert race(lambda: dispute(invoice, 1, 2), lambda: dispute(invoice, 2, 3)) == ["dispute_refused", "done"]
+    assert told_at_once(lambda: dispute(invoice, 1, 2), lambda: dispute(invoice, 2, 3)) == [
+        "dispute_refused",
+        "done",
+    ]
     assert DisputedOutcome.objects.count() == 2
 
 

@@ -14,9 +14,9 @@ from billing.models import Invoice
 from billing.verification import invoices_to_verify, verify
 from customers.models import BillTo
 from metering import catalog
+from tests.at_once import at_once
 from tests.billing.money import tax
 from tests.factories import TICKETS, make_customer, make_meter, make_plan, make_subscription
-from tests.stories.test_closers_at_once import at_once
 from tests.stories.test_families import assert_everything_adds_up, close, tickets
 
 FAMILIES = 4

@@ -18,8 +18,8 @@ from billing.months import Month
 from billing.subscribing import subscribe
 from customers.models import Customer
 from customers.portal_access import create_portal_access, portal_link
+from tests.at_once import at_once
 from tests.factories import NOW, event, make_customer, make_meter, make_plan, send
-from tests.stories.test_closers_at_once import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TIMES = 6

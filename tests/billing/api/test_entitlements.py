@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from billing.entitling import entitlement
 from billing.errors import LimitReached, ReservationRefused
@@ -16,6 +15,7 @@ from billing.models import Reservation, UsageLimit
 from billing.previewing import preview_invoice
 from billing.reserving import release_reservation, reserve, settle_reservation
 from metering.models import Meter
+from tests.at_once import at_once
 from tests.factories import event, make_customer, make_meter, make_subscription, send
 from tests.integrator import Integrator
 
@@ -90,25 +90,16 @@ def test_what_was_held_in_an_earlier_period_is_not_counted_in_the_next() -> None
 def test_of_64_parallel_reservations_against_a_limit_of_10_exactly_10_succeed() -> None:
     limit = make_limit("10")
     outcomes: list[str] = []
-    ready = threading.Barrier(16)
 
     def work(worker: int) -> None:
-        try:
-            ready.wait()
-            for n in range(4):
-                try:
-                    reserve(limit.customer, limit.meter, quantity=Decimal(1), key=f"{worker}-{n}", now=NOW)
-                    outcomes.append("held")
-                except LimitReached:
-                    outcomes.append("refused")
-        finally:
-            connection.close()
+        for n in range(4):
+            try:
+                reserve(limit.customer, limit.meter, quantity=Decimal(1), key=f"{worker}-{n}", now=NOW)
+                outcomes.append("held")
+            except LimitReached:
+                outcomes.append("refused")
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(work, worker) for worker in range(16)))
     assert (outcomes.count("held"), outcomes.count("refused")) == (10, 54)
     assert Reservation.objects.count() == 10
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from billing.reminding import remind
 from billing.reserving import release_reservation, reserve
 from billing.restricting import set_limit
 from metering.models import Meter
+from tests.at_once import at_once
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator
 
@@ -106,25 +107,16 @@ def test_what_has_no_dimensions_yet_is_held_at_the_dearest_price() -> None:
 def test_of_64_parallel_reservations_against_20_dollars_exactly_10_succeed() -> None:
     limit = make_limit("20.00")
     outcomes: list[str] = []
-    ready = threading.Barrier(8)
 
     def work(worker: int) -> None:
-        try:
-            ready.wait()
-            for n in range(8):
-                try:
-                    reserve(limit.customer, limit.meter, quantity=ONE, key=f"{worker}-{n}", now=NOW)
-                    outcomes.append("held")
-                except LimitReached:
-                    outcomes.append("refused")
-        finally:
-            connection.close()
+        for n in range(8):
+            try:
+                reserve(limit.customer, limit.meter, quantity=ONE, key=f"{worker}-{n}", now=NOW)
+                outcomes.append("held")
+            except LimitReached:
+                outcomes.append("refused")
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(work, worker) for worker in range(8)))
     assert (outcomes.count("held"), outcomes.count("refused")) == (10, 54)
     assert Reservation.objects.count() == 10
 
@@ -176,19 +168,7 @@ def test_each_part_is_told_once_in_a_period_by_mail_and_webhook(integrator: Inte
 def test_a_jump_over_several_parts_is_one_mail_and_many_lookers_tell_once() -> None:
     make_limit(units="4", kind="soft")
     send(*(event(f"e{n}") for n in range(4)))
-    told: list[int] = []
-
-    def look() -> None:
-        try:
-            told.append(remind(now=NOW))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=look) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    told = at_once(*[partial(remind, now=NOW)] * 6)
     assert sorted(told) == [0, 0, 0, 0, 0, 3]
     assert "4 tickets of 4 tickets used (100 %). More is still allowed." in NoticeMail.objects.get().body
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from billing.models import LimitSetter, Reservation, UsageLimit
 from billing.reserving import held_reservations, release_reservation, reserve, settle_reservation
 from billing.restricting import remove_limit, set_limit
 from metering.models import Meter
+from tests.at_once import Running, told_at_once
 from tests.factories import event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.integrator import Integrator
 from tests.stories.processes import start_command
@@ -42,29 +42,6 @@ def make_limit(quantity: str | None = "2", amount: str | None = None) -> UsageLi
 
 def remaining(limit: UsageLimit, *, now: datetime = NOW) -> Decimal | None:
     return entitlement(limit.customer, limit.meter, now=now).remaining
-
-
-def at_once(count: int, work: Callable[[int], object]) -> list[str]:
-    """Let threads work at the same moment; give what became of each, sorted."""
-    told: list[str] = []
-    ready = threading.Barrier(count)
-
-    def one(n: int) -> None:
-        try:
-            ready.wait()
-            work(n)
-            told.append("done")
-        except (LimitReached, ReservationRefused) as refused:
-            told.append(refused.code)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(told)
 
 
 def test_an_expired_reservation_is_no_longer_counted_and_may_still_be_settled() -> None:
@@ -159,7 +136,7 @@ def test_a_plan_that_changes_today_leaves_no_room_beside_what_was_reserved_today
 
 def test_the_same_key_at_once_is_one_reservation() -> None:
     limit = make_limit()
-    told = at_once(8, lambda n: reserve(limit.customer, limit.meter, quantity=ONE, key="a", now=NOW))
+    told = told_at_once(*[partial(reserve, limit.customer, limit.meter, quantity=ONE, key="a", now=NOW)] * 8)
     assert told == ["done"] * 8
     assert Reservation.objects.count() == 1
     assert remaining(limit) == 1
@@ -169,7 +146,9 @@ def test_settling_and_releasing_at_once_ends_it_one_way() -> None:
     limit = make_limit()
     who, what = limit.customer, limit.meter
     reserve(who, what, quantity=ONE, key="a", now=NOW)
-    told = at_once(6, lambda n: (settle_reservation if n % 2 else release_reservation)(who, what, key="a"))
+    told = told_at_once(
+        *[partial(end, who, what, key="a") for end in (settle_reservation, release_reservation)] * 3
+    )
     assert told == ["done"] * 3 + ["reservation_refused"] * 3
     assert remaining(limit) == 2
 
@@ -182,21 +161,16 @@ def test_a_limit_that_is_set_while_others_reserve_holds_for_all_that_come_after(
     held = f"reserve {who.pk} {what.pk}"
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [held])
-        told: list[list[str]] = []
-        both = threading.Thread(
-            target=lambda: told.append(
-                at_once(2, lambda n: reserve(who, what, quantity=ONE, key=f"{n}", now=NOW))
-            )
-        )
-        both.start()
+        reserving = [partial(reserve, who, what, quantity=ONE, key=f"{n}", now=NOW) for n in range(2)]
+        both = Running(told_at_once, *reserving)
         waiting = 0
         while waiting < 2 and both.is_alive():
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
             waiting = cursor.fetchone()[0]
         set_limit(who, what, set_by=LimitSetter.STAFF, quantity=ONE, amount=None)
         cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [held])
-        both.join()
-    assert told == [["done", "limit_reached"]]
+        told = both.result()
+    assert told == ["done", "limit_reached"]
 
 
 def test_of_64_at_once_some_of_which_release_no_more_than_10_are_ever_held_in_money() -> None:
@@ -211,7 +185,7 @@ def test_of_64_at_once_some_of_which_release_no_more_than_10_are_ever_held_in_mo
             if k == 0:
                 release_reservation(who, what, key=key)
 
-    at_once(16, work)
+    told_at_once(*(partial(work, n) for n in range(16)))
     assert len(held_reservations(who, what, now=NOW)) <= 10
     standing = entitlement(who, what, now=NOW).limits[0]
     assert standing.held == 2 * len(held_reservations(who, what, now=NOW))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from billing.models import LimitSetter, UsageLimit
 from billing.restricting import LimitTerms, add_limit, set_limit
 from customers.models import Customer
 from metering.models import Meter
+from tests.at_once import at_once
 from tests.factories import event, make_customer, make_meter, make_subscription, send
 from tests.integrator import Integrator
 from tests.staff import sign_in, text_of
@@ -200,22 +201,13 @@ def test_a_second_limit_in_the_form_is_refused_in_words(integrator: Integrator, 
 def test_of_parallel_answers_one_sets_the_limit_and_the_others_are_told() -> None:
     make_meter()
     acme, meter = make_customer(), Meter.objects.get()
-    told: list[str] = []
-    ready = threading.Barrier(6)
 
-    def work(n: int) -> None:
+    def work(n: int) -> str:
         try:
-            ready.wait()
             _, is_new = add_limit(acme, meter, LimitTerms(quantity=Decimal(5 + n % 2)))
-            told.append("new" if is_new else "same")
         except LimitExists:
-            told.append("exists")
-        finally:
-            connection.close()
+            return "exists"
+        return "new" if is_new else "same"
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    told = at_once(*(partial(work, n) for n in range(6)))
     assert sorted(told) == ["exists"] * 3 + ["new"] + ["same"] * 2

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import time_machine
 from django.apps import apps
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.test import Client
 
 from billing.models import CreditGrant, UsageLimit
 from customers.api.repeating import RepeatableWrites
 from customers.models import Customer, StoredAnswer
 from customers.repeating import KEPT, forget_answers
+from tests.at_once import Running, at_once
 from tests.billing.test_collecting import bill
 from tests.factories import NOW, make_customer, make_meter, make_subscription
 from tests.integrator import API, Integrator
@@ -220,31 +222,11 @@ def test_the_description_tells_the_header_of_every_write_that_takes_it(client: C
     assert writes - told == {("post", route) for route in by_themselves | previews}
 
 
-def in_parallel(count: int, send: Any) -> list[Any]:
-    """Call from so many threads at once, each with its own connection."""
-    answers: list[Any] = []
-    ready = threading.Barrier(count)
-
-    def call() -> None:
-        try:
-            ready.wait()
-            answers.append(send())
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=call) for _ in range(count)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    return answers
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_same_request_from_eight_at_once_is_done_once_and_all_get_the_answer(fresh: None) -> None:
     make_customer()
     integrator = Integrator("manage")
-    answers = in_parallel(8, lambda: raw(integrator, "credit-grants/", GRANT, "grant-1"))
+    answers = at_once(*[partial(raw, integrator, "credit-grants/", GRANT, "grant-1")] * 8)
     assert {(each.status_code, each.content) for each in answers} == {(201, answers[0].content)}
     assert sum("Idempotent-Replayed" in each.headers for each in answers) == 7
     assert CreditGrant.objects.count() == 1
@@ -270,26 +252,15 @@ def test_one_that_waits_does_the_work_when_the_first_fails_before_its_commit(
         return render(self, body)
 
     monkeypatch.setattr(RepeatableWrites, "_as_text", lose_the_first)
-    answers: dict[str, Any] = {}
-
-    def call(name: str) -> None:
-        try:
-            answers[name] = raw(integrator, "credit-grants/", GRANT, "grant-1")
-        finally:
-            connections.close_all()
-
-    first = threading.Thread(target=call, args=("first",))
-    second = threading.Thread(target=call, args=("second",))
-    first.start()
+    first = Running(raw, integrator, "credit-grants/", GRANT, "grant-1")
     assert holds.wait(30)
-    second.start()
+    second = Running(raw, integrator, "credit-grants/", GRANT, "grant-1")
     second_came.set()
-    first.join()
-    second.join()
-    assert answers["first"].status_code == 503
-    assert answers["second"].status_code == 201
+    refused, done = first.result(), second.result()
+    assert refused.status_code == 503
+    assert done.status_code == 201
     assert CreditGrant.objects.count() == 1
-    assert raw(integrator, "credit-grants/", GRANT, "grant-1").content == answers["second"].content
+    assert raw(integrator, "credit-grants/", GRANT, "grant-1").content == done.content
 
 
 @pytest.mark.django_db(transaction=True)
