@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Case, F, QuerySet, When
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
 
-from billing.admin.csv_files import csv_response
+from billing.admin.csv_files import export_list
 from billing.admin.dispute_pages import DisputePages
 from billing.admin.dispute_queue import (
     COLUMNS,
@@ -75,15 +74,9 @@ class DisputeAdmin(DisputePages):
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Give the disputes of the list, with its search and filters, as CSV."""
         require(request, "billing.view_dispute")
-        try:
-            changelist = self.get_changelist_instance(request)
-        except IncorrectLookupParameters:
-            return redirect("admin:billing_dispute_changelist")
-        rows = changelist.get_queryset(request).select_related(
-            "customer", "invoice__customer", "invoice__part_of__customer", "line"
-        )
-        now = timezone.now()
-        return csv_response("disputes.csv", COLUMNS, (csv_row(row, now=now) for row in rows.iterator(1000)))
+        row_of = partial(csv_row, now=timezone.now())
+        related = ["customer", "invoice__customer", "invoice__part_of__customer", "line"]
+        return export_list(self, request, "disputes.csv", COLUMNS, row_of, related=related)
 
     @display(description="Dispute", ordering="id")
     def number_link(self, dispute: Dispute) -> str:

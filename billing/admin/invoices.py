@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import F, Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -17,7 +16,7 @@ from unfold.decorators import display
 
 from billing.admin.close_page import CloseForm, close_page
 from billing.admin.closes import start_close
-from billing.admin.csv_files import csv_response
+from billing.admin.csv_files import export_list
 from billing.admin.invoice_filters import AgeFilter, MonthFilter, StateFilter
 from billing.admin.invoice_overview import PERMISSIONS, invoice_page
 from billing.admin.invoice_pages import InvoicePages
@@ -173,12 +172,7 @@ class InvoiceAdmin(InvoicePages, LineEventPages):
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Give the invoices of the list, with its search and filters, as CSV."""
         require(request, "billing.view_invoice")
-        try:
-            changelist = self.get_changelist_instance(request)
-        except IncorrectLookupParameters:
-            return redirect("admin:billing_invoice_changelist")
-        rows = changelist.get_queryset(request).select_related("customer")
-        return csv_response("invoices.csv", CSV_COLUMNS, (_invoice_row(row) for row in rows.iterator(1000)))
+        return export_list(self, request, "invoices.csv", CSV_COLUMNS, _invoice_row, related=["customer"])
 
     def journal_view(self, request: HttpRequest) -> HttpResponseBase:
         """Give the accounting entries of some days: as a page that asks for them, as CSV or as JSON."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
-from billing.admin.csv_files import csv_response
+from billing.admin.csv_files import export_list
 from billing.documents import credit_note_document, credit_note_file_name, credit_note_pdf
 from billing.formatting import amount_text, day, money
 from billing.models import CreditNote, Payment
@@ -175,22 +173,6 @@ def with_sums(answer: Any, amount: str) -> Any:
             money(row["sum"], row["currency"]) for row in rows.annotate(sum=Sum(amount))
         ]
     return answer
-
-
-def export_list(
-    page: ReadOnlyAdmin,
-    request: HttpRequest,
-    name: str,
-    columns: tuple[str, ...],
-    row_of: Callable[[Any], list[object]],
-) -> HttpResponseBase:
-    """Give the rows of a list, with its search and filters, as CSV; a filter that means nothing opens the list."""
-    try:
-        rows = page.get_changelist_instance(request).get_queryset(request)
-    except IncorrectLookupParameters:
-        meta = page.model._meta
-        return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
-    return csv_response(name, columns, (row_of(row) for row in rows.iterator(1000)))
 
 
 def _note_row(note: CreditNote) -> list[object]:
