@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -20,7 +19,7 @@ from billing.balances import coupon_words
 from billing.couponing import AGREED, CouponTerms, archive_coupon, check_coupon, rate_choices, save_coupon
 from billing.errors import InvalidCoupon
 from billing.models import Coupon, Plan
-from customers.codes import code_from_label
+from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from customers.staff_pages import put_errors, require
 
@@ -29,7 +28,7 @@ def plan_choices() -> list[tuple[str, str]]:
     return list(Plan.objects.order_by("name", "code").values_list("code", "name").distinct())
 
 
-class CouponForm(forms.ModelForm):
+class CouponForm(CodeForm):
     plan_codes = forms.MultipleChoiceField(
         label="Plans", required=False, choices=plan_choices, widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="In any version. None chosen: all plans.",
@@ -45,20 +44,11 @@ class CouponForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
         if "currency" in self.fields:
             self.fields["currency"] = forms.ChoiceField(
                 required=False, choices=[("", "None: a percentage"), *currency_choices()],
                 widget=UnfoldAdminSelectWidget, help_text="Of a fixed amount.",
             )  # fmt: skip
-
-    def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code and "name" in self.cleaned_data:
-            raise ValidationError("The name has no letters to make a code of. Write a code.")
-        return str(code)
 
     def clean(self) -> dict[str, Any]:
         """Refuse by field what the service would refuse, before anything is written."""

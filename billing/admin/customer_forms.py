@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.choices import (
@@ -16,14 +15,14 @@ from billing.admin.choices import (
     locale_choices,
     timezone_choices,
 )
-from customers.codes import code_from_label
+from customers.code_forms import CodeForm
 from customers.families import family_problems
 from customers.models import BillTo, Customer
 from customers.staff_pages import put_errors
 from customers.tax_treatment import tax_problems
 
 
-class CustomerForm(forms.ModelForm):
+class CustomerForm(CodeForm):
     class Meta:
         model = Customer
         fields = (
@@ -34,8 +33,6 @@ class CustomerForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
             self.fields["code"].help_text = (
                 "How your systems name this customer in events. Made from the name when left empty. It cannot be "
                 "changed later."
@@ -69,12 +66,6 @@ class CustomerForm(forms.ModelForm):
                     choices=[*choices, *extra],
                     widget=UnfoldAdminSelectWidget,
                 )
-
-    def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code and "name" in self.cleaned_data:
-            raise ValidationError("The name has no letters to make a code of. Write a code.")
-        return code
 
     def clean_bill_to(self) -> str:
         return self.cleaned_data["bill_to"] or BillTo.ITSELF.value

@@ -29,7 +29,7 @@ from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
 from billing.pricing import activate_plan, create_version
 from billing.readiness import plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
-from customers.codes import code_from_label
+from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from customers.staff_pages import reason_of, require, say_next
 
@@ -41,16 +41,13 @@ TERMS = (
 )  # fmt: skip
 
 
-class PlanForm(forms.ModelForm):
+class PlanForm(CodeForm):
     class Meta:
         model = Plan
         fields = ("name", "code", "billing_period", "currency", "description", *TERMS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
         if "dispute_days" in self.fields:
             self.fields["dispute_days"].help_text = (
                 "So many days after the invoice its customer may dispute outcomes in the portal. 0: not offered. "
@@ -63,9 +60,7 @@ class PlanForm(forms.ModelForm):
             )  # fmt: skip
 
     def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code and "name" in self.cleaned_data:
-            raise ValidationError("The name has no letters to make a code of. Write a code.")
+        code = super().clean_code()
         if Plan.objects.filter(code=code).exclude(pk=self.instance.pk).exists():
             raise ValidationError(
                 f"There is a plan “{code}” already. Make a new version of it, or write another code."

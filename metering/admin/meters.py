@@ -18,7 +18,7 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from customers.codes import code_from_label
+from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from customers.staff_pages import bar_chart, say_next
 from metering.defining import frozen_reason
@@ -69,7 +69,9 @@ class DimensionsField(forms.CharField):
         return
 
 
-class MeterForm(forms.ModelForm):
+class MeterForm(CodeForm):
+    code_from = "label"
+
     dimensions = DimensionsField(
         required=False, help_text=Meter._meta.get_field("dimensions").help_text, label="Dimensions"
     )
@@ -80,20 +82,11 @@ class MeterForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_label"
         if "status" in self.fields:
             self.fields["status"].help_text = STATUS_HELP
         for name, (type_, _) in ONLY_ON.items():
             if name in self.fields:
                 self.fields[name].widget.attrs["data-row-for"] = f"type: {type_.value}"
-
-    def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("label", ""))
-        if not code and "label" in self.cleaned_data:
-            raise ValidationError("The label has no letters to make a code of. Write a code.")
-        return code
 
 
 @admin.register(Meter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
@@ -12,30 +11,21 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from customers.codes import code_from_label
+from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from metering.models import Workload, WorkloadName
 
 
-class WorkloadForm(forms.ModelForm):
+class WorkloadForm(CodeForm):
     class Meta:
         model = Workload
         fields = ("name", "code", "parent")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "code" in self.fields:
-            self.fields["code"].required = False
-            self.fields["code"].widget.attrs["data-code-from"] = "id_name"
         if "parent" in self.fields and self.instance.pk:
             parents: Any = self.fields["parent"]
             parents.queryset = Workload.objects.exclude(pk=self.instance.pk)
-
-    def clean_code(self) -> str:
-        code = self.cleaned_data["code"] or code_from_label(self.cleaned_data.get("name", ""))
-        if not code and "name" in self.cleaned_data:
-            raise ValidationError("The name has no letters to make a code of. Write a code.")
-        return code
 
     def clean_parent(self) -> Workload | None:
         parent: Workload | None = self.cleaned_data["parent"]
