@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from django import forms
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+
+from billing.models import TaxCategory
+from metering.models import Meter
+
 MODELS = [
     ("per_unit", "Per unit: one price for each"),
     ("graduated", "Graduated: each tier has its own price, units are split over the tiers"),
@@ -75,3 +81,93 @@ def in_words(sentence: str, names: Mapping[str, str] = NAMES) -> str:
 
 def tier_models(column: str) -> tuple[str, ...]:
     return tuple(model for model in TIERED if column in TIER_COLUMNS[model])
+
+
+PRICED, FREE, LISTED = "", "free", "listed"
+
+
+def _decimal(label: str, help_text: str = "", **attributes: str) -> forms.CharField:
+    """A number as it was written: the rating core reads it exactly, and says what is wrong with it."""
+    widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off", **attributes})
+    return forms.CharField(label=label, required=False, help_text=help_text, max_length=60, widget=widget)
+
+
+class RateFields(forms.Form):
+    """All that a rate can say; a form keeps the fields of its kind."""
+
+    meter = forms.ModelChoiceField(
+        Meter.objects.none(), empty_label="Choose a meter", help_text="What is counted.",
+        widget=UnfoldAdminSelectWidget({"data-refresh": ""}),
+    )  # fmt: skip
+    model = forms.ChoiceField(
+        label="Rate model",
+        choices=MODELS,
+        widget=UnfoldAdminSelectWidget,
+        help_text="How the price depends on usage.",
+    )
+    unit_amount = _decimal("Unit price", "For example 2.00")
+    per = _decimal(
+        "Price is for", "So many units: 1000000 for prices per million. Empty: one.", list="per_choices"
+    )
+    package_size = _decimal("Package size", "Units in one package.")
+    package_amount = _decimal("Price per package")
+    percent = _decimal("Percent", "Of the amounts that events carry as their value.")
+    fixed_amount = _decimal("Fixed fee per event")
+    free_events = _decimal("Free events", "So many events of a period are free.")
+    free_amount = _decimal("Free amount", "So much of a period's amount is free.")
+    per_event_minimum = _decimal("Minimum per event")
+    per_event_maximum = _decimal("Maximum per event")
+    included_units = _decimal(
+        "Included units", "Free units of each billing period, before anything is charged."
+    )
+    minimum_amount = _decimal("Minimum", "The line is never less in a billing period.")
+    maximum_amount = _decimal("Maximum", "The line is never more in a billing period.")
+    tiers_apply = forms.ChoiceField(
+        label="What belongs together",
+        choices=[
+            ("per_group", "Each group of values on its own"),
+            ("pooled", "All groups that use a row, added up"),
+        ],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Tiers, packages, included units, minimum and maximum of a row hold for this.",
+    )
+    unmatched = forms.ChoiceField(
+        label="Everything else",
+        choices=[
+            (PRICED, "Has the price of the last row"),
+            (FREE, "Is free"),
+            (LISTED, "Cannot be priced: the rows list every value"),
+        ],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Usage with values that no row names.",
+    )
+    row_limits = forms.BooleanField(
+        label="Rows have included units, a minimum or a maximum of their own",
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
+    label = forms.CharField(
+        label="Text on the invoice", max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    tax_category = forms.ChoiceField(
+        label="Tax category", choices=[("", "As the plan"), *TaxCategory.choices], required=False,
+        widget=UnfoldAdminSelectWidget, help_text="Which of a country's tax rates its lines have.",
+    )  # fmt: skip
+    amount = _decimal("Amount", "For each whole billing period; for example 199.00")
+    timing = forms.ChoiceField(
+        label="Billed",
+        choices=[
+            ("in_advance", "In advance, on the invoice of its period"),
+            ("at_start", "In advance, as soon as the period begins"),
+            ("in_arrears", "In arrears: at the end of the period"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+    prorated = forms.BooleanField(
+        label="Charge a part of a period by days", required=False, initial=True, widget=UnfoldBooleanWidget
+    )
+    per_seat = forms.BooleanField(
+        label="The amount is for each seat of a customer", required=False, widget=UnfoldBooleanWidget
+    )

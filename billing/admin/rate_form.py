@@ -9,7 +9,6 @@ from django import forms
 from django.db.models import QuerySet
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from billing.admin.price_tables import (
     REST,
@@ -22,105 +21,20 @@ from billing.admin.price_tables import (
     stored_rows,
     stored_tiers,
 )
-from billing.admin.rate_fields import MODELS, NAMES, SHOWN, TIERED, in_words
+from billing.admin.rate_fields import NAMES, PRICED, SHOWN, TIERED, RateFields, in_words
 from billing.errors import InvalidRate
-from billing.models import Plan, Rate, RateKind, TaxCategory
+from billing.models import Plan, Rate, RateKind
 from billing.pricing import put_rate
 from billing.terms import read_rates
 from metering.models import Meter, MeterStatus
 
-PRICED, FREE, LISTED = "", "free", "listed"
 
-
-def _decimal(label: str, help_text: str = "", **attributes: str) -> forms.CharField:
-    """A number as it was written: the rating core reads it exactly, and says what is wrong with it."""
-    widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off", **attributes})
-    return forms.CharField(label=label, required=False, help_text=help_text, max_length=60, widget=widget)
-
-
-class RateForm(forms.Form):
+class RateForm(RateFields):
     """One rate of a draft plan, or with `agreed` what one customer pays in its place.
 
     The kind is given by the page. `quiet` shows what was posted without refusing anything, as after a choice that
     changes the fields; `spare` leaves an empty row in every table for those who write without scripts.
     """
-
-    meter = forms.ModelChoiceField(
-        Meter.objects.none(), empty_label="Choose a meter", help_text="What is counted.",
-        widget=UnfoldAdminSelectWidget({"data-refresh": ""}),
-    )  # fmt: skip
-    model = forms.ChoiceField(
-        label="Rate model",
-        choices=MODELS,
-        widget=UnfoldAdminSelectWidget,
-        help_text="How the price depends on usage.",
-    )
-    unit_amount = _decimal("Unit price", "For example 2.00")
-    per = _decimal(
-        "Price is for", "So many units: 1000000 for prices per million. Empty: one.", list="per_choices"
-    )
-    package_size = _decimal("Package size", "Units in one package.")
-    package_amount = _decimal("Price per package")
-    percent = _decimal("Percent", "Of the amounts that events carry as their value.")
-    fixed_amount = _decimal("Fixed fee per event")
-    free_events = _decimal("Free events", "So many events of a period are free.")
-    free_amount = _decimal("Free amount", "So much of a period's amount is free.")
-    per_event_minimum = _decimal("Minimum per event")
-    per_event_maximum = _decimal("Maximum per event")
-    included_units = _decimal(
-        "Included units", "Free units of each billing period, before anything is charged."
-    )
-    minimum_amount = _decimal("Minimum", "The line is never less in a billing period.")
-    maximum_amount = _decimal("Maximum", "The line is never more in a billing period.")
-    tiers_apply = forms.ChoiceField(
-        label="What belongs together",
-        choices=[
-            ("per_group", "Each group of values on its own"),
-            ("pooled", "All groups that use a row, added up"),
-        ],
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        help_text="Tiers, packages, included units, minimum and maximum of a row hold for this.",
-    )
-    unmatched = forms.ChoiceField(
-        label="Everything else",
-        choices=[
-            (PRICED, "Has the price of the last row"),
-            (FREE, "Is free"),
-            (LISTED, "Cannot be priced: the rows list every value"),
-        ],
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        help_text="Usage with values that no row names.",
-    )
-    row_limits = forms.BooleanField(
-        label="Rows have included units, a minimum or a maximum of their own",
-        required=False,
-        widget=UnfoldBooleanWidget,
-    )
-    label = forms.CharField(
-        label="Text on the invoice", max_length=200, required=False, widget=UnfoldAdminTextInputWidget
-    )
-    tax_category = forms.ChoiceField(
-        label="Tax category", choices=[("", "As the plan"), *TaxCategory.choices], required=False,
-        widget=UnfoldAdminSelectWidget, help_text="Which of a country's tax rates its lines have.",
-    )  # fmt: skip
-    amount = _decimal("Amount", "For each whole billing period; for example 199.00")
-    timing = forms.ChoiceField(
-        label="Billed",
-        choices=[
-            ("in_advance", "In advance, on the invoice of its period"),
-            ("at_start", "In advance, as soon as the period begins"),
-            ("in_arrears", "In arrears: at the end of the period"),
-        ],
-        widget=UnfoldAdminSelectWidget,
-    )
-    prorated = forms.BooleanField(
-        label="Charge a part of a period by days", required=False, initial=True, widget=UnfoldBooleanWidget
-    )
-    per_seat = forms.BooleanField(
-        label="The amount is for each seat of a customer", required=False, widget=UnfoldBooleanWidget
-    )
 
     NAMES: Mapping[str, str] = NAMES
     ROW_OPTIONS = ("tiers_apply", "unmatched", "row_limits")
