@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -14,12 +12,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.break_even import BreakEvenPages
-from billing.admin.choices import currency_choices
 from billing.admin.examples import ExamplePages, example_rows
 from billing.admin.plan_changes import ChangePages
+from billing.admin.plan_forms import TERMS, PlanForm
 from billing.admin.playbooks import PlaybookPages
 from billing.admin.rate_preview import preview
 from billing.admin.rates import KIND_TITLES, RatePages
@@ -29,43 +26,11 @@ from billing.models import Plan, PlanStatus, Rate, RateKind, Subscription
 from billing.pricing import activate_plan, create_version
 from billing.readiness import plan_findings, readiness_problems
 from billing.summaries import rate_name, rate_sentence, term_sentences
-from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from customers.staff_pages import reason_of, require, say_next
 
 STATUS_COLOURS = {PlanStatus.ACTIVE: "success", PlanStatus.DRAFT: "info", PlanStatus.DEPRECATED: "warning"}
 SHOWN_CUSTOMERS = 50
-TERMS = (
-    "usage_period", "minimum_amount", "included_spend", "service_fee_percent", "custom_unit", "custom_unit_value",
-    "tax_category", "dispute_days", "dispute_reason_required",
-)  # fmt: skip
-
-
-class PlanForm(CodeForm):
-    class Meta:
-        model = Plan
-        fields = ("name", "code", "billing_period", "currency", "description", *TERMS)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "dispute_days" in self.fields:
-            self.fields["dispute_days"].help_text = (
-                "So many days after the invoice its customer may dispute outcomes in the portal. 0: not offered. "
-                "Meters that count no outcomes have nothing to dispute."
-            )
-        if "currency" in self.fields:
-            self.fields["currency"] = forms.ChoiceField(
-                choices=currency_choices(), widget=UnfoldAdminSelectWidget, initial="USD",
-                help_text="Customers billed in this currency can have the plan.",
-            )  # fmt: skip
-
-    def clean_code(self) -> str:
-        code = super().clean_code()
-        if Plan.objects.filter(code=code).exclude(pk=self.instance.pk).exists():
-            raise ValidationError(
-                f"There is a plan “{code}” already. Make a new version of it, or write another code."
-            )
-        return code
 
 
 @admin.register(Plan)
