@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from billing.agreements import Stretch
-from billing.fees import Billed, owed
+from billing.fee_amounts import owed
+from billing.fee_books import Billed
 from billing.rating import SubscriptionRate
 
 FLAT: dict[str, Any] = {}
