@@ -247,7 +247,7 @@ def test_an_invoice_whose_lines_do_not_add_up_cannot_be_issued() -> None:
 def test_the_command_prints_one_line_of_totals_and_succeeds_again() -> None:
     make_subscription()
     send_tickets(120)
-    for expected in ("1 invoices issued", "1 issued before"):
+    for expected in ("1 invoice issued", "1 issued before"):
         out = StringIO()
         call_command("close_invoices", "--month", "2026-10", stdout=out, stderr=StringIO())
         assert expected in out.getvalue()

@@ -145,7 +145,7 @@ def test_the_command_names_who_is_held_and_ends_with_its_own_status() -> None:
             call_command("close_invoices", "--month", "2026-11", stdout=out, stderr=err)
     assert ended.value.code == 3
     assert "HELD acme: $600.00 in the period before" in err.getvalue()
-    assert "1 invoices issued" in out.getvalue()
+    assert "1 invoice issued" in out.getvalue()
 
 
 def test_small_customers_and_first_invoices_are_never_held() -> None:

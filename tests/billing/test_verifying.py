@@ -163,7 +163,7 @@ def test_invoices_are_equal_also_after_late_and_voided_events_and_so_are_their_a
     void_event(Event.objects.get(key="evt-0"), reason="wrong", by="test", now=NOW)
     close(11)
     assert run() == (0, "2 invoices computed again, 0 differ.\n", "")
-    assert run("--month", "2026-11") == (0, "1 invoices computed again, 0 differ.\n", "")
+    assert run("--month", "2026-11") == (0, "1 invoice computed again, 0 differ.\n", "")
     tamper("UPDATE billing_invoiceline SET amount = 9 WHERE kind = 'adjustment'")
     assert run("--customer", "acme")[2].splitlines() == [
         "INV-2026-000002, line 2: the amount is 9 on the invoice and 8 computed again",
@@ -177,7 +177,7 @@ def test_an_event_that_vanished_is_found_by_invoice_and_line() -> None:
     close()
     tamper("DELETE FROM metering_event WHERE key = 'evt-0'")
     status, out, err = run("--month", "2026-10")
-    assert (status, out) == (1, "1 invoices computed again, 1 differ.\n")
+    assert (status, out) == (1, "1 invoice computed again, 1 differ.\n")
     assert err.splitlines() == [
         "INV-2026-000001, line 1: the quantity is 3 on the invoice and 2 computed again",
         "INV-2026-000001, line 1: the amount is 6 on the invoice and 4 computed again",
@@ -208,7 +208,7 @@ def test_lines_whose_events_are_archived_are_told_and_not_counted_as_different()
     EventArchive.objects.create(before=NOW, events=3, file="x", sha256="0" * 64, created_at=NOW)
     assert run() == (
         0,
-        "1 invoices computed again, 0 differ. 1 cannot be computed, events archived.\n",
+        "1 invoice computed again, 0 differ. 1 cannot be computed, events archived.\n",
         "",
     )
     tamper("UPDATE billing_invoice SET subtotal = 7, total = 7")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from billing.closing import OnChunk, close_period, uninvoiced_before
 from billing.drafts import InvoiceDraft
 from billing.errors import BillingError
 from billing.findings import sentence
+from billing.formatting import quantity_of
 from billing.holding import Review
 from billing.models import CloseEntrance
 from billing.months import Month
@@ -191,8 +193,8 @@ def totals_line(report: CloseReport) -> str:
     )
     verb = "would be issued" if report.dry_run else "issued"
     parts = [
-        f"{report.issued} invoices {verb}",
-        f"{report.drafted} drafts in their grace days",
+        f"{quantity_of(Decimal(report.issued), 'invoice')} {verb}",
+        f"{quantity_of(Decimal(report.drafted), 'draft')} in their grace days",
         f"{report.unchanged} issued before",
         f"{report.not_over} not over yet",
         f"{len(report.failures)} failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from billing.checking import ask_for_check, run_verification
+from billing.formatting import quantity_of
 from billing.management.commands.close_invoices import month
 from billing.models import CheckKind
 from billing.processes import default_processes
@@ -58,6 +60,8 @@ class Command(BaseCommand):
         for difference in differences:
             self.stderr.write(difference)
         archived = f" {run.not_computable} cannot be computed, events archived." if run.not_computable else ""
-        self.stdout.write(f"{run.checked} invoices computed again, {run.differing} differ.{archived}")
+        self.stdout.write(
+            f"{quantity_of(Decimal(run.checked), 'invoice')} computed again, {run.differing} differ.{archived}"
+        )
         if run.differing:
             sys.exit(1)
