@@ -3,7 +3,8 @@
 The archive is written, synced to disk and read back before the first row goes, and what is deleted is what was
 read back. The ledger keeps count: `pruned` of a batch grows with its rows that go, so that rows and ledger still
 agree. Levels (weighted sums) carry over for ever and a subject that counts once for ever has counted, so events of such
-meters stay. What invoices need is the caller's question.
+meters stay; and so does what an outcome that stays counts by: the activity of its subject, where its meter asks for
+evidence. What invoices need is the caller's question.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ FROM metering_event e
 JOIN metering_meter m ON m.id = e.meter_id AND m.type <> 'weighted_sum' AND m.once_per_subject <> 'ever'
 JOIN customers_customer c ON c.id = e.customer_id
 LEFT JOIN metering_workloadname w ON w.id = e.workload_id
-WHERE e.occurred_at < %(before)s
+WHERE e.occurred_at < %(before)s AND NOT EXISTS (
+    SELECT FROM metering_meter asking
+    JOIN metering_event outcome ON outcome.meter_id = asking.id
+    WHERE asking.evidence_meter_id = e.meter_id
+        AND outcome.customer_id = e.customer_id AND outcome.subject = e.subject
+        AND (outcome.occurred_at >= %(before)s OR asking.once_per_subject = 'ever')
+)
 """
 # As an integration sent it, and what became of it since.
 LINE = """

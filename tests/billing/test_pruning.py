@@ -193,6 +193,20 @@ def test_a_subject_that_counted_for_ever_stays_so_that_it_never_counts_again(tmp
     assert [str(each) for each in SettledOutcome.objects.values_list("meter__code", flat=True)] == ["tickets"]
 
 
+def test_evidence_stays_while_an_outcome_counts_by_it(tmp_path: Path) -> None:
+    """An outcome of June by a call of May, and one of May that counts once for ever; the call about nothing goes."""
+    make_free_events()
+    calls = make_meter("calls")
+    make_meter("tickets", once_per_subject="period", evidence_meter=calls)
+    make_meter("leads", once_per_subject="ever", evidence_meter=calls)
+    worked = (old(f"call-{subject}", meter="calls", subject=subject) for subject in ("t-1", "l-1", "t-2"))
+    send(*worked, old("call", meter="calls"), old("lead", meter="leads", subject="l-1"), now=THEN)
+    send(old("ticket", meter="tickets", subject="t-1", occurred_at="2024-06-02T10:00:00Z"), now=THEN)
+    assert "4 events archived" in prune("2024-06-01", "--yes", to=tmp_path)
+    left = Event.objects.exclude(meter__code="tickets_resolved").values_list("key", flat=True)
+    assert sorted(left) == ["call-l-1", "call-t-1", "lead", "ticket"]
+
+
 def test_a_day_that_is_none_is_refused_by_name() -> None:
     assert "--before: “soon” is not a day" in refusal("soon")
 
