@@ -225,7 +225,7 @@ def message_of(delivery: Delivery) -> EmailMessage:
     kind = MailKind(delivery.kind)
     text = MailText.objects.filter(kind=kind).first()
     subject, body = (text.subject, text.body) if text is not None else TEXTS[kind]
-    if text is None and kind == MailKind.INVOICE and invoice.amount_due <= 0:
+    if body == TEXTS[MailKind.INVOICE][1] and invoice.amount_due <= 0:  # where nobody wrote other words
         body = NOTHING_DUE
     with in_locale(invoice.recipient.get("locale", "")):
         values = {

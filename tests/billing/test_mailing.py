@@ -46,7 +46,13 @@ def test_an_invoice_goes_out_with_its_pdf_once() -> None:
     assert content.startswith(b"%PDF-")
 
 
-def test_an_invoice_on_which_nothing_is_left_to_pay_asks_for_nothing() -> None:
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_invoice_on_which_nothing_is_left_to_pay_asks_for_nothing(stored: bool) -> None:
+    """The text is stored when a database is made, and asks for the amount due: until somebody writes another."""
+    MailText.objects.all().delete()
+    if stored:
+        subject, body = TEXTS[MailKind.INVOICE]
+        MailText.objects.create(kind=MailKind.INVOICE, subject=subject, body=body)
     invoice = billed()
     record_payment(invoice, amount=Decimal(240), received_on=NOW.date(), **WHO)
     queue_mail(invoice, MailKind.INVOICE, **WHO)
