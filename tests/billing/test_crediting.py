@@ -296,3 +296,15 @@ def test_terms_that_make_no_sense_are_named_and_nothing_is_written(
         grant_credit(make_customer(), CreditTerms(**sent), by="tests", now=NOW)
     assert list(refused.value.fields) == [field]
     assert not CreditGrant.objects.exists()
+
+
+def test_a_balance_is_the_customers_own_and_of_what_can_be_used_now() -> None:
+    """5.00 now, 7.00 from tomorrow, 9.00 until yesterday's end; another customer's 11.00 is not in it."""
+    acme, globex = make_customer(), make_customer("globex")
+    credit(acme, "5.00")
+    credit(acme, "7.00", effective_at=NOW + DAY)
+    credit(acme, "9.00", now=NOW - 2 * DAY, expires_at=NOW)
+    credit(globex, "11.00")
+    assert balances(acme, now=NOW) == {"USD": Decimal(5)}
+    assert balances(acme, now=NOW + DAY) == {"USD": Decimal(12)}
+    assert balances(globex, now=NOW) == {"USD": Decimal(11)}

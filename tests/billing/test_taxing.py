@@ -109,6 +109,13 @@ def test_the_rate_is_that_of_the_last_day_of_the_period() -> None:
     assert printed(november) == [("VAT", "19", "100.00", "19.00")]
 
 
+def test_the_day_a_rate_ends_is_the_first_without_it() -> None:
+    tax("DE", "16", valid_until=date(2026, 10, 31))
+    tax("DE", "19", valid_from=date(2026, 10, 31))
+    subscribed()
+    assert printed(close()) == [("VAT", "19", "100.00", "19.00")]
+
+
 def test_an_adjustment_is_taxed_as_the_period_it_adjusts() -> None:
     """Ten tickets of October, 20.00 and 16 %; one is taken back in November, when the rate is 19 %."""
     make_meter()
