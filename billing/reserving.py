@@ -49,7 +49,6 @@ def reserve(
             meter=meter,
             key=key,
             quantity=quantity,
-            period_start=period.start,
             made_at=now,
             expires_at=None if expires_in is None else now + expires_in,
         )

@@ -25,6 +25,7 @@ graceful_timeout = 30
 keepalive = 5
 max_requests = 20_000
 max_requests_jitter = 2_000
+control_socket_disable = True  # one for all installations of a person, and nobody here speaks to it
 logger_class = "config.access_log.AccessLogger"
 accesslog = "-" if os.environ.get("ACCESS_LOG") else None
 

@@ -83,7 +83,7 @@ class ExampleForm(forms.Form):
         for at, sentence in refused.fields.items():
             first, _, rest = at.removeprefix("examples.0").removeprefix(".").partition(".")
             number = rest.partition(".")[0]
-            if first == "usage" and number.isdigit() and int(number) < len(used):
+            if first == "usage" and number.isdecimal() and int(number) < len(used):
                 used[int(number)]["error"] = sentence
                 self.add_error(None, forms.ValidationError("Please correct the usage.", code="usage"))
             else:

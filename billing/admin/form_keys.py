@@ -24,6 +24,11 @@ class KeyedForm(forms.Form):
     def __init__(self, data: Any = None, *, initial: Mapping[str, Any] | None = None) -> None:
         super().__init__(data, initial={"key": str(uuid.uuid4()), **(initial or {})})
 
+    def clean(self) -> dict[str, Any]:
+        if "key" in self.errors:  # which no page shows: only who wrote the request by hand sees this
+            self.add_error(None, "The hidden key of this form was changed. Open the page again.")
+        return self.cleaned_data
+
     def ask_again(self, done: str) -> None:
         """Say what this form did when it said something else, under a new key: sending it again is meant then."""
         sent = cast("QueryDict", self.data).copy()

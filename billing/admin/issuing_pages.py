@@ -90,7 +90,7 @@ class IssuingPages(ReadOnlyAdmin):
             .order_by("customer__name", "period_start")[:DRAFTS_SHOWN]
         )
         if request.method == "POST":
-            chosen = {int(pk) for pk in request.POST.getlist("draft") if pk.isdigit() and len(pk) < 19}
+            chosen = {int(pk) for pk in request.POST.getlist("draft") if pk.isdecimal() and len(pk) < 19}
             done = 0
             for draft in (each for each in drafts if each.pk in chosen):
                 try:

@@ -158,7 +158,7 @@ class RateForm(RateFields):
         words = in_words(sentence, self.NAMES)
         first, _, rest = path.partition(".")
         index = rest.partition(".")[0]
-        number = int(index) if index.isdigit() else -1
+        number = int(index) if index.isdecimal() else -1
         if first == "tiers":
             errors = self.tiers[number].errors if 0 <= number < len(self.tiers) else self.tier_errors
             errors.append(words)

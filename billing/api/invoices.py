@@ -186,7 +186,7 @@ class InvoiceViewSet(InvoiceActions, StrictParameters, viewsets.GenericViewSet[I
     def _invoice(self, number: str) -> Invoice:
         rows = self.get_queryset()
         named = (
-            rows.filter(pk=number) if number.isdigit() and len(number) <= 18 else rows.filter(number=number)
+            rows.filter(pk=number) if number.isdecimal() and len(number) <= 18 else rows.filter(number=number)
         )
         invoice = named.first()
         if invoice is None:

@@ -139,7 +139,6 @@ class Reservation(models.Model):
     key = models.CharField(max_length=255)
     quantity = QuantityField(max_digits=38, decimal_places=18)
     state = models.CharField(max_length=8, choices=ReservationState.choices, default=ReservationState.HELD)
-    period_start = models.DateTimeField(help_text="The first instant of the billing period it was made in.")
     made_at = models.DateTimeField()
     expires_at = models.DateTimeField(
         null=True, help_text="From when on it is no longer counted. Null: from the end of its billing period."

@@ -215,6 +215,19 @@ def test_the_page_of_a_subject_shows_price_cost_by_workload_and_margin() -> None
     assert "outcome/subject/?customer=acme&amp;subject=ticket-1" in text_of(clerk.get(event_page))
 
 
+def test_what_is_not_billed_yet_has_a_cost_and_no_loss() -> None:
+    make_meter("api_calls", unit="call")
+    make_meter(once_per_subject="period")
+    make_customer()
+    for meter, amount in (("api_calls", "0.25"), ("tickets_resolved", "0")):
+        add_cost_rate({"meter": meter, "model": "per_unit", "unit_amount": amount}, Validity())
+    send(event("call", meter="api_calls", subject="t-1"), event("ticket", subject="t-1"))
+    story = text_of(sign_in("Billing clerk").get("/admin/billing/outcome/subject/?customer=acme&subject=t-1"))
+    assert "Not billed yet" in story
+    assert "$0.25" in story
+    assert "-$0.25" not in story
+
+
 def test_the_queue_asks_as_often_for_three_disputes_as_for_one() -> None:
     invoice = billed()
     staff = sign_in("Billing clerk")
