@@ -23,6 +23,15 @@ DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_MS = 60_000  # only a failure waits as long: a slow machine shows no mistake
 
+# A page that has just come is clickable before its scripts are: a test is faster than any person, so it sees pages only
+# once their scripts have run. Nothing of it is left in the page then.
+READY_FIRST = """
+const unready = new CSSStyleSheet();
+unready.replaceSync("html { visibility: hidden }");
+document.adoptedStyleSheets = [unready];
+addEventListener("DOMContentLoaded", () => { document.adoptedStyleSheets = []; });
+"""
+
 Shoot = Callable[[Page, str], None]
 
 
@@ -52,6 +61,8 @@ def open_page(browser: Browser, live_server: Any) -> Iterator[Callable[..., Page
     def open_one(**options: Any) -> Page:
         context = browser.new_context(base_url=live_server.url, viewport=DESKTOP, locale="en-US", **options)
         context.set_default_timeout(PATIENCE_MS)
+        if options.get("java_script_enabled", True):
+            context.add_init_script(READY_FIRST)
         contexts.append(context)
         page = context.new_page()
         page.on("console", note)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from billing.closing import close_period
 from billing.models import Plan, PlanStatus, Rate
@@ -207,3 +207,25 @@ def test_an_own_price_is_agreed_and_a_new_version_is_looked_at_before_anybody_mo
     shoot(page, "staff-own-price")
     page.get_by_role("button", name="Agree this price").click()
     expect(page.get_by_role("cell", name="$1.75 per ticket")).to_be_visible()
+
+
+def test_parts_of_another_choice_are_not_seen_before_the_script_could_hide_them(page: Page) -> None:
+    make_meter("minutes", label="Audio", unit="minute")
+    plan = create_plan(code="audio", name="Audio", currency="USD", billing_period="monthly", rates=[])
+    sign_in(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/reckoner/pricing.js", hold)
+    with page.expect_request("**/reckoner/pricing.js"):
+        page.goto(f"/admin/billing/plan/{plan.pk}/rates/add/", wait_until="commit")
+    page.evaluate("document.adoptedStyleSheets = []")  # this test looks at what a person sees meanwhile
+    page.evaluate("document.documentElement.removeAttribute('x-cloak')")
+    expect(page.get_by_label("Rate model")).to_be_visible()
+    assert page.locator("#id_unit_amount").is_hidden()
+    assert page.locator("[name=tier_unit_amount]").first.is_hidden()
+    held[0].continue_()
+    expect(page.locator("#id_unit_amount")).to_be_visible()
+    assert page.locator("[name=tier_unit_amount]").first.is_hidden()

@@ -65,6 +65,7 @@ function conditionalParts() {
   };
   document.addEventListener("change", update);
   update();
+  document.documentElement.classList.add("rk-followed");
 }
 
 /* A field that only one choice needs is shown with its whole row: data-row-for="field: value". */
