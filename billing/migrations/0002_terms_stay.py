@@ -1,6 +1,6 @@
-"""What was agreed and what was issued stays: rates of a plan in use, issued invoices and their lines.
+"""What was agreed stays: plans in use with their rates and examples, what they count, subscriptions and their changes.
 
-Statement triggers look at each change once, not once a row, so closing thousands of customers does not feel them.
+Words and logos of documents are named by their content, and never changed.
 """
 
 from django.db import migrations
@@ -75,89 +75,81 @@ END $$;
 CREATE TRIGGER customer_keeps_zone BEFORE UPDATE OF timezone, currency ON customers_customer
     FOR EACH ROW EXECUTE FUNCTION billing_customer_keeps_zone();
 
-CREATE FUNCTION billing_invoice_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_costrate_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changeable CONSTANT text[] := '{effective_until,withdrawn_at}';
 BEGIN
-    IF OLD.status = 'draft' THEN
-        IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-        RETURN NEW;
-    END IF;
     IF TG_OP = 'DELETE' THEN
-        RAISE EXCEPTION 'Invoice % is issued and cannot be deleted.', OLD.number USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION 'Cost rate % cannot be deleted; withdraw it.', OLD.id USING ERRCODE = 'restrict_violation';
     END IF;
-    IF to_jsonb(NEW) - '{status,amount_paid}'::text[] IS DISTINCT FROM to_jsonb(OLD) - '{status,amount_paid}'::text[]
-       OR NEW.status = 'draft'
-    THEN
-        RAISE EXCEPTION 'Invoice % is issued and cannot be changed.', OLD.number USING ERRCODE = 'restrict_violation';
+    IF to_jsonb(NEW) - changeable IS DISTINCT FROM to_jsonb(OLD) - changeable OR OLD.withdrawn_at IS NOT NULL THEN
+        RAISE EXCEPTION 'Cost rate % cannot be changed; add another one.', OLD.id USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER invoice_stays BEFORE UPDATE OR DELETE ON billing_invoice
-    FOR EACH ROW EXECUTE FUNCTION billing_invoice_stays();
+CREATE TRIGGER costrate_stays BEFORE UPDATE OR DELETE ON billing_costrate
+    FOR EACH ROW EXECUTE FUNCTION billing_costrate_stays();
 
--- An invoice becomes issued only by an update, when its lines are there to be added up.
-CREATE FUNCTION billing_invoice_adds_up() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE wrong text;
+CREATE FUNCTION billing_change_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT invoice.number INTO wrong
-    FROM changed invoice
-    JOIN before ON before.id = invoice.id AND before.status = 'draft' AND invoice.status <> 'draft'
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum(amount), 0) AS amount FROM billing_invoiceline WHERE invoice_id = invoice.id
-    ) line ON true
-    WHERE line.amount <> invoice.subtotal LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'The lines of invoice % do not add up to its subtotal.', wrong USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NULL;
+    RAISE EXCEPTION 'What was agreed about a subscription stays; take it back by another change.'
+        USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER invoice_adds_up AFTER UPDATE ON billing_invoice
-    REFERENCING OLD TABLE AS before NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION billing_invoice_adds_up();
+CREATE TRIGGER change_stays BEFORE UPDATE OR DELETE ON billing_subscriptionchange
+    FOR EACH ROW EXECUTE FUNCTION billing_change_stays();
 
-CREATE FUNCTION billing_invoice_starts_as_draft() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_plan_disputes_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM added WHERE status <> 'draft') THEN
-        RAISE EXCEPTION 'An invoice is drawn up as a draft first.' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN NULL;
+    RAISE EXCEPTION 'Plan % version % is frozen; make a new version.', OLD.code, OLD.version
+        USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER invoice_starts_as_draft AFTER INSERT ON billing_invoice
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION billing_invoice_starts_as_draft();
+CREATE TRIGGER plan_disputes_stay BEFORE UPDATE ON billing_plan
+    FOR EACH ROW WHEN (OLD.status <> 'draft' AND (OLD.dispute_days, OLD.dispute_reason_required)
+        IS DISTINCT FROM (NEW.dispute_days, NEW.dispute_reason_required))
+    EXECUTE FUNCTION billing_plan_disputes_stay();
 
-CREATE FUNCTION billing_line_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_paper_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM touched JOIN billing_invoice invoice ON invoice.id = touched.invoice_id
-               WHERE invoice.status <> 'draft')
-    THEN
-        RAISE EXCEPTION 'The lines of an issued invoice cannot be changed.' USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NULL;
+    RAISE EXCEPTION 'Documents were written with this; it stays as it is.' USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER line_stays_insert AFTER INSERT ON billing_invoiceline
-    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER line_stays_update AFTER UPDATE ON billing_invoiceline
-    REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER line_stays_moved AFTER UPDATE ON billing_invoiceline
-    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER line_stays_delete AFTER DELETE ON billing_invoiceline
-    REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
+CREATE TRIGGER words_stay BEFORE UPDATE OR DELETE ON billing_documentwords
+    FOR EACH ROW EXECUTE FUNCTION billing_paper_stays();
+CREATE TRIGGER logo_stays BEFORE UPDATE OR DELETE ON billing_logo
+    FOR EACH ROW EXECUTE FUNCTION billing_paper_stays();
+
+CREATE FUNCTION billing_subscription_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM billing_invoice WHERE subscription_id = OLD.id AND status <> 'draft') THEN
+        RAISE EXCEPTION 'Subscription % is invoiced: what it was billed by stays.', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER subscription_stays BEFORE UPDATE ON billing_subscription
+    FOR EACH ROW WHEN (
+        NEW.start_on > OLD.start_on OR
+        (NEW.customer_id, NEW.plan_id, NEW.timezone, NEW.anchor, NEW.anchored_on, NEW.quantity, NEW.trial_end_on,
+         NEW.trial_usage_free) IS DISTINCT FROM
+        (OLD.customer_id, OLD.plan_id, OLD.timezone, OLD.anchor, OLD.anchored_on, OLD.quantity, OLD.trial_end_on,
+         OLD.trial_usage_free)
+    ) EXECUTE FUNCTION billing_subscription_stays();
 """
 BACKWARD = """
-DROP TRIGGER line_stays_delete ON billing_invoiceline;
-DROP TRIGGER line_stays_moved ON billing_invoiceline;
-DROP TRIGGER line_stays_update ON billing_invoiceline;
-DROP TRIGGER line_stays_insert ON billing_invoiceline;
-DROP FUNCTION billing_line_stays;
-DROP TRIGGER invoice_starts_as_draft ON billing_invoice;
-DROP FUNCTION billing_invoice_starts_as_draft;
-DROP TRIGGER invoice_adds_up ON billing_invoice;
-DROP FUNCTION billing_invoice_adds_up;
-DROP TRIGGER invoice_stays ON billing_invoice;
-DROP FUNCTION billing_invoice_stays;
-DROP TRIGGER priced_meter_stays ON metering_meter;
-DROP FUNCTION billing_meter_stays;
+DROP TRIGGER subscription_stays ON billing_subscription;
+DROP FUNCTION billing_subscription_stays;
+DROP TRIGGER logo_stays ON billing_logo;
+DROP TRIGGER words_stay ON billing_documentwords;
+DROP FUNCTION billing_paper_stays;
+DROP TRIGGER plan_disputes_stay ON billing_plan;
+DROP FUNCTION billing_plan_disputes_stay;
+DROP TRIGGER change_stays ON billing_subscriptionchange;
+DROP FUNCTION billing_change_stays;
+DROP TRIGGER costrate_stays ON billing_costrate;
+DROP FUNCTION billing_costrate_stays;
 DROP TRIGGER customer_keeps_zone ON customers_customer;
 DROP FUNCTION billing_customer_keeps_zone;
+DROP TRIGGER priced_meter_stays ON metering_meter;
+DROP FUNCTION billing_meter_stays;
 DROP TRIGGER example_stays ON billing_planexample;
 DROP TRIGGER rate_stays ON billing_rate;
 DROP FUNCTION billing_rate_stays;
@@ -167,9 +159,5 @@ DROP FUNCTION billing_plan_stays;
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("billing", "0001_initial"),
-        ("customers", "0002_customers_stay"),
-        ("metering", "0002_events_stay"),
-    ]
+    dependencies = [("billing", "0001_initial")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
         ("customers", "0002_customers_stay"),
-        ("metering", "0002_events_stay"),
-        ("billing", "0003_staff_permissions"),
+        ("metering", "0002_facts_stay"),
+        ("billing", "0007_texts_of_mails"),
     ]
     operations = [migrations.RunPython(make_groups, migrations.RunPython.noop)]

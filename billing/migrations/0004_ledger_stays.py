@@ -1,8 +1,8 @@
 """What the database holds about coupons, credits and tax.
 
 A grant's balance begins at 0 and is moved by ledger entries alone, and entries never change or go: so it is always the
-sum of its entries, and the check on its range keeps it from going below zero. An invoice is issued only when its
-discounts, taxes and credits add up to what it says.
+sum of its entries, and the check on its range keeps it from going below zero. That a period has its recurring credit
+once is held here too.
 """
 
 from django.db import migrations
@@ -112,54 +112,37 @@ END $$;
 CREATE TRIGGER coupon_given BEFORE INSERT ON billing_customercoupon
     FOR EACH ROW EXECUTE FUNCTION billing_coupon_given();
 
-CREATE TRIGGER discount_stays_insert AFTER INSERT ON billing_invoicediscount
-    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER discount_stays_update AFTER UPDATE ON billing_invoicediscount
-    REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER discount_stays_moved AFTER UPDATE ON billing_invoicediscount
-    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-CREATE TRIGGER discount_stays_delete AFTER DELETE ON billing_invoicediscount
-    REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION billing_line_stays();
-
-CREATE FUNCTION billing_invoice_parts_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE wrong record;
+CREATE FUNCTION billing_recurring_grant_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changeable CONSTANT text[] := '{next_on,next_at,stopped_at,stopped_by}';
 BEGIN
-    SELECT invoice.number, CASE
-        WHEN invoice.discount <> line.discount THEN 'discounts of its lines'
-        WHEN invoice.discount <> coupon.discount THEN 'amounts of its coupons'
-        WHEN invoice.tax <> tax.added OR invoice.tax_included <> tax.included THEN 'amounts of its taxes'
-        ELSE 'credits in the ledger' END AS part
-    INTO wrong
-    FROM changed invoice
-    JOIN before ON before.id = invoice.id AND before.status = 'draft' AND invoice.status <> 'draft'
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(discount), 0) AS discount FROM billing_invoiceline WHERE invoice_id = invoice.id
-    ) line
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(amount), 0) AS discount FROM billing_invoicediscount WHERE invoice_id = invoice.id
-    ) coupon
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum((each ->> 'amount')::numeric) FILTER (WHERE NOT (each ->> 'inclusive')::boolean), 0) AS added,
-               coalesce(sum((each ->> 'amount')::numeric) FILTER (WHERE (each ->> 'inclusive')::boolean), 0) AS included
-        FROM jsonb_array_elements(invoice.taxes) AS each
-    ) tax
-    CROSS JOIN LATERAL (
-        SELECT coalesce(-sum(amount), 0) AS applied FROM billing_creditentry
-        WHERE invoice_id = invoice.id AND kind IN ('applied', 'granted')
-    ) credit
-    WHERE invoice.discount <> line.discount OR invoice.discount <> coupon.discount
-       OR invoice.tax <> tax.added OR invoice.tax_included <> tax.included
-       OR invoice.credits_applied <> credit.applied
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'The % of invoice % do not add up to what it says.', wrong.part, wrong.number
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Recurring grant % cannot be deleted, only stopped.', OLD.id USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF to_jsonb(NEW) - changeable IS DISTINCT FROM to_jsonb(OLD) - changeable
+       OR NEW.next_on < OLD.next_on
+       OR (OLD.stopped_at IS NOT NULL AND NEW IS DISTINCT FROM OLD)
+    THEN
+        RAISE EXCEPTION 'Recurring grant % cannot be changed, only stopped.', OLD.id USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER recurring_grant_stays BEFORE UPDATE OR DELETE ON billing_recurringgrant
+    FOR EACH ROW EXECUTE FUNCTION billing_recurring_grant_stays();
+
+CREATE FUNCTION billing_credit_is_as_agreed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM billing_recurringgrant agreed WHERE agreed.id = NEW.recurring_id
+        AND (agreed.customer_id, agreed.currency, agreed.amount) = (NEW.customer_id, NEW.currency, NEW.amount)
+    ) THEN
+        RAISE EXCEPTION 'A credit is not what its recurring grant % says.', NEW.recurring_id
             USING ERRCODE = 'check_violation';
     END IF;
-    RETURN NULL;
+    RETURN NEW;
 END $$;
-CREATE TRIGGER invoice_parts_add_up AFTER UPDATE ON billing_invoice
-    REFERENCING OLD TABLE AS before NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION billing_invoice_parts_add_up();
+CREATE TRIGGER credit_is_as_agreed BEFORE INSERT ON billing_creditgrant
+    FOR EACH ROW WHEN (NEW.recurring_id IS NOT NULL) EXECUTE FUNCTION billing_credit_is_as_agreed();
 
 -- A hash stands for the text: GiST compares ranges of numbers without an extension.
 ALTER TABLE billing_taxrate ADD CONSTRAINT taxrate_one_at_a_time EXCLUDE USING gist (
@@ -173,12 +156,10 @@ ALTER TABLE billing_taxrate ADD CONSTRAINT taxrate_one_at_a_time EXCLUDE USING g
 """
 BACKWARD = """
 ALTER TABLE billing_taxrate DROP CONSTRAINT taxrate_one_at_a_time;
-DROP TRIGGER invoice_parts_add_up ON billing_invoice;
-DROP FUNCTION billing_invoice_parts_add_up;
-DROP TRIGGER discount_stays_delete ON billing_invoicediscount;
-DROP TRIGGER discount_stays_moved ON billing_invoicediscount;
-DROP TRIGGER discount_stays_update ON billing_invoicediscount;
-DROP TRIGGER discount_stays_insert ON billing_invoicediscount;
+DROP TRIGGER credit_is_as_agreed ON billing_creditgrant;
+DROP FUNCTION billing_credit_is_as_agreed;
+DROP TRIGGER recurring_grant_stays ON billing_recurringgrant;
+DROP FUNCTION billing_recurring_grant_stays;
 DROP TRIGGER coupon_given ON billing_customercoupon;
 DROP FUNCTION billing_coupon_given;
 DROP TRIGGER coupon_stays ON billing_coupon;
@@ -193,5 +174,5 @@ DROP FUNCTION billing_credit_entry_stays;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0012_coupons_credits_taxes")]
+    dependencies = [("billing", "0003_invoices_add_up")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]
