@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import DecimalField, F, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -17,6 +16,7 @@ from billing.formatting import amount_text, money
 from billing.models import CreditAlert
 from billing.models.plans import MAX_AMOUNT
 from billing.notifying import announce, queue_mails
+from billing.parties import issuer_now
 from billing.rating.money import currency_digits, round_amount
 from billing.webhook_types import WebhookType
 from customers.errors import AlreadyExists
@@ -92,7 +92,7 @@ def send_alerts(*, now: datetime) -> int:
 
 
 def _tell(alert: CreditAlert, left: Decimal, *, now: datetime) -> None:
-    name, customer = settings.ISSUER["name"], alert.customer
+    name, customer = issuer_now()["name"], alert.customer
     announce(
         WebhookType.ALERT_FIRED,
         customer.code,

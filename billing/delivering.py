@@ -23,6 +23,7 @@ from django.utils import timezone
 from billing.errors import SecretLost
 from billing.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookState
 from billing.notifying import queue_mails, wake_sender
+from billing.parties import issuer_now
 from billing.posting import Answer, post
 from billing.webhook_secrets import signatures
 
@@ -205,7 +206,7 @@ def _note_failure(endpoint: WebhookEndpoint, answer: Answer, *, now: datetime) -
             queue_mails(
                 [endpoint.contact],
                 subject=f"Webhooks to {endpoint} are switched off",
-                body=f"{settings.ISSUER['name']} no longer sends webhooks to {endpoint.url}.\n\n{why}\n\n"
+                body=f"{issuer_now()['name']} no longer sends webhooks to {endpoint.url}.\n\n{why}\n\n"
                 "What waits is kept. Repair the receiver, then switch the endpoint on again: "
                 f"{settings.PUBLIC_URL}/admin/billing/webhookendpoint/{endpoint.pk}/change/\n",
                 now=now,

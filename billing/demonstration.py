@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
+
 from billing.budget_terms import BudgetTerms
 from billing.budgeting import check_budgets, save_budget
 from billing.closing import close_period
@@ -38,8 +40,10 @@ from billing.models import (
     LimitSetter,
     Plan,
     PlanStatus,
+    Seller,
 )
 from billing.months import Month
+from billing.parties import issuer_now
 from billing.pricing import activate_plan, create_plan
 from billing.restricting import set_limit
 from billing.subscribing import subscribe
@@ -48,7 +52,7 @@ from metering.meter_types import OncePerSubject
 from metering.models import Meter, MeterType, Workload, WorkloadName
 from metering.periods import Anchor, Interval
 
-ISSUER = {
+SELLER = {
     "name": "Brightdesk AI",
     "address": "77 Lantern Lane, Boston, MA 02110, United States",
     "email": "billing@brightdesk.example",
@@ -69,7 +73,9 @@ def closed_months(now: datetime, count: int) -> list[Month]:
 
 
 def make_catalog(*, now: datetime) -> Plan:
-    """Create meters, workloads and the plan of the story; what is there already stays as it is."""
+    """Create seller, meters, workloads and the plan of the story; what is there already stays as it is."""
+    if issuer_now()["name"] == settings.ISSUER_UNNAMED:
+        Seller.objects.update_or_create(defaults=SELLER)
     existing = Plan.objects.filter(code=PLAN, status=PlanStatus.ACTIVE).first()
     if existing is not None:
         return existing

@@ -15,9 +15,19 @@ from customers.models import Customer
 
 
 def issuer_now() -> dict[str, str]:
-    """Give who bills, as frozen on a document, in one query. `logo` names the uploaded one, if there is any."""
-    logo = Seller.objects.values_list("logo_id", flat=True).first()
-    return dict(settings.ISSUER) | ({"logo": logo} if logo else {})
+    """Give who bills, as frozen on a document, in one query. `logo` names the uploaded one, if there is any.
+
+    What staff wrote under **Seller** goes before the environment, each part on its own.
+    """
+    row = Seller.objects.values(*Seller.SAID, "logo_id").first()
+    if row is None:
+        return dict(settings.ISSUER)
+    logo = row.pop("logo_id")
+    return (
+        settings.ISSUER
+        | {name: text for name, text in row.items() if text}
+        | ({"logo": logo} if logo else {})
+    )
 
 
 def recipient_of(customer: Customer) -> dict[str, str]:

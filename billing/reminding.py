@@ -14,6 +14,7 @@ from billing.formatting import amount_text, minute
 from billing.limiting import Standing, look_at
 from billing.models import LimitKind, UsageLimit
 from billing.notifying import Announcement, announce_all, queue_mails
+from billing.parties import issuer_now
 from billing.webhook_types import WebhookType
 
 CHUNK = 1_000
@@ -128,7 +129,7 @@ def _mail(standing: Standing, percent: int, *, now: datetime) -> None:
     customer = standing.limit.customer
     if not customer.email:
         return
-    name = settings.ISSUER["name"]
+    name = issuer_now()["name"]
     queue_mails(
         [customer.email],
         subject=f"{percent} % of your limit on {standing.limit.meter.label} is used"[:200],

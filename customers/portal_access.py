@@ -107,8 +107,8 @@ def live_access(user: object) -> PortalAccess | None:
     return PortalAccess.objects.select_related("customer", "user").filter(user_id=pk, revoked_at=None).first()
 
 
-def send_sign_in_link(email: str, *, base_url: str | None = None) -> None:
-    """Mail a person their sign-in links, one for each customer they may see.
+def send_sign_in_link(email: str, *, issuer: str, base_url: str | None = None) -> None:
+    """Mail a person their sign-in links, one for each customer they may see, in the name of who bills.
 
     Does nothing for an address nobody knows, and for one that got a mail in the last two minutes; the caller
     cannot tell, and says the same in every case. Returns before the mail is sent; failing to send is logged.
@@ -121,11 +121,10 @@ def send_sign_in_link(email: str, *, base_url: str | None = None) -> None:
         accesses = list(waiting.select_for_update(of=("self",)))
         live.filter(pk__in=[access.pk for access in accesses]).update(link_sent_at=now)
     if accesses:
-        _post.submit(_send, accesses, base_url=base_url or settings.PUBLIC_URL)
+        _post.submit(_send, accesses, issuer=issuer, base_url=base_url or settings.PUBLIC_URL)
 
 
-def _mail(accesses: Sequence[PortalAccess], *, base_url: str) -> EmailMessage:
-    issuer = settings.ISSUER["name"]
+def _mail(accesses: Sequence[PortalAccess], *, issuer: str, base_url: str) -> EmailMessage:
     body = render_to_string(
         "portal/mail/sign_in.txt",
         {
@@ -137,9 +136,9 @@ def _mail(accesses: Sequence[PortalAccess], *, base_url: str) -> EmailMessage:
     return EmailMessage(f"Your sign-in link for {issuer}", body, to=[accesses[0].email])
 
 
-def _send(accesses: Sequence[PortalAccess], *, base_url: str) -> None:
+def _send(accesses: Sequence[PortalAccess], *, issuer: str, base_url: str) -> None:
     try:
-        _mail(accesses, base_url=base_url).send()
+        _mail(accesses, issuer=issuer, base_url=base_url).send()
     except Exception:
         log.exception("A sign-in link could not be mailed; check EMAIL_URL.")
 

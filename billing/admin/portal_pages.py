@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from billing.parties import issuer_now
 from customers.errors import CustomersError
 from customers.models import Customer, PortalAccess
 from customers.portal_access import create_portal_access, portal_link, revoke_portal_access, send_sign_in_link
@@ -86,7 +87,7 @@ class PortalPages(StaffAdmin):
         require(request, "customers.add_portalaccess")
         access = self._live_access(pk, access_pk)
         if request.method == "POST":
-            send_sign_in_link(access.email)
+            send_sign_in_link(access.email, issuer=issuer_now()["name"])
             messages.success(
                 request, f"A sign-in link is on its way to {access.email}, at most one in two minutes."
             )

@@ -84,9 +84,9 @@ def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
             "Say who bills",
             "Your name, address and bank details, as every invoice prints them. An issued invoice keeps what it says.",
             not unnamed_seller(),
-            reverse("admin:billing_seller_changelist"),
-            "Open Seller",
-            may("billing.view_seller"),
+            reverse("admin:billing_seller_details"),
+            "Say who bills",
+            may("billing.view_seller") and may("billing.change_seller"),
         ),
         Step(
             "Close the month",

@@ -1938,6 +1938,33 @@ class Migration(migrations.Migration):
             name="HistoricalSeller",
             fields=[
                 ("singleton", models.BooleanField(db_index=True, default=True, editable=False)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("address", models.TextField(blank=True, max_length=1000)),
+                (
+                    "email",
+                    models.EmailField(
+                        blank=True,
+                        help_text="Where customers may ask, and where answers to mails go.",
+                        max_length=254,
+                        verbose_name="e-mail",
+                    ),
+                ),
+                ("tax_id", models.CharField(blank=True, max_length=64, verbose_name="tax ID")),
+                (
+                    "payment",
+                    models.TextField(
+                        blank=True,
+                        help_text="Bank, account, IBAN. Printed on invoices with something due, and shown in the portal.",
+                        max_length=1000,
+                        verbose_name="how to pay",
+                    ),
+                ),
+                (
+                    "terms",
+                    models.TextField(
+                        blank=True, help_text="Printed at the foot of invoices.", max_length=2000
+                    ),
+                ),
                 ("history_id", models.AutoField(primary_key=True, serialize=False)),
                 ("history_date", models.DateTimeField(db_index=True)),
                 ("history_change_reason", models.CharField(max_length=100, null=True)),
@@ -2646,6 +2673,33 @@ class Migration(migrations.Migration):
                 (
                     "singleton",
                     models.BooleanField(default=True, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("address", models.TextField(blank=True, max_length=1000)),
+                (
+                    "email",
+                    models.EmailField(
+                        blank=True,
+                        help_text="Where customers may ask, and where answers to mails go.",
+                        max_length=254,
+                        verbose_name="e-mail",
+                    ),
+                ),
+                ("tax_id", models.CharField(blank=True, max_length=64, verbose_name="tax ID")),
+                (
+                    "payment",
+                    models.TextField(
+                        blank=True,
+                        help_text="Bank, account, IBAN. Printed on invoices with something due, and shown in the portal.",
+                        max_length=1000,
+                        verbose_name="how to pay",
+                    ),
+                ),
+                (
+                    "terms",
+                    models.TextField(
+                        blank=True, help_text="Printed at the foot of invoices.", max_length=2000
+                    ),
                 ),
                 (
                     "logo",

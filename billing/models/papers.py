@@ -51,9 +51,24 @@ class Logo(models.Model):
 
 
 class Seller(models.Model):
-    """What staff say about the company that bills. One row; names and addresses come from the environment."""
+    """What staff say about the company that bills. One row; what is empty the environment says, as ISSUER_NAME."""
+
+    SAID: ClassVar = ("name", "address", "email", "tax_id", "payment", "terms")
 
     singleton = models.BooleanField(primary_key=True, default=True, editable=False)
+    name = models.CharField(max_length=200, blank=True)
+    address = models.TextField(max_length=1000, blank=True)
+    email = models.EmailField(
+        "e-mail", blank=True, help_text="Where customers may ask, and where answers to mails go."
+    )
+    tax_id = models.CharField("tax ID", max_length=64, blank=True)
+    payment = models.TextField(
+        "how to pay",
+        max_length=1000,
+        blank=True,
+        help_text="Bank, account, IBAN. Printed on invoices with something due, and shown in the portal.",
+    )
+    terms = models.TextField(max_length=2000, blank=True, help_text="Printed at the foot of invoices.")
     logo = models.ForeignKey(Logo, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     history = HistoricalRecords()
 

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import cache_control
 
+from billing.parties import issuer_now
 from billing.portal.logo import logo_now
 from customers.models import Customer, PortalAccess
 from customers.portal_access import live_access
@@ -45,9 +45,10 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **context: A
     """Render a page. `issuer` names who bills; `access` is whose portal it is, None before sign-in; `now` is now."""
     access: PortalAccess | None = getattr(request, "portal_access", None)
     customer: Customer | None = access.customer if access else None
+    issuer = issuer_now()
     shared = {
-        "issuer": settings.ISSUER,
-        "logo": logo_now(),
+        "issuer": issuer,
+        "logo": logo_now(issuer),
         "access": access,
         "customer": customer,
         "now": timezone.now(),

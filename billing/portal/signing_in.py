@@ -10,6 +10,7 @@ from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from billing.parties import issuer_now
 from billing.portal.access import page
 from customers.portal_access import access_of_link, live_access, send_sign_in_link, sign_in_by_link
 
@@ -35,7 +36,7 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         return redirect("portal:home")
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        send_sign_in_link(form.cleaned_data["email"])
+        send_sign_in_link(form.cleaned_data["email"], issuer=issuer_now()["name"])
         return page(
             request,
             "portal/link_sent.html",

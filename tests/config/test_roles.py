@@ -162,7 +162,8 @@ def pages() -> dict[str, str]:
         "billing_coupon_changelist": (), "billing_coupon_add": (), "billing_coupon_change": (held.coupon_id,),
         "billing_coupon_archive": (held.coupon_id,), "billing_taxrate_changelist": (), "billing_taxrate_add": (),
         "billing_taxrate_change": (rate_of_tax.pk,), "billing_taxrate_setup": (),
-        "billing_seller_changelist": (), "billing_seller_logo": (), "customers_customer_statement": (customer.pk,),
+        "billing_seller_changelist": (), "billing_seller_logo": (), "billing_seller_details": (),
+        "customers_customer_statement": (customer.pk,),
         "customers_customer_statement_file": (customer.pk, "csv"),
         "customers_customer_money": (customer.pk,), "customers_customer_grant": (customer.pk,),
         "customers_customer_coupon": (customer.pk,), "customers_customer_credit_alert": (customer.pk,),
@@ -203,7 +204,7 @@ def pages() -> dict[str, str]:
 WRITES = {
     "billing_budget_add",
     "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
-    "billing_seller_logo",
+    "billing_seller_logo", "billing_seller_details",
     "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
     "customers_customer_grant", "customers_customer_coupon", "customers_customer_credit_alert",
     "customers_customer_grant_void", "customers_customer_coupon_remove",
@@ -303,7 +304,7 @@ def test_a_clerk_does_the_daily_work_and_commits_nothing(pages: dict[str, str]) 
     clerk = sign_in("Billing clerk")
     refused = {
         "billing_webhookendpoint_add", "billing_webhookendpoint_secret", "billing_webhookendpoint_remove",
-        "billing_seller_logo",
+        "billing_seller_logo", "billing_seller_details",
         "billing_coupon_add", "billing_coupon_archive", "billing_taxrate_add", "billing_taxrate_setup",
         "auth_group_add", "auth_user_add", "billing_invoice_credit", "billing_plan_activate",
         "customers_apikey_add", "customers_apikey_revoke",

@@ -173,7 +173,7 @@ def test_revoking_twice_keeps_the_first_time(anna: PortalAccess) -> None:
 
 
 def test_a_known_address_gets_a_mail_with_a_working_link(anna: PortalAccess) -> None:
-    send_sign_in_link(" ANNA@acme.example", base_url=BASE)
+    send_sign_in_link(" ANNA@acme.example", issuer="Us", base_url=BASE)
     (message,) = posted()
     assert message.to == ["anna@acme.example"]
     (link,) = [line for line in message.body.splitlines() if line.startswith(BASE)]
@@ -182,7 +182,7 @@ def test_a_known_address_gets_a_mail_with_a_working_link(anna: PortalAccess) -> 
 
 def test_the_mail_holds_one_link_for_each_customer_the_person_may_see(anna: PortalAccess) -> None:
     create_portal_access(Customer.objects.create(code="globex", name="Globex & Söhne"), anna.email)
-    send_sign_in_link(anna.email, base_url=BASE)
+    send_sign_in_link(anna.email, issuer="Us", base_url=BASE)
     (message,) = posted()
     assert message.body.count(BASE) == 2
     assert "Globex & Söhne" in message.body
@@ -190,22 +190,22 @@ def test_the_mail_holds_one_link_for_each_customer_the_person_may_see(anna: Port
 
 def test_an_unknown_or_revoked_address_gets_no_mail(anna: PortalAccess) -> None:
     revoke_portal_access(anna)
-    send_sign_in_link(anna.email)
-    send_sign_in_link("stranger@example.com")
+    send_sign_in_link(anna.email, issuer="Us")
+    send_sign_in_link("stranger@example.com", issuer="Us")
     assert posted() == []
 
 
 def test_an_address_gets_one_mail_in_two_minutes(anna: PortalAccess) -> None:
     now = timezone.now()
     with time_machine.travel(now, tick=False):
-        send_sign_in_link(anna.email)
-        send_sign_in_link(anna.email)
+        send_sign_in_link(anna.email, issuer="Us")
+        send_sign_in_link(anna.email, issuer="Us")
         assert len(posted()) == 1
     with time_machine.travel(now + timedelta(seconds=119), tick=False):
-        send_sign_in_link(anna.email)
+        send_sign_in_link(anna.email, issuer="Us")
         assert len(posted()) == 1
     with time_machine.travel(now + timedelta(minutes=2), tick=False):
-        send_sign_in_link(anna.email)
+        send_sign_in_link(anna.email, issuer="Us")
         assert len(posted()) == 2
 
 

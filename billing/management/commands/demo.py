@@ -36,7 +36,6 @@ class Command(BaseCommand):
     help = "Start the web server and the worker with demonstration data, on this machine only. Ctrl-C stops everything."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._name_issuer()
         if not settings.LOCAL:
             raise CommandError(
                 "The demonstration has a known login, so it runs only while ALLOWED_HOSTS names this machine alone."
@@ -64,12 +63,6 @@ class Command(BaseCommand):
                     child.terminate()
             for child in children:
                 child.wait(timeout=30)
-
-    def _name_issuer(self) -> None:
-        """Let the demonstration's invoices come from its platform, unless the environment names another issuer."""
-        for name, value in demonstration.ISSUER.items():
-            os.environ.setdefault(f"ISSUER_{name.upper()}", value)
-            settings.ISSUER[name] = os.environ[f"ISSUER_{name.upper()}"]
 
     def _refuse_taken_port(self) -> None:
         """Say so before anything is started; another server on the port would take our requests."""
