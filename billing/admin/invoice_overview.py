@@ -14,6 +14,7 @@ from billing.formatting import day, money, period
 from billing.lifecycle import Action, State, days_overdue, open_actions, state_of
 from billing.models import (
     ChangeKind,
+    CloseRun,
     CreditNote,
     Delivery,
     Invoice,
@@ -22,6 +23,7 @@ from billing.models import (
     Payment,
     PaymentKind,
 )
+from billing.months import Month
 from billing.parts import parts_of
 from metering.periods import local_day
 
@@ -152,6 +154,17 @@ def _payment(payment: Payment, invoice: Invoice, request: HttpRequest) -> dict[s
     }
 
 
+def _closers(invoice: Invoice) -> dict[datetime, str]:
+    """Give who closed the month, by the moment: a close draws up and issues all its invoices as of its start."""
+    moments = [moment for moment in (invoice.drawn_up_at, invoice.issued_at) if moment is not None]
+    runs = CloseRun.objects.filter(started_at__in=moments, dry_run=False).select_related("started_by")
+    return {
+        run.started_at: f"{run.started_by or run.get_entrance_display()} (close of {Month.of(run.month).name})"
+        for run in runs
+        if run.started_at is not None
+    }
+
+
 def _timeline(
     invoice: Invoice, payments: Iterable[Payment], notes: Iterable[CreditNote]
 ) -> Iterable[dict[str, Any]]:
@@ -161,11 +174,13 @@ def _timeline(
     def written(amount: Decimal) -> str:
         return money(abs(amount), invoice.currency)
 
-    yield step(invoice.drawn_up_at, "Drawn up")
+    closed_by = _closers(invoice)
+    yield step(invoice.drawn_up_at, "Drawn up", closed_by.get(invoice.drawn_up_at, ""))
     changes = list(invoice.changes.all())
     approved = next((change for change in changes if change.kind == ChangeKind.APPROVED), None)
     if invoice.issued_at is not None:
-        yield step(invoice.issued_at, f"Issued as {invoice.number}", approved.recorded_by if approved else "")
+        by = approved.recorded_by if approved else closed_by.get(invoice.issued_at, "")
+        yield step(invoice.issued_at, f"Issued as {invoice.number}", by)
     for change in changes:
         if change.kind != ChangeKind.APPROVED:
             amount = f": {written(change.amount)}" if change.amount else ""
