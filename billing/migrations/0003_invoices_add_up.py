@@ -95,11 +95,31 @@ CREATE CONSTRAINT TRIGGER invoice_part_agrees AFTER INSERT OR UPDATE ON billing_
     WHEN (NEW.part_of_id IS NOT NULL OR NEW.kind = 'consolidated')
     EXECUTE FUNCTION billing_invoice_parts_agree();
 
+-- Decimals of a currency's minor unit (ISO 4217), as billing.rating.money has them; a test compares them.
+CREATE FUNCTION billing_minor_digits(currency text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN currency IN (
+        'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV',
+        'XAF', 'XOF', 'XPF'
+        ) THEN 0
+        WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 3
+        WHEN currency IN ('CLF', 'UYW') THEN 4
+        ELSE 2 END
+$$;
+ALTER TABLE billing_invoice ADD CONSTRAINT invoice_in_minor_units CHECK (
+    greatest(
+        scale(trim_scale(subtotal)), scale(trim_scale(discount)), scale(trim_scale(tax)), scale(trim_scale(tax_included)),
+        scale(trim_scale(total)), scale(trim_scale(credits_applied)), scale(trim_scale(amount_paid)),
+        scale(trim_scale(amount_credited)), scale(trim_scale(amount_written_off))
+    ) <= billing_minor_digits(currency)
+);
+
 -- What holds for invoices from the moment they are issued.
 CREATE FUNCTION billing_issued_add_up(issued bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE wrong record;
 BEGIN
     SELECT invoice.number, CASE
+        WHEN greatest(line.digits, tax.digits) > billing_minor_digits(invoice.currency) THEN 'amounts'
         WHEN invoice.subtotal <> line.amount + part.subtotal THEN ''
         WHEN invoice.discount <> line.discount + part.discount THEN 'discounts of its lines'
         WHEN invoice.discount <> coupon.discount + part.discount THEN 'amounts of its coupons'
@@ -108,7 +128,8 @@ BEGIN
     INTO wrong
     FROM billing_invoice invoice
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(amount), 0) AS amount, coalesce(sum(discount), 0) AS discount
+        SELECT coalesce(sum(amount), 0) AS amount, coalesce(sum(discount), 0) AS discount,
+               max(greatest(scale(trim_scale(amount)), scale(trim_scale(discount)))) AS digits
         FROM billing_invoiceline WHERE invoice_id = invoice.id
     ) line
     CROSS JOIN LATERAL (
@@ -120,7 +141,8 @@ BEGIN
     ) coupon
     CROSS JOIN LATERAL (
         SELECT coalesce(sum((each ->> 'amount')::numeric) FILTER (WHERE NOT (each ->> 'inclusive')::boolean), 0) AS added,
-               coalesce(sum((each ->> 'amount')::numeric) FILTER (WHERE (each ->> 'inclusive')::boolean), 0) AS included
+               coalesce(sum((each ->> 'amount')::numeric) FILTER (WHERE (each ->> 'inclusive')::boolean), 0) AS included,
+               max(scale(trim_scale((each ->> 'amount')::numeric))) AS digits
         FROM jsonb_array_elements(invoice.taxes) AS each
     ) tax
     CROSS JOIN LATERAL (
@@ -128,12 +150,16 @@ BEGIN
         WHERE invoice_id = invoice.id AND kind IN ('applied', 'granted')
     ) credit
     WHERE invoice.id = ANY(issued) AND (
+        greatest(line.digits, tax.digits) > billing_minor_digits(invoice.currency) OR
         invoice.subtotal <> line.amount + part.subtotal OR invoice.discount <> line.discount + part.discount
         OR invoice.discount <> coupon.discount + part.discount OR invoice.tax <> tax.added
         OR invoice.tax_included <> tax.included OR invoice.credits_applied <> credit.applied)
     LIMIT 1;
     IF FOUND AND wrong.part = '' THEN
         RAISE EXCEPTION 'The lines of invoice % do not add up to its subtotal.', wrong.number
+            USING ERRCODE = 'check_violation';
+    ELSIF FOUND AND wrong.part = 'amounts' THEN
+        RAISE EXCEPTION 'Amounts of invoice % are finer than its currency.', wrong.number
             USING ERRCODE = 'check_violation';
     ELSIF FOUND THEN
         RAISE EXCEPTION 'The % of invoice % do not add up to what it says.', wrong.part, wrong.number
@@ -229,6 +255,8 @@ DROP FUNCTION billing_invoices_belong;
 DROP TRIGGER added_invoice_adds_up ON billing_invoice;
 DROP FUNCTION billing_added_invoice_adds_up;
 DROP FUNCTION billing_issued_add_up;
+ALTER TABLE billing_invoice DROP CONSTRAINT invoice_in_minor_units;
+DROP FUNCTION billing_minor_digits;
 DROP TRIGGER invoice_part_agrees ON billing_invoice;
 DROP FUNCTION billing_invoice_parts_agree;
 DROP TRIGGER discount_stays_delete ON billing_invoicediscount;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import product
+from string import ascii_uppercase
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -11,6 +14,8 @@ from billing.closing import close_period
 from billing.deciding import find_late_usage, waive_late_usage
 from billing.models import ChangedLine, Invoice, Subscription
 from billing.months import Month
+from billing.rating.errors import UnknownCurrency
+from billing.rating.money import currency_digits
 from tests.factories import NOW, make_customer, make_subscription, send_tickets
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +25,14 @@ ISSUED = (
 )
 TAKEN = "UPDATE billing_invoiceseries SET last_number = 4; UPDATE billing_invoice SET "
 DRAFT = " WHERE status = 'draft'"
+# $0.995 and $1.005 in place of the draft's $2.00.
+HALVES = (
+    "INSERT INTO billing_invoiceline SELECT (jsonb_populate_record(line, "
+    '\'{"id": 99999999, "n": 2, "amount": 1.005}\')).* '
+    f"FROM billing_invoiceline line WHERE invoice_id IN (SELECT id FROM billing_invoice{DRAFT});"
+    "UPDATE billing_invoiceline SET amount = 0.995 WHERE id <> 99999999 "
+    f"AND invoice_id IN (SELECT id FROM billing_invoice{DRAFT});"
+)
 
 
 @pytest.fixture
@@ -75,6 +88,9 @@ def run(statements: str) -> None:
             + DRAFT,
             "adjusts what another customer",
         ),
+        # Amounts are rounded once, at the line.
+        ("UPDATE billing_invoice SET subtotal = 2.001, total = 2.001" + DRAFT, "invoice_in_minor_units"),
+        (HALVES + TAKEN + ISSUED + DRAFT, "finer than its currency"),
         # Or written as issued at once.
         (
             "UPDATE billing_invoiceseries SET last_number = 4;"
@@ -114,6 +130,17 @@ def test_the_database_refuses(statements: str, refusal: str) -> None:
     with pytest.raises(DatabaseError, match=refusal):
         run(statements)
     assert list(Invoice.objects.order_by("id").values()) == before
+
+
+def test_the_database_knows_the_minor_unit_of_every_currency() -> None:
+    digits = {}
+    for code in map("".join, product(ascii_uppercase, repeat=3)):
+        with suppress(UnknownCurrency):
+            digits[code] = currency_digits(code)
+    assert len(digits) == 170
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT code, billing_minor_digits(code) FROM unnest(%s::text[]) AS code", [list(digits)])
+        assert dict(cursor.fetchall()) == digits
 
 
 @pytest.mark.usefixtures("invoices")
