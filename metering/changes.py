@@ -14,7 +14,7 @@ from metering.models import Event, EventBatch
 # A batch's rows lie together in arrival order, so the BRIN index on received_at finds them; the other two kinds have
 # partial indexes. LATERAL with OFFSET 0 keeps the planner from reading the whole table instead.
 CHANGED = """
-WITH late AS MATERIALIZED (
+WITH RECURSIVE late AS MATERIALIZED (
     SELECT id, kind, received_at, position FROM metering_eventbatch
     WHERE ((position > %(after)s AND position <= %(until)s) OR (%(unplaced)s AND position IS NULL))
       AND (first_occurred_at < %(before)s OR has_signals)
@@ -36,17 +36,27 @@ WITH late AS MATERIALIZED (
         SELECT customer_id, meter_id, occurred_at, signal, target_id, subject FROM metering_event
         WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
     ) e WHERE late.kind = 'corrected'
+), target (named, id) AS (
+    SELECT target_id, target_id FROM touched WHERE target_id IS NOT NULL
+    UNION
+    SELECT target.named, correction.replacement_id
+    FROM target JOIN metering_eventcorrection correction ON correction.event_id = target.id
+    WHERE correction.replacement_id IS NOT NULL
 ), changed AS (
     SELECT customer_id, meter_id, occurred_at, occurred_at AS first, position FROM touched WHERE signal IS NULL
     UNION ALL
-    -- A reversal or confirmation changes what the outcome it is about was worth, however long ago that was.
+    -- A reversal or confirmation changes what the outcome it is about was worth, however long ago that was. One that
+    -- replaced the outcome named may be of another time.
+    SELECT touched.customer_id, touched.meter_id, touched.occurred_at, outcome.occurred_at, position
+    FROM touched JOIN target ON target.named = touched.target_id
+    JOIN metering_event outcome ON outcome.id = target.id
+         AND outcome.customer_id = touched.customer_id AND outcome.meter_id = touched.meter_id
+    UNION ALL
     SELECT customer_id, meter_id, occurred_at, (
         SELECT min(outcome.occurred_at) FROM metering_event outcome
         WHERE outcome.customer_id = touched.customer_id AND outcome.meter_id = touched.meter_id
-          AND outcome.signal IS NULL
-          AND CASE WHEN touched.target_id IS NOT NULL THEN outcome.id = touched.target_id
-                   ELSE outcome.subject = touched.subject END
-    ), position FROM touched WHERE signal IS NOT NULL
+          AND outcome.signal IS NULL AND outcome.subject = touched.subject
+    ), position FROM touched WHERE signal IS NOT NULL AND target_id IS NULL
 )
 SELECT customer_id, meter_id, min(first), max(occurred_at), max(position)
 FROM changed

@@ -117,3 +117,29 @@ def test_an_outcome_reversed_after_billing_and_resolved_again_counts_once() -> N
         ("adjustment", 2),
         ("adjustment", -2),
     ]
+
+
+def test_a_reversal_of_an_outcome_that_was_moved_to_an_earlier_month_takes_it_off_there() -> None:
+    """Sent as of 3 October, amended to 20 September and billed for September; the caller knows its first key."""
+    from metering.correcting import amend_event
+    from metering.models import Event
+
+    make_meter(once_per_subject="ever")
+    make_subscription(start_on=date(2026, 9, 1))
+    sent_at = datetime(2026, 10, 4, tzinfo=UTC)
+    send_at(sent_at, event("a", subject="ticket-1"))
+    amend_event(
+        Event.objects.get(key="a"),
+        {"occurred_at": "2026-09-20T10:00:00Z"},
+        reason="resolved in September",
+        by="staff",
+        now=sent_at,
+        bounds=BOUNDS,
+    )
+    assert lines(close(Month(2026, 9), datetime(2026, 10, 5, tzinfo=UTC))) == [("usage", 1, Decimal(2))]
+    send_at(
+        datetime(2026, 10, 20, tzinfo=UTC),
+        event("r", occurred_at="2026-10-10T10:00:00Z", reverses={"key": "a"}),
+    )
+    october = close(Month(2026, 10), datetime(2026, 11, 2, tzinfo=UTC))
+    assert lines(october) == [("usage", 0, Decimal(0)), ("adjustment", -1, Decimal(-2))]
