@@ -139,7 +139,9 @@ def test_the_database_knows_the_minor_unit_of_every_currency() -> None:
             digits[code] = currency_digits(code)
     assert len(digits) == 170
     with connection.cursor() as cursor:
-        cursor.execute("SELECT code, billing_minor_digits(code) FROM unnest(%s::text[]) AS code", [list(digits)])
+        cursor.execute(
+            "SELECT code, billing_minor_digits(code) FROM unnest(%s::text[]) AS code", [list(digits)]
+        )
         assert dict(cursor.fetchall()) == digits
 
 
