@@ -45,8 +45,8 @@ LINE = """
 jsonb_strip_nulls(jsonb_build_object(
     'id', e.id, 'source', e.source, 'key', e.key, 'meter', m.code, 'customer', c.code, 'value', e.value::text,
     'occurred_at', e.occurred_at, 'received_at', e.received_at, 'subject', e.subject, 'workload', w.name,
-    'dimensions', e.dimensions, 'batch', e.batch_id, 'released_batch', e.released_batch_id,
-    'voided_batch', e.voided_batch_id
+    'dimensions', e.dimensions, 'signal', e.signal, 'target', e.target_id,
+    'batch', e.batch_id, 'released_batch', e.released_batch_id, 'voided_batch', e.voided_batch_id
 ))::text
 """
 DELETE = """

@@ -85,6 +85,19 @@ def test_events_are_archived_with_a_checksum_and_then_gone(tmp_path: Path) -> No
     assert "There are no events" in prune("2024-06-01", "--yes", to=tmp_path)
 
 
+def test_the_archive_of_a_reversal_says_that_it_is_one_and_of_which_event(tmp_path: Path) -> None:
+    make_customer()
+    make_meter(verification_hours=Decimal(24))
+    reversal = old("r", reverses={"key": "a"}, occurred_at="2024-05-04T09:00:00Z")
+    send(old("a"), reversal, now=THEN)
+    outcome_id = Event.objects.get(key="a").pk
+    prune("2024-06-01", "--yes", to=tmp_path)
+    path, _ = sorted(tmp_path.iterdir())
+    outcome, reversal = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
+    assert (outcome["key"], "signal" in outcome, "target" in outcome) == ("a", False, False)
+    assert (reversal["key"], reversal["signal"], reversal["target"]) == ("r", "reverses", str(outcome_id))
+
+
 def test_the_ledger_still_agrees_with_the_rows(tmp_path: Path) -> None:
     make_free_events()
     prune("2024-06-01", "--yes", to=tmp_path)
