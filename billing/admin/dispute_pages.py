@@ -57,11 +57,15 @@ class DisputePages(ReadOnlyAdmin):
             initial={"accepted": [each.pk for each in waiting]},
         )
         reopening = ReopenForm(request.POST if "reopen" in request.POST else None)
+        changed = False
         try:
             done = self._act(request, dispute, form, reopening)
-        except (NotInThisState, FiguresChanged) as changed:
-            messages.warning(request, changed.message)
+        except NotInThisState as decided:
+            messages.warning(request, decided.message)
             done = True
+        except FiguresChanged as figures:  # its ticks and its answer stay, with the effect that they have now
+            messages.warning(request, figures.message)
+            done, changed = False, True
         except BillingError as refused:
             put_errors(form if asked else reopening, refused.fields, message=refused.message)
             done = False
@@ -114,7 +118,7 @@ class DisputePages(ReadOnlyAdmin):
             ],
             accepting=len(chosen),
             declining=len(waiting) - len(chosen),
-            status=400 if form.errors or reopening.errors else 200,
+            status=400 if form.errors or reopening.errors else 409 if changed else 200,
             back=reverse("admin:billing_dispute_changelist"),
         )
 
@@ -166,6 +170,8 @@ def _chosen(
     """Give the outcomes whose acceptance is shown: those ticked, all of them before anything was."""
     if not form.is_bound or "_all" in request.POST:
         return list(waiting)
+    if "_none" in request.POST:
+        return []
     ticked = set(request.POST.getlist("accepted"))
     return [each for each in waiting if str(each.pk) in ticked]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -157,6 +158,31 @@ def test_a_billing_admin_credits_what_was_shown(found: Dispute) -> None:
     again = staff.post(page(found), sent | {"expected": "-6.00"}, follow=True)
     assert "was decided by" in messages_of(again)
     assert CreditNote.objects.count() == 1
+
+
+def test_ticks_changed_after_the_effect_was_shown_keep_the_answer_and_show_the_new_effect(
+    found: Dispute,
+) -> None:
+    """The page said -$8.00 for four; three are ticked when it is confirmed: -$6.00, and nothing is decided."""
+    sent = {"accepted": pks(found, 1, 2, 3), "remedy": "adjustment", "answer": "Three came back."}
+    staff = sign_in("Billing admin")
+    shown = staff.post(page(found), sent | {"expected": "-8.00", "_confirm": "1"})
+    assert shown.status_code == 409
+    text = text_of(shown)
+    for words in ("comes to -$6.00 now. Nothing was decided", "Accept 3, decline 1", "Three came back."):
+        assert words in text, words
+    assert text.count('name="accepted"') == 4
+    assert len(re.findall(r'name="accepted"[^>]*checked', text)) == 3
+    assert re.search(r'value="adjustment"[^>]*checked', text)
+    assert not DisputeStep.objects.filter(kind="decided").exists()
+    # What it shows now is what a second press does.
+    expected = re.search(r'name="expected"\s+value="([^"]+)"', text)
+    assert expected
+    assert Decimal(expected[1]) == -6
+    none = text_of(staff.post(page(found), sent | {"_none": "1"}))
+    for words in ("If none of them is accepted", "Decline 4", "Three came back."):
+        assert words in none, words
+    assert not re.search(r'name="accepted"[^>]*checked', none)
 
 
 def test_a_clerk_declines_and_adjusts_and_writes_no_credit_note(found: Dispute) -> None:
