@@ -137,7 +137,7 @@ def _end(customer: Customer, meter: Meter, key: str, state: ReservationState) ->
         )
         if made is None:
             raise ReservationRefused(
-                f"There is no reservation “{key}” of {customer.name}.",
+                f"{customer.name} has no reservation “{key}”.",
                 fields={"key": "Name a reservation that was made."},
             )
         if made.state not in (ReservationState.HELD, state):

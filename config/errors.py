@@ -130,9 +130,8 @@ def _sentence(error: exceptions.APIException, view: Any) -> str:
     """Say what the framework refused, and what to do instead."""
     match error:
         case exceptions.MethodNotAllowed() if view is not None:
-            return (
-                f"{view.request.method} is not served at this address. Use {_either(view.allowed_methods)}."
-            )
+            served = [method for method in view.allowed_methods if method != "OPTIONS"]  # the framework's own
+            return f"{view.request.method} is not served at this address. Use {_either(served)}."
         case exceptions.NotAuthenticated():
             return "Send an API key: in the header Authorization as Bearer KEY, or in the header X-API-KEY."
         case exceptions.Throttled():

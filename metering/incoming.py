@@ -96,15 +96,19 @@ class TimeBounds:
         if occurred_at < now - self.max_age:
             return "too_old", (
                 f"occurred_at is more than {self.max_age.days} days ago; "
-                f"the earliest accepted is {(now - self.max_age).isoformat(timespec='seconds')}."
+                f"the earliest accepted is {_told(now - self.max_age)}."
             )
         if occurred_at > now + self.max_ahead:
             hours = self.max_ahead.total_seconds() / 3600
             return "too_far_ahead", (
                 f"occurred_at is more than {hours:g} {'hour' if hours == 1 else 'hours'} ahead; "
-                f"the latest accepted is {(now + self.max_ahead).isoformat(timespec='seconds')}."
+                f"the latest accepted is {_told(now + self.max_ahead)}."
             )
         return None
+
+
+def _told(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 _decoder = msgspec.json.Decoder(IncomingEvent)

@@ -18,6 +18,7 @@ from billing.api.fields import validate_billable, validate_year
 from billing.api.rate_schema import COST_RATE_SCHEMA, USAGE_TERMS
 from billing.cost_rates import Validity, add_cost_rate, withdraw_cost_rate
 from billing.models import CostRate, CostRateKind
+from customers.api.authors import empty_body
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
 from customers.api.strictness import StrictParameters, StrictSerializer
@@ -146,7 +147,6 @@ class CostRateViewSet(
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, pk: str) -> Response:
         """It no longer prices any day and stays readable. Doing it again changes nothing."""
-        if request.data:
-            raise ValidationError({name: ["Unknown field. Send an empty body."] for name in request.data})
+        empty_body(request)
         withdraw_cost_rate(self.get_object(), now=timezone.now())
         return Response(CostRateShape(self.get_object()).data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -39,10 +41,12 @@ from billing.api.shapes import InvoiceShape
 from billing.approving import issue_draft
 from billing.collecting import record_payment, record_refund, reinstate, write_off
 from billing.correcting import issue_credit_note, preview_credit_note
+from billing.errors import InvalidAmount
 from billing.models import CreditNote, Invoice
 from billing.moving import move_to_credits
 from billing.one_off import Item, create_one_off
 from billing.voiding import void_invoice
+from customers.api.authors import author_of
 from customers.api.repeating import key_of
 
 # How the OpenAPI description shows each action.
@@ -182,14 +186,15 @@ class InvoiceActions:
     def credit_notes(self, request: Request, number: str) -> Response:
         """Credit some lines, an amount, or all that is left. `GET credit-notes/` lists them."""
         sent = _read(CreditNoteSerializer, request)
-        note = issue_credit_note(
-            self._invoice(number),
-            reason=sent["reason"],
-            expected=sent.get("expected_total"),
-            key=_key(sent, request),
-            **_wanted(sent),
-            **_who(request),
-        )
+        with _lines_by_place(sent):
+            note = issue_credit_note(
+                self._invoice(number),
+                reason=sent["reason"],
+                expected=sent.get("expected_total"),
+                key=_key(sent, request),
+                **_wanted(sent),
+                **_who(request),
+            )
         stored = CreditNote.objects.select_related("invoice__customer").prefetch_related(
             "lines__invoice_line"
         )
@@ -199,7 +204,9 @@ class InvoiceActions:
     def credit_note_preview(self, request: Request, number: str) -> Response:
         """The credit note as it would be now, and what would be due after it; nothing is stored."""
         sent = _read(CreditSerializer, request)
-        return Response(credit_note_preview_body(preview_credit_note(self._invoice(number), **_wanted(sent))))
+        with _lines_by_place(sent):
+            draft = preview_credit_note(self._invoice(number), **_wanted(sent))
+        return Response(credit_note_preview_body(draft))
 
     def _done(self, invoice: Invoice) -> Response:
         return Response(invoice_body(self._invoice(str(invoice.pk))))
@@ -212,14 +219,24 @@ def _read(serializer: type[serializers.Serializer[Any]], request: Request) -> di
 
 
 def _who(request: Request) -> dict[str, Any]:
-    holder: Any = request.auth
-    return {"by": f"API key {holder.name}", "now": timezone.now()}
+    return {"by": author_of(request), "now": timezone.now()}
 
 
 def _wanted(sent: dict[str, Any]) -> dict[str, Any]:
     lines = sent.get("lines")
     by_line = None if lines is None else {line["n"]: line["amount"] for line in lines}
     return {"lines": by_line, "amount": sent.get("amount")}
+
+
+@contextmanager
+def _lines_by_place(sent: dict[str, Any]) -> Iterator[None]:
+    """Name a line that is refused by its place in the body, as all that is sent is named."""
+    try:
+        yield
+    except InvalidAmount as refused:
+        places = {f"lines.{line['n']}": f"lines.{place}" for place, line in enumerate(sent.get("lines", ()))}
+        refused.fields = {places.get(name, name): told for name, told in refused.fields.items()}
+        raise
 
 
 def _key(sent: dict[str, Any], request: Request) -> str | None:

@@ -19,6 +19,7 @@ from billing.api.settlement_shapes import REASON_EXAMPLE, CreditNoteShape, Payme
 from billing.collecting import reverse_payment
 from billing.documents import credit_note_file_name, credit_note_pdf
 from billing.models import CreditNote, Payment
+from customers.api.authors import author_of
 from customers.api.pages import Pages
 from customers.api.permissions import MANAGE_SCOPES, HasScope
 from customers.api.schema import ErrorSerializer
@@ -121,7 +122,5 @@ class PaymentViewSet(StrictParameters, viewsets.GenericViewSet[Payment]):
         payment = self.get_queryset().filter(pk=pk).first()
         if payment is None:
             raise Http404(f"There is no payment {pk}.")
-        holder: Any = request.auth
-        by = f"API key {holder.name}"
-        reversal = reverse_payment(payment, **sent.validated_data, by=by, now=timezone.now())
+        reversal = reverse_payment(payment, **sent.validated_data, by=author_of(request), now=timezone.now())
         return Response(payment_body(reversal), status=201)

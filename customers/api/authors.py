@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -17,5 +19,7 @@ def author_of(request: Request) -> str:
 
 def empty_body(request: Request) -> None:
     """Refuse a body where there is nothing to say."""
+    if not isinstance(request.data, Mapping):
+        raise ValidationError("There is nothing to send here. Send an empty body, or {}.")
     if request.data:
         raise ValidationError({name: ["Unknown field. Send an empty body."] for name in request.data})

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser
 from customers.api.bodies import read_body
 
 MAX_DEPTH = 50
+MAX_DIGITS = 1_000
 GENERAL = "_"  # the key in `fields` for what concerns no single field
 UNSTORABLE = "It contains a character that cannot be stored (NUL or half a surrogate pair). Take it out."
 
@@ -35,7 +36,11 @@ def read_json(body: bytes) -> Any:
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode()
         value = json.loads(
-            text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated
+            text,
+            parse_int=_whole,
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_refuse_repeated,
         )
     except UnicodeDecodeError as broken:
         raise ParseError("The body is not UTF-8 text. Send JSON in UTF-8.") from broken
@@ -56,6 +61,12 @@ def is_storable(text: str) -> bool:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS:,} digits")
+    return int(digits)
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,12 +41,12 @@ class StrictSerializer(serializers.Serializer[Any]):
         if not isinstance(data, Mapping):
             raise ValidationError({NON_FIELD: ["Send one JSON object with named fields."]})
         problems = self._problems(data)
-        known = {name: value for name, value in data.items() if name in self.fields}
+        known = {name: value for name, value in data.items() if name in self.fields and name not in problems}
         try:
             found = super().to_internal_value(known)
         except ValidationError as refused:
             found_too: Any = refused.detail
-            raise ValidationError({**problems, **found_too}) from refused
+            raise ValidationError({**problems, **found_too, **problems}) from refused
         if problems:
             raise ValidationError(problems)
         return found
@@ -54,6 +54,11 @@ class StrictSerializer(serializers.Serializer[Any]):
     def _problems(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
         writable = {name for name, field in self.fields.items() if not field.read_only}
         problems = unknown_fields(set(data), writable)
+        problems |= {
+            name: [str(self.fields[name].error_messages["invalid"])]
+            for name in writable & data.keys()
+            if isinstance(self.fields[name], serializers.SlugRelatedField) and not _can_be_code(data[name])
+        }
         if self.instance is not None:
             current = self.to_representation(self.instance)
             problems |= {
@@ -62,6 +67,10 @@ class StrictSerializer(serializers.Serializer[Any]):
                 if data[name] != current[name]
             }
         return problems
+
+
+def _can_be_code(value: Any) -> bool:
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 class StrictParameters(RepeatableWrites):

@@ -33,6 +33,7 @@ _SAID = [
     (r"Invalid datetime for the timezone.*|Datetime value out of range\.", f"Send an instant such as {_INSTANT}."),
     (r"Expected a list of items but got .*", "Send a list."),
     (r"(?:Invalid data\. )?Expected a dictionary.*", "Send an object with fields."),
+    (r"No data provided", "Send one JSON object with named fields."),
     (r"Value must be valid JSON\.", "Send a JSON value."),
     (r"Enter a valid email address\.", "This is no e-mail address. Send one such as billing@acme.example."),
     (r"Enter a valid URL\.", "This is no address. Send one such as https://hooks.example.com/billing."),

@@ -48,6 +48,10 @@ def test_late_usage_is_listed_the_largest_first_and_by_filter(integrator: Integr
     assert listed(integrator, customer="acme", direction="bill") == [acme]
     assert listed(integrator, invoice="INV-2026-000002") == [globex]
     assert listed(integrator, waiting="true") == []
+    assert listed(integrator, waiting="False") == [acme, globex]
+    assert integrator.get("late-usage/", waiting="maybe")[1]["error"]["fields"] == {
+        "waiting": ["Send true or false."]
+    }
     first = integrator.get("late-usage/", page_size=1)[1]
     assert len(first["results"]) == 1
     assert "page=2" in first["next"]
@@ -126,3 +130,13 @@ def test_a_key_that_reads_decides_nothing_and_one_that_sends_events_sees_nothing
     assert reader.post("late-usage/decide/", body)[0] == 403
     assert reader.post("late-usage/look/", {})[0] == 403
     assert Integrator("ingest").get("late-usage/")[0] == 403
+
+
+@pytest.mark.parametrize("body", ["1", "0", "[]", "[1]", '"x"', "true", "null"])
+def test_where_there_is_nothing_to_send_any_body_but_an_empty_one_is_refused(
+    integrator: Integrator, body: str
+) -> None:
+    status, answer = integrator.send("late-usage/look/", body)
+    assert (status, list(answer["error"]["fields"])) == (400, ["_"])
+    assert integrator.send("late-usage/look/", "{}")[0] == 200
+    assert integrator.send("late-usage/look/", "")[0] == 200

@@ -76,7 +76,7 @@ def test_ending_twice_is_the_same_and_ending_otherwise_is_refused() -> None:
         with pytest.raises(ReservationRefused, match=f"was {state} already"):
             other(who, what, key=key)
         assert Reservation.objects.get(key=key).state == state
-    with pytest.raises(ReservationRefused, match="There is no reservation"):
+    with pytest.raises(ReservationRefused, match="has no reservation"):
         release_reservation(who, what, key="c")
 
 

@@ -158,11 +158,39 @@ def test_a_method_and_a_type_that_are_not_served_name_those_that_are(integrator:
     response = integrator.client.put("/api/v1/meters/", "{}", content_type="application/json")
     assert response.status_code == 405
     assert response.json()["error"]["message"] == "PUT is not served at this address. Use GET, HEAD or POST."
+    response = integrator.client.options("/api/v1/events/")
+    assert response.status_code == 405
+    assert response.json()["error"]["message"] == "OPTIONS is not served at this address. Use POST."
     response = integrator.client.post("/api/v1/meters/", "a=1", content_type="text/plain")
     assert response.status_code == 415
     assert response.json()["error"]["message"] == (
         "The body is of a type that is not read here. Send it as application/json in the header Content-Type."
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "message"),
+    [
+        (
+            "null",
+            {"_": ["Send one JSON object with named fields."]},
+            "Send one JSON object with named fields.",
+        ),
+        (
+            f'{{"name": {"1" * 5000}}}',
+            {},
+            "The body is not readable JSON: a number has more than 1,000 digits.",
+        ),
+        ('{"name": "Acme", "parent": {"code": "x"}}', {"parent": ["Send the code of a customer."]}, None),
+        ('{"name": "Acme", "parent": true}', {"parent": ["Send the code of a customer."]}, None),
+    ],
+)
+def test_a_body_that_is_no_object_and_a_value_that_is_no_code_are_told_in_our_words(
+    integrator: Integrator, body: str, fields: dict[str, list[str]], message: str | None
+) -> None:
+    status, answer = integrator.send("customers/", body)
+    assert (status, answer["error"]["fields"]) == (400, fields)
+    assert message in (None, answer["error"]["message"])
 
 
 def test_who_sends_no_key_is_told_how() -> None:
