@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from billing.admin.seller import unnamed_seller
 from billing.models import Plan, PlanStatus, Subscription
+from billing.months import Month
 from customers.models import ApiKey, Customer
-from metering.admin.meters import curl_line
+from metering.admin.example_events import curl_line
 from metering.models import EventBatch, Meter, MeterStatus
 
 
@@ -28,24 +30,30 @@ class Step:
     may: bool
     now: bool = False
     curl: str = ""
+    other_url: str = ""
+    other_button: str = ""
 
 
 def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
     """Give the steps to the first invoice, each done when the database says so."""
     meter = Meter.objects.exclude(status=MeterStatus.DRAFT).first()
     plan = Plan.objects.order_by("-status").first()
-    customer = Customer.objects.filter(subscriptions__isnull=False).first() or Customer.objects.first()
+    subscription = Subscription.objects.select_related("customer").order_by("pk").first()
+    customer = subscription.customer if subscription else Customer.objects.first()
+    priced = subscription and Meter.objects.filter(rates__plan=subscription.plan_id).order_by("rates").first()
     has_key = ApiKey.objects.filter(revoked=False).exists()
     may = request.user.has_perm
     key_or_meter = "admin:customers_apikey_add" if not has_key else "admin:metering_event_changelist"
     steps = [
         Step(
             "Create a meter",
-            "What is counted, for example “Tickets Resolved”.",
+            "What is counted, for example “Tickets Resolved”. A playbook makes meter and plan in one step.",
             meter is not None,
             reverse("admin:metering_meter_add"),
             "Create a meter",
             may("metering.add_meter"),
+            other_url=reverse("admin:billing_plan_playbooks"),
+            other_button="Start from a playbook",
         ),
         Step(
             "Write a plan and activate it",
@@ -74,11 +82,7 @@ def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
             reverse(key_or_meter),
             "Look at the events" if has_key else "Make an API key",
             may("customers.add_apikey") or has_key,
-            curl=curl_line(
-                meter.code if meter else "tickets_resolved",
-                customer_code=customer.code if customer else "acme",
-                now=now,
-            ),
+            curl=_first_event(subscription, priced or meter, now=now),
         ),
         Step(
             "Say who bills",
@@ -100,6 +104,23 @@ def set_up_steps(request: HttpRequest, *, now: datetime) -> list[Step]:
     return list(_with_first_marked(steps))
 
 
+def _first_event(subscription: Subscription | None, meter: Meter | None, *, now: datetime) -> str:
+    """Give a command that sends an event of what the customer pays for, in last month where its plan covers that.
+
+    So what the list leads to, closing last month, has something to invoice.
+    """
+    if subscription is None or meter is None:
+        return ""
+    customer = subscription.customer
+    zone = ZoneInfo(subscription.timezone)
+    this_month = Month.of(now.astimezone(zone).date())
+    at = now
+    if subscription.start_on < this_month.first:
+        day = max(subscription.start_on, this_month.previous.first)
+        at = datetime.combine(day, time(12), zone).astimezone(UTC)
+    return curl_line(meter, customer_code=customer.code, now=now, at=at)
+
+
 def _with_first_marked(steps: Iterable[Step]) -> Iterable[Step]:
     marked = False
     for step in steps:
@@ -107,6 +128,4 @@ def _with_first_marked(steps: Iterable[Step]) -> Iterable[Step]:
             yield step
         else:
             marked = True
-            yield Step(
-                step.title, step.text, step.done, step.url, step.button, step.may, now=True, curl=step.curl
-            )
+            yield replace(step, now=True)

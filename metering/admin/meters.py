@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -21,6 +19,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from customers.code_forms import CodeForm
 from customers.history_pages import HistoryAdmin
 from customers.staff_pages import bar_chart, say_next
+from metering.admin.example_events import curl_line
 from metering.defining import frozen_reason
 from metering.measuring import measure_series
 from metering.meter_types import ONLY_ON
@@ -206,21 +205,5 @@ def usage_panel(meter: Meter, *, now: datetime) -> dict[str, Any]:
         ),
         "latest_events": list(latest)[:LATEST],
         "undeclared": sorted(seen - {*meter.dimensions, meter.value_dimension, *meter.filters}),
-        "curl": curl_line(meter.code, now=now),
+        "curl": curl_line(meter, now=now),
     }
-
-
-def curl_line(meter_code: str, *, customer_code: str = "acme", now: datetime) -> str:
-    """Give a command that sends one event; the key is for the reader to fill in."""
-    event = {
-        "key": f"test-{now:%Y%m%d%H%M%S}",
-        "meter": meter_code,
-        "customer": customer_code,
-        "value": "1",
-        "occurred_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    return (
-        f"curl -X POST {settings.PUBLIC_URL}/api/v1/events/ \\\n"
-        "  -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \\\n"
-        f"  -d '{json.dumps(event)}'"
-    )

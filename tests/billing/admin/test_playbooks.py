@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from typing import Any
 
 import pytest
+import time_machine
 from django.urls import reverse
 
 from billing.models import Plan
 from billing.playbooks import PLAYBOOKS, as_fields, proposed
+from billing.previewing import preview_invoice
 from billing.pricing import activate_plan
+from billing.subscribing import subscribe
 from metering.models import Meter
-from tests.factories import NOW, make_meter, make_plan
+from metering.periods import month_period
+from tests.factories import NOW, make_customer, make_meter, make_plan, send
 from tests.staff import sign_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +67,26 @@ def test_each_playbook_shows_its_bill_writes_nothing_and_then_makes_what_it_show
     assert Meter.objects.count() == 4
     assert (plan.status, plan.examples.count()) == ("draft", 1)
     activate_plan(plan, now=NOW)  # the example passes
+
+
+def test_the_list_of_the_first_page_leads_from_a_playbook_to_an_event_that_the_close_of_last_month_bills() -> (
+    None
+):
+    """Four meters exist, one is priced: its event names a subject, is of October, and settles after 72 hours."""
+    staff = sign_in()
+    index = reverse("admin:index")
+    assert reverse("admin:billing_plan_playbooks") in text_of(staff.get(index))
+    staff.post(url("support-tickets"), filled("support-tickets") | {"_create": "1"})
+    plan = activate_plan(Plan.objects.get(), now=NOW)
+    subscription = subscribe(make_customer(timezone="America/New_York"), plan=plan, start_on=date(2026, 9, 1))
+    with time_machine.travel(NOW, tick=False):
+        step = next(each for each in staff.get(index).context["steps"] if each.now)
+    assert step.title == "Send the first event"
+    sent = json.loads(step.curl[step.curl.index("{") : step.curl.rindex("}") + 1])
+    assert (sent["meter"], sent["occurred_at"]) == ("tickets_resolved", "2026-10-01T16:00:00Z")
+    assert [each.status for each in send(sent).results] == ["accepted"]
+    october = preview_invoice(subscription, period=month_period(2026, 10, "America/New_York"), now=NOW)
+    assert october.total == 2
 
 
 def test_codes_that_are_taken_are_never_touched_and_others_are_asked_for() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
+from metering.measuring import measure_series
 from metering.models import Event, Meter
+from metering.periods import Interval
 from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send, send_tickets
 from tests.staff import messages_of, sign_in, text_of
 
@@ -131,3 +135,30 @@ def test_a_meters_page_names_the_dimensions_that_arrive_undeclared(staff: Client
     with time_machine.travel(NOW):
         page = text_of(staff.get(reverse("admin:metering_meter_change", args=[meter.pk])))
     assert "Recent events also carry region, which the meter does not declare" in page
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {},
+        {"type": "sum"},
+        {"once_per_subject": "period"},
+        {"type": "unique"},
+        {"type": "unique", "value_dimension": "email", "dimensions": ["email"]},
+        {"type": "unique", "value_dimension": "plan", "dimensions": ["plan"], "filters": {"plan": ["pro"]}},
+        {"filters": {"channel": ["email", "chat"]}, "dimensions": ["channel"]},
+    ],
+)
+def test_the_command_on_the_page_of_a_meter_sends_an_event_that_is_taken_and_counts(
+    staff: Client, definition: dict[str, Any]
+) -> None:
+    meter = make_meter(**definition)
+    make_customer()
+    curl = staff.get(reverse("admin:metering_meter_change", args=[meter.pk])).context["curl"]
+    sent = json.loads(curl[curl.index("{") : curl.rindex("}") + 1])
+    now = datetime.fromisoformat(sent["occurred_at"])
+    assert [each.status for each in send(sent, now=now).results] == ["accepted"]
+    series = measure_series(
+        meter, start=now - timedelta(days=1), end=now + timedelta(days=1), interval=Interval.DAY, zone="UTC"
+    )
+    assert sum(each.total for each in series) == 1
