@@ -12,7 +12,7 @@ from billing.closing import close_period
 from billing.models import Invoice, InvoiceLine
 from billing.months import Month
 from billing.previewing import preview_invoice
-from tests.factories import NOW, make_customer, make_plan, make_subscription
+from tests.factories import NOW, TICKETS, make_customer, make_meter, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
 START = {"kind": "subscription", "label": "Base", "amount": "300.00", "timing": "at_start"}
@@ -70,3 +70,32 @@ def test_months_closed_late_and_in_any_order_carry_each_fee_once() -> None:
         close(month, now=later)
     fees = InvoiceLine.objects.order_by("period_start").values_list("period_start", "amount", "fee_n")
     assert list(fees) == [(date(2026, month, 1), Decimal(300), 1) for month in (8, 9, 10, 11)]
+
+
+def test_a_yearly_fee_after_a_trial_is_on_the_invoice_of_its_first_day_and_no_earlier_one() -> None:
+    """The year ends on 31 December; 153 of its 365 days are left from 1 August: 365.00 x 153 / 365 = 153.00."""
+    make_meter()
+    yearly = START | {"amount": "365.00", "timing": "in_advance"}
+    plan = make_plan(yearly, TICKETS, billing_period="yearly", usage_period="monthly")
+    make_subscription(make_customer(), plan, start_on=date(2026, 6, 1), trial_days=61)
+    later = datetime(2026, 10, 2, tzinfo=UTC)
+    for month in (6, 7, 8, 9):
+        close(month, now=later)
+    usage = ("Tickets Resolved", "0.00")
+    assert printed() == [[usage], [usage], [("Base (153 of 365 days)", "153.00"), usage], [usage]]
+
+
+def test_a_yearly_fee_in_arrears_is_on_the_last_invoice_of_its_year_and_of_who_leaves_and_on_no_other() -> (
+    None
+):
+    """365.00 for 92 of 365 days from October on are 92.00; for October and November alone 61.00."""
+    make_meter()
+    yearly = START | {"amount": "365.00", "timing": "in_arrears"}
+    plan = make_plan(yearly, TICKETS, billing_period="yearly", usage_period="monthly")
+    make_subscription(make_customer("stays"), plan)
+    make_subscription(make_customer("leaves"), plan, end_on=date(2026, 12, 1))
+    for month in (10, 11, 12):
+        close(month, now=datetime(2027, 1, 2, tzinfo=UTC))
+    usage = ("Tickets Resolved", "0.00")
+    assert printed(customer__code="stays") == [[usage], [usage], [("Base (92 of 365 days)", "92.00"), usage]]
+    assert printed(customer__code="leaves") == [[usage], [("Base (61 of 365 days)", "61.00"), usage]]

@@ -151,6 +151,22 @@ def test_two_changed_lines_of_one_invoice_share_one_minimum() -> None:
     assert_proven()
 
 
+def test_the_minimum_counts_also_the_usage_that_did_not_change() -> None:
+    """30 tickets and 20 calls are 80.00 + 20.00. 5 late tickets make it 70.00 + 20.00 of calls: 10.00 are missing."""
+    sell(TICKETS, CALLS, minimum_amount=Decimal(100))
+    send_tickets(30)
+    send(*(event(f"call-{n}", meter="calls") for n in range(20)))
+    close(OCTOBER)
+    send_tickets(5, first=30)
+    close(NOVEMBER)
+    assert printed(NOVEMBER)[2:] == [
+        ("Plan minimum", "100.00"),
+        ("Adjustment of Tickets Resolved, invoice INV-2026-000001", "10.00"),
+        ("Adjustment of Plan minimum, invoice INV-2026-000001", "-10.00"),
+    ]
+    assert_proven()
+
+
 def test_a_void_invoice_takes_its_adjusted_minimum_back() -> None:
     sell(minimum_amount=Decimal(100))
     send_tickets(40)

@@ -115,6 +115,17 @@ def test_graduated_usage_is_rated_again_as_a_whole() -> None:
     assert lines_of(NOVEMBER)[1] == ("adjustment", 4, Decimal(8))
 
 
+def test_what_is_rated_again_is_rounded_as_its_line_was() -> None:
+    """1 x 0.335 was billed as 0.34; 3 x 0.335 = 1.005 is 1.01: 0.67 more."""
+    make_meter()
+    make_subscription(make_customer(), make_plan({**TICKETS, "unit_amount": "0.335"}))
+    send_tickets(1)
+    close(OCTOBER)
+    send_tickets(2, first=1)
+    close(NOVEMBER)
+    assert lines_of(NOVEMBER) == [("usage", 0, Decimal(0)), ("adjustment", 2, Decimal("0.67"))]
+
+
 def test_a_draft_in_its_grace_days_keeps_the_adjustment_when_it_is_drawn_up_again() -> None:
     make_subscription()
     close(OCTOBER)

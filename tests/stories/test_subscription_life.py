@@ -119,6 +119,19 @@ def test_an_upgrade_of_fees_on_the_invoice_of_their_period_charges_both_parts_on
     ]
 
 
+def test_a_change_at_the_end_of_a_period_gives_nothing_back_and_charges_no_day_twice() -> None:
+    """The fee of June is used up; that of July was never invoiced under the plan that ends."""
+    small, large = two_plans()
+    close(5, at(6, 1))
+    change_plan(small, to=large, when="period_end", author=by_anna(at(6, 16)))
+    close(6, at(7, 1))
+    assert sorted(printed()) == [
+        [("Base", "100.00")],
+        [("Base", "300.00")],
+        [("Tickets Resolved", "0.00")],
+    ]
+
+
 def test_a_change_at_the_end_of_the_period_can_be_taken_back_and_leaves_its_trace() -> None:
     small, large = two_plans()
     following = change_plan(small, to=large, when="period_end", author=by_anna(at(6, 16)))
