@@ -4,7 +4,8 @@ The archive is written, synced to disk and read back before the first row goes, 
 read back. The ledger keeps count: `pruned` of a batch grows with its rows that go, so that rows and ledger still
 agree. Levels (weighted sums) carry over for ever and a subject that counts once for ever has counted, so events of such
 meters stay; and so does what an outcome that stays counts by: the activity of its subject, where its meter asks for
-evidence. What invoices need is the caller's question.
+evidence, and what names it by its key, which an amendment may have moved past. What invoices need is the caller's
+question.
 """
 
 from __future__ import annotations
@@ -38,7 +39,16 @@ WHERE e.occurred_at < %(before)s AND NOT EXISTS (
     WHERE asking.evidence_meter_id = e.meter_id
         AND outcome.customer_id = e.customer_id AND outcome.subject = e.subject
         AND (outcome.occurred_at >= %(before)s OR asking.once_per_subject = 'ever')
-)
+) AND (e.target_id IS NULL OR NOT EXISTS (
+    WITH RECURSIVE named (id) AS (
+        SELECT e.target_id
+        UNION
+        SELECT correction.replacement_id
+        FROM named JOIN metering_eventcorrection correction ON correction.event_id = named.id
+        WHERE correction.replacement_id IS NOT NULL
+    )
+    SELECT FROM named JOIN metering_event outcome ON outcome.id = named.id WHERE outcome.occurred_at >= %(before)s
+))
 """
 # As an integration sent it, and what became of it since.
 LINE = """

@@ -24,13 +24,16 @@ from billing.months import Month
 from billing.reconciling import reconcile
 from customers.models import Customer
 from metering.auditing import outcomes_settled_right
+from metering.correcting import amend_event
 from metering.errors import PruneFailed
 from metering.folding import fold_usage, rebuild_usage
+from metering.measuring import measure
 from metering.models import Event, EventArchive, Meter, SettledOutcome
 from metering.pruning import Archive, archive_events, delete_archived
 from metering.rollup import daily_usage
 from metering.settling_ahead import resettle_outcomes, settle_outcomes
-from tests.factories import NOW, event, make_customer, make_meter, make_subscription, send
+from metering.spans import Span
+from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, make_subscription, send
 
 THEN = datetime(2024, 6, 15, tzinfo=UTC)
 
@@ -96,6 +99,25 @@ def test_the_archive_of_a_reversal_says_that_it_is_one_and_of_which_event(tmp_pa
     outcome, reversal = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
     assert (outcome["key"], "signal" in outcome, "target" in outcome) == ("a", False, False)
     assert (reversal["key"], reversal["signal"], reversal["target"]) == ("r", "reverses", str(outcome_id))
+
+
+def test_a_reversal_stays_with_the_outcome_that_an_amendment_moved_past_it(tmp_path: Path) -> None:
+    customer, meter = make_customer(), make_meter(verification_hours=Decimal(24))
+    june = Span(0, customer.pk, datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
+    reversal = old("r", reverses={"key": "a"}, occurred_at="2024-05-04T09:00:00Z")
+    send(old("a"), old("b"), reversal, now=THEN)
+    amend_event(
+        Event.objects.get(key="a"),
+        {"occurred_at": "2024-06-02T10:00:00Z"},
+        reason="resolved in June",
+        by="staff",
+        now=THEN,
+        bounds=BOUNDS,
+    )
+    assert measure(meter, [june])[0].events == 0
+    assert "2 events archived" in prune("2024-06-01", "--yes", to=tmp_path)
+    assert set(Event.objects.values_list("key", flat=True)) == {"a#2", "r"}
+    assert measure(meter, [june])[0].events == 0
 
 
 def test_the_ledger_still_agrees_with_the_rows(tmp_path: Path) -> None:
