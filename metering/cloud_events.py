@@ -28,8 +28,10 @@ from metering.incoming import (
     UndatedEvent,
     is_storable,
     refusal_of,
+    repeated_refusal,
 )
 from metering.models import EventBatch
+from metering.repeated_fields import repeated_field
 from metering.sources import SentEvent
 
 MAX_SOURCE = EventBatch._meta.get_field("source").max_length or 0
@@ -76,10 +78,13 @@ def from_json(raw: bytes | msgspec.Raw, *, place: int, now: datetime) -> SentEve
     try:
         event = _envelope.decode(raw)
         names = _names.decode(raw)
+        repeated = repeated_field(bytes(raw))
     except msgspec.ValidationError as problem:
         return SentEvent(place, refusal_of(problem, key=_readable_id(raw)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return SentEvent(place, Refusal("invalid_json", f"The event is not readable JSON: {problem}."))
+    if repeated is not None:
+        return SentEvent(place, repeated_refusal(repeated, key=event.id))
     return _sent(event, names, place=place, now=now)
 
 
@@ -152,11 +157,13 @@ def _usage_data(event: CloudEvent) -> UsageData | Refusal:
         if bytes(raw) != b"null" and not _JSON_TYPE.fullmatch(content_type):
             message = f"data: expected JSON (application/json), found {content_type[:50]!a}."
             return Refusal("invalid_data", message, "datacontenttype", event.id)
-        return _data.decode(raw) or UsageData()
+        data = _data.decode(raw) or UsageData()
+        repeated = repeated_field(bytes(raw))
     except msgspec.ValidationError as problem:
         return _within_data(refusal_of(problem, key=event.id))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return Refusal("invalid_data", f"data is not readable JSON: {problem}.", "data", event.id)
+    return data if repeated is None else repeated_refusal(f"data.{repeated}", key=event.id)
 
 
 def _within_data(refusal: Refusal) -> Refusal:

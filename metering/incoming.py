@@ -16,6 +16,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from metering.meter_types import Signal
+from metering.refusal_words import what_to_send
+from metering.repeated_fields import are_names_as_many, repeated_field
 
 MAX_KEY = 255
 MAX_TEXT = 255
@@ -86,7 +88,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TimeBounds:
-    """How far from the clock an event may lie."""
+    """How far from the clock an event may lie; the clock is in UTC."""
 
     max_age: timedelta
     max_ahead: timedelta
@@ -96,19 +98,15 @@ class TimeBounds:
         if occurred_at < now - self.max_age:
             return "too_old", (
                 f"occurred_at is more than {self.max_age.days} days ago; "
-                f"the earliest accepted is {_told(now - self.max_age)}."
+                f"the earliest accepted is {now - self.max_age:%Y-%m-%dT%H:%M:%SZ}."
             )
         if occurred_at > now + self.max_ahead:
             hours = self.max_ahead.total_seconds() / 3600
             return "too_far_ahead", (
                 f"occurred_at is more than {hours:g} {'hour' if hours == 1 else 'hours'} ahead; "
-                f"the latest accepted is {_told(now + self.max_ahead)}."
+                f"the latest accepted is {now + self.max_ahead:%Y-%m-%dT%H:%M:%SZ}."
             )
         return None
-
-
-def _told(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 _decoder = msgspec.json.Decoder(IncomingEvent)
@@ -117,27 +115,32 @@ _key_decoder = msgspec.json.Decoder(dict[str, object])
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 # The two upper bits of this digit are the variant, always 10; the lower two are kept.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at (?P<name>`key` in )?`\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
 def decode_event(raw: bytes | msgspec.Raw) -> IncomingEvent | Refusal:
-    """Decode one JSON object strictly: an unknown field, a wrong type or a missing field is a refusal."""
+    """Decode one JSON object strictly: a field that is unknown, missing, of another type or sent twice is a refusal."""
     try:
-        return _decoder.decode(raw)
+        event = _decoder.decode(raw)
     except msgspec.ValidationError as problem:
         return refusal_of(problem, key=_readable_key(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return Refusal("invalid_json", f"The event is not readable JSON: {problem}.")
+    text = bytes(raw)
+    if not are_names_as_many(text, (event,)) and (name := repeated_field(text)) is not None:
+        return repeated_refusal(name, key=event.key)
+    return event
 
 
 def decode_events(raw: bytes) -> list[IncomingEvent] | None:
     """Decode a JSON list at once when `decode_event` refuses none of its elements; else give None."""
     try:
-        return _list_decoder.decode(raw)
+        events = _list_decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    return events if are_names_as_many(raw, events) else None
 
 
 def parse_instant(text: str) -> datetime | None:
@@ -282,12 +285,14 @@ def refusal_of(problem: msgspec.ValidationError, *, key: str | None) -> Refusal:
         name = missing["name"]
         return Refusal(f"{name}_required", f"{name} is missing.", name, key)
     path = _PATH.search(text)
-    field = path["path"].lstrip(".").split("[")[0].split(".")[0] if path else None
-    if field is None:
-        return Refusal("invalid_event", f"An event is a JSON object: {text}.", None, key)
-    reason = _PATH.sub("", text)
-    if field == "occurred_at":
-        reason = 'expected a time as text, such as "2026-10-03T10:00:00Z"'
-    elif field == "value":
-        reason = 'expected a decimal number as text, such as "1" or "0.25"'
-    return Refusal(f"invalid_{field or 'event'}", f"{field}: {reason}.", field, key)
+    field = path["path"].lstrip(".").split("[")[0].split(".")[0] if path else ""
+    if path is None or not field:
+        return Refusal("invalid_event", "An event is a JSON object with named fields.", None, key)
+    reason = what_to_send(field, _PATH.sub("", text), is_name=path["name"] is not None)
+    return Refusal(f"invalid_{field}", f"{field}: {reason}.", field, key)
+
+
+def repeated_refusal(path: str, *, key: str | None) -> Refusal:
+    """Say which field an event has twice."""
+    field = path if is_storable(path) and len(path) <= MAX_TEXT else path.split(".", maxsplit=1)[0]
+    return Refusal("repeated_field", f"{field} is sent twice. Send it once.", field, key)

@@ -204,6 +204,84 @@ def test_a_wrong_event_is_rejected_with_its_code_and_costs_no_other(
     assert list(Event.objects.values_list("key", flat=True)) == ["right"]
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ('"value": "1", "value": "100"', "value"),
+        ('"value": 5, "value": null', "value"),
+        ('"value": "1", "\\u0076alue": "100"', "value"),
+        ('"value" : "1", "value"\t: "100"', "value"),
+        ('"meter": "other"', "meter"),
+        ('"dimensions": {"channel": "email", "channel": "chat"}', "dimensions.channel"),
+        ('"dimensions": null, "dimensions": {"channel": "chat"}', "dimensions"),
+        ('"subject": "a\\":null", "subject": "b"', "subject"),
+        ('"workload": "x:null", "subject": "a", "subject": "b"', "subject"),
+    ],
+)
+@pytest.mark.parametrize("form", ["one", "list", "lines"])
+def test_a_field_sent_twice_is_rejected_and_costs_no_other(
+    integrator: Integrator, more: str, field: str, form: str
+) -> None:
+    wrong = json.dumps(event("wrong"))[:-1] + f", {more}}}"
+    right = json.dumps(event("right"))
+    if form == "one":
+        _, answer = integrator.send("events/", wrong)
+    elif form == "list":
+        _, answer = integrator.send("events/", f"[{wrong}, {right}]")
+    else:
+        _, answer = integrator.send("events/", f"{wrong}\n{right}", "application/x-ndjson")
+    told = answer["results"][0]
+    assert (told["status"], told["key"], told["field"]) == ("rejected", "wrong", field), told
+    assert (told["code"], told["message"]) == ("repeated_field", f"{field} is sent twice. Send it once.")
+    assert list(Event.objects.values_list("key", flat=True)) == ([] if form == "one" else ["right"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"value": None, "subject": None, "dimensions": None, "reverses": None},
+        {"subject": 'say "value": null', "workload": '":', "dimensions": {'a":': ':null, "b": null'}},
+        {"subject": "Frage: größer", "dimensions": {"ü": ": null"}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_nulls_and_texts_that_look_like_json_are_no_fields_sent_twice(
+    integrator: Integrator, more: dict[str, Any], indent: int | None
+) -> None:
+    batch = json.dumps([event("odd") | more, event("even")], indent=indent)
+    assert integrator.send("events/", batch)[1]["accepted"] == 2
+    for huge in ("1e999", "1" * 5000):
+        sent = json.dumps([event("huge") | more, event("even")]).replace("}", f', "value": {huge}}}', 1)
+        assert integrator.send("events/", sent)[1]["results"][0]["status"] == "rejected"
+    compact = json.dumps(event("tight") | more, separators=(",", ":"), ensure_ascii=False)
+    assert integrator.send("events/", compact)[1]["accepted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key": ""}, "key: it is empty; expected a text of 1 or more characters."),
+        ({"key": "k" * 256}, "key: it is too long; expected 255 characters at most."),
+        ({"subject": 4711}, "subject: expected text."),
+        ({"meter": None}, "meter: expected text."),
+        ({"dimensions": []}, 'dimensions: expected texts by name, such as {"channel": "email"}.'),
+        ({"dimensions": {"channel": 5}}, 'dimensions: expected texts by name, such as {"channel": "email"}.'),
+        ({"dimensions": {"": "x"}}, "dimensions: expected names of 1 to 63 characters."),
+        ({"reverses": "evt-1"}, 'reverses: expected {"key": "evt-1"} or {"subject": "ticket-4711"}.'),
+        (
+            {"occurred_at": "2026-11-20T13:00:01Z"},
+            "occurred_at is more than 1 hour ahead; the latest accepted is 2026-11-20T13:00:00Z.",
+        ),
+    ],
+)
+def test_a_wrong_event_is_told_in_plain_words_what_to_send(
+    integrator: Integrator, change: dict[str, Any], message: str
+) -> None:
+    assert integrator.post("events/", event("wrong") | change)[1]["results"][0]["message"] == message
+    _, answer = integrator.post("events/", [1])
+    assert answer["results"][0]["message"] == "An event is a JSON object with named fields."
+
+
 def test_a_single_wrong_event_is_a_processed_batch(integrator: Integrator) -> None:
     status, answer = integrator.post("events/", event("wrong", colour="red"))
     assert (status, answer["rejected"], answer["results"][0]["field"]) == (200, 1, "colour")

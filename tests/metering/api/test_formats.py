@@ -143,6 +143,23 @@ def test_a_wrong_cloud_event_is_told_by_the_status_and_leaves_nothing(
     assert not EventBatch.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ('"id": "evt-1"', '"id": "evt-0", "id": "evt-1"', "id"),
+        ('"value": "1"', '"value": "1", "value": "9"', "data.value"),
+    ],
+)
+def test_an_attribute_or_a_field_of_data_sent_twice_is_refused(
+    integrator: Integrator, old: str, new: str, field: str
+) -> None:
+    sent = json.dumps(cloud_event("evt-1", data={"value": "1"}))
+    assert old in sent
+    _, answer = integrator.send("events/", sent.replace(old, new), CLOUD)
+    assert (answer["error"]["code"], list(answer["error"]["fields"])) == ("repeated_field", [field])
+    assert not Event.objects.exists()
+
+
 def test_a_missing_attribute_is_named(integrator: Integrator) -> None:
     sent = cloud_event("evt-1")
     del sent["source"]
