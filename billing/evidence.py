@@ -97,7 +97,9 @@ def evidence_lines(invoice: Invoice) -> list[InvoiceLine]:
         kind__in=[LineKind.USAGE, LineKind.ADJUSTMENT],
         meter__type=MeterType.COUNT,
     )
-    return list(lines.select_related("invoice", "meter", "adjusts__invoice").order_by("n"))
+    return list(
+        lines.select_related("invoice__subscription__plan", "meter", "adjusts__invoice").order_by("n")
+    )
 
 
 def evidence_of(line: InvoiceLine) -> Iterator[Evidence]:

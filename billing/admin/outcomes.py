@@ -23,6 +23,7 @@ from billing.models import Outcome
 from billing.outcomes import lines_of, outcomes_of
 from billing.subject_margins import earned, subject_margin
 from billing.subject_story import Story, StoryOutcome, subject_story
+from customers.customer_field import CustomerField
 from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.models import Meter
@@ -49,9 +50,7 @@ class AskForm(forms.Form):
         choices=[("", "Any state"), *((state.value, state.value.capitalize()) for state in OutcomeState)],
     )
     meter = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
-    customer = forms.CharField(
-        label="Customer code", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "any"})
-    )
+    customer = CustomerField()
     subject = forms.CharField(required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "any"}))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,13 +60,6 @@ class AskForm(forms.Form):
             ("", "All outcome meters"),
             *((meter.code, meter.label) for meter in Meter.objects.all() if meter.is_outcome),
         ]
-
-    def clean_customer(self) -> Customer | None:
-        code = self.cleaned_data["customer"].strip()
-        customer = Customer.objects.filter(code=code).first() if code else None
-        if code and customer is None:
-            raise forms.ValidationError(f"There is no customer with the code “{code}”.")
-        return customer
 
 
 @admin.register(Outcome)

@@ -14,8 +14,9 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from customers.customer_field import CustomerField
 from customers.models import Customer
 from customers.spreadsheets import csv_cell
 from customers.staff_pages import StaffAdmin, require
@@ -39,9 +40,7 @@ class QualityForm(forms.Form):
 
     meter = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget, label="Outcomes")
     group_by = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget, label="By")
-    customer = forms.CharField(
-        label="Customer code", required=False, widget=UnfoldAdminTextInputWidget({"placeholder": "any"})
-    )
+    customer = CustomerField()
     attempts = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget, label="Attempts are")
 
     def __init__(self, *args: Any, meters: list[Meter], **kwargs: Any) -> None:
@@ -56,13 +55,6 @@ class QualityForm(forms.Form):
             (THEMSELVES, "the outcomes themselves"),
             *((meter.code, f"events of {meter.label}") for meter in meters),
         ]
-
-    def clean_customer(self) -> Customer | None:
-        code = self.cleaned_data["customer"].strip()
-        customer = Customer.objects.filter(code=code).first() if code else None
-        if code and customer is None:
-            raise forms.ValidationError(f"There is no customer with the code “{code}”.")
-        return customer
 
 
 class QualityPages(StaffAdmin):

@@ -17,7 +17,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.dispute_rules import visible_disputes
+from billing.dispute_rules import disputable_until, is_disputable, visible_disputes
 from billing.documents import invoice_document, invoice_file_name, invoice_pdf
 from billing.evidence import evidence_file, evidence_lines
 from billing.formatting import amount_text
@@ -191,6 +191,8 @@ def _csv(invoices: Iterable[Invoice], *, now: datetime) -> str:
 def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpResponseBase:
     """Show one invoice with the working of every line."""
     found = visible_invoice(customer, number)
+    now = timezone.now()
+    counted = evidence_lines(found)
     return page(
         request,
         "portal/invoice.html",
@@ -203,8 +205,16 @@ def invoice(request: HttpRequest, *, customer: Customer, number: str) -> HttpRes
         if found.status != InvoiceStatus.VOID
         else None,
         to_pay=found.status == InvoiceStatus.ISSUED,
-        is_overdue=state_of(found, now=timezone.now()) == State.OVERDUE,
-        has_evidence=bool(evidence_lines(found)),
+        is_overdue=state_of(found, now=now) == State.OVERDUE,
+        has_evidence=bool(counted),
+        dispute_until=max(
+            (
+                until
+                for each in counted
+                if is_disputable(each, now=now) and (until := disputable_until(each.invoice))
+            ),
+            default=None,
+        ),
         disputes=[dispute_words(each) for each in disputes_on([found])],
     )
 

@@ -64,7 +64,9 @@ def test_what_cannot_be_asked_is_said_at_its_field() -> None:
     staff = sign_in()
     assert "No meter counts outcomes yet" in text_of(staff.get(reverse(PAGE)))
     sent()
-    assert "There is no customer with the code" in text_of(staff.get(reverse(PAGE), {"customer": "nobody"}))
+    assert "There is no customer with the name or code" in text_of(
+        staff.get(reverse(PAGE), {"customer": "nobody"})
+    )
     assert "Null characters are not allowed" in text_of(staff.get(reverse(PAGE), {"customer": "a\x00"}))
     assert "Select a valid choice" in text_of(staff.get(reverse(PAGE), {"group_by": "e.id"}))
 

@@ -145,6 +145,27 @@ def test_a_dispute_and_its_withdrawal_sent_twice_are_done_once(anna: Client, inv
     assert late.status_code == 409, "what staff decided since is told"
 
 
+def test_the_invoice_says_how_and_until_when_its_outcomes_are_disputed(
+    acme: Customer, sign_in: Callable[[Customer], Client], invoice: Invoice
+) -> None:
+    """Issued on 20 November at 12:00 UTC, 13:00 in Berlin: 30 days later is 20 December."""
+    shown = f"/portal/invoices/{invoice.number}/"
+    with time_machine.travel(NOW + timedelta(days=30, minutes=-1), tick=False):
+        anna = sign_in(acme)
+        told = text_of(anna.get(shown))
+        assert "Was one of them not really done?" in told
+        assert "dispute it, until 20 December 2026, 13:00." in told
+        listed = text_of(anna.get(EVENTS))
+        assert "until 20 December 2026, 13:00." in listed
+        # One page is the whole line: one button for it.
+        assert "Dispute all on this page" in listed
+        assert "Dispute all of the line" not in listed
+    with time_machine.travel(NOW + timedelta(days=30), tick=False):
+        over = text_of(anna.get(shown))
+        assert "Evidence as CSV" in over
+        assert "Was one of them not really done?" not in over
+
+
 def test_the_list_and_the_invoice_say_what_is_disputed(anna: Client, invoice: Invoice) -> None:
     listed, shown = "/portal/invoices/", f"/portal/invoices/{invoice.number}/"
     assert "Disputed</span>" not in text_of(anna.get(listed))
