@@ -49,6 +49,17 @@ def test_what_arrives_after_a_watermark_does_not_change_the_measure_as_of_it() -
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("instant", ["2026-10-01T00:00:00Z", "2026-10-31T23:59:59.999999Z"])
+def test_what_arrives_late_for_the_first_or_the_last_instant_is_late_too(instant: str) -> None:
+    customer, meter = make_customer(), make_meter()
+    send_tickets(1)
+    watermark = place_batches()
+    send(event("late", occurred_at=instant))
+    assert count(meter, customer.pk, watermark) == 1
+    assert count(meter, customer.pk, place_batches()) == 2
+
+
+@pytest.mark.django_db
 def test_an_event_released_after_a_watermark_counts_only_after_it() -> None:
     meter = make_meter()
     send(event("evt-1"))

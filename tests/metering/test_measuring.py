@@ -144,6 +144,39 @@ def test_of_two_latest_events_at_one_instant_the_greater_id_counts(first: int) -
     assert measure(meter, [Span(0, customer.pk, *OCTOBER)])[0].quantity == 2
 
 
+def test_a_run_of_news_from_long_before_the_period_keeps_its_level() -> None:
+    # One more every 23 hours since 29 September: 3 held for 10 hours of October, then 4 for 24: 126 / 744.
+    definition = {"type": "weighted_sum", "timeout_hours": Decimal(24)}
+    before = [
+        {"occurred_at": f"2026-09-{moment}:00Z", "value": "1"}
+        for moment in ("29T00:00", "29T23:00", "30T22:00")
+    ]
+    got = measured(definition, [*before, at("01T10:00", "1")])
+    assert (got.quantity, got.events) == (Decimal("0.169354838709677419354839"), 1)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"type": "weighted_sum"},
+        {"type": "weighted_sum", "timeout_hours": Decimal(24)},
+        {"type": "max", "window": "day"},
+    ],
+)
+def test_events_are_those_from_the_first_instant_of_the_period_on(definition: dict[str, Any]) -> None:
+    before = {"occurred_at": "2026-09-30T23:59:59Z", "value": "1"}
+    got = measured(definition, [before, at("01", "1"), at("01T10:00", "1"), at("02", "1")])
+    assert got.events == 3
+
+
+def test_values_are_in_the_order_of_time_then_of_the_key_and_one_where_none_was_sent() -> None:
+    customer, meter = make_customer(), make_meter()
+    early, late = "00000000-0000-7000-8000-000000000001", "ffffffff-0000-7000-8000-000000000001"
+    send(event(late, **at("02", "5")))
+    send(event(early, **at("02")), event("ffffffff-0000-7000-8000-000000000002", **at("01", "3")))
+    assert measure(meter, [Span(0, customer.pk, *OCTOBER)], with_values=True)[0].values == (3, 1, 5)
+
+
 def test_news_in_time_keeps_a_level_alive() -> None:
     # 8 from the 2nd to the 3rd, 8 again (news of no change) to the 4th: 48 hours of 8 in 744.
     definition = {"type": "weighted_sum", "timeout_hours": Decimal(25)}

@@ -115,6 +115,15 @@ def test_graduated_usage_is_rated_again_as_a_whole() -> None:
     assert lines_of(NOVEMBER)[1] == ("adjustment", 4, Decimal(8))
 
 
+def test_events_that_arrive_together_late_for_two_months_change_both() -> None:
+    make_subscription(start_on=date(2026, 9, 1))
+    for month in (Month(2026, 9), OCTOBER):
+        close(month)
+    send(event("a", occurred_at="2026-09-10T10:00:00Z"), event("b"), event("c"))
+    close(NOVEMBER)
+    assert lines_of(NOVEMBER)[1:] == [("adjustment", 1, Decimal(2)), ("adjustment", 2, Decimal(4))]
+
+
 def test_what_is_rated_again_is_rounded_as_its_line_was() -> None:
     """1 x 0.335 was billed as 0.34; 3 x 0.335 = 1.005 is 1.01: 0.67 more."""
     make_meter()
