@@ -33,6 +33,14 @@ function labelCells() {
   }
 }
 
+/* Lists name their columns on phones as on desks: "Owner". */
+function capitalLabels() {
+  for (const cell of document.querySelectorAll("#result_list [data-label]")) {
+    const name = cell.dataset.label;
+    cell.dataset.label = name.charAt(0).toUpperCase() + name.slice(1);
+  }
+}
+
 /* A button copies the text of the block it stands in. */
 function copyButtons() {
   for (const button of document.querySelectorAll("[data-copy]")) {
@@ -143,6 +151,7 @@ document.addEventListener("DOMContentLoaded", () => {
   selectAll();
   suggestCodes();
   labelCells();
+  capitalLabels();
   copyButtons();
   conditionalRows();
   conditionalParts();
