@@ -11,6 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from customers.api.bodies import refuse_chunks
 from customers.api.parsing import is_storable
 from customers.api.repeating import RepeatableWrites
 from customers.api.words import name_choices
@@ -83,6 +84,7 @@ class StrictParameters(RepeatableWrites):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        refuse_chunks(request)
         check_parameters(request, self.known_parameters())
 
     def get_object(self) -> Any:

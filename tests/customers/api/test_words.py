@@ -193,6 +193,13 @@ def test_a_body_that_is_no_object_and_a_value_that_is_no_code_are_told_in_our_wo
     assert message in (None, answer["error"]["message"])
 
 
+@pytest.mark.parametrize("route", ["events/", "meters/", "plans/support/activate/"])
+def test_a_body_in_chunks_is_refused_instead_of_taken_for_none(integrator: Integrator, route: str) -> None:
+    status, answer = integrator.send(route, "", Transfer_Encoding="chunked")
+    assert (status, answer["error"]["code"]) == (400, "parse_error")
+    assert answer["error"]["message"].endswith("Send it with a Content-Length.")
+
+
 def test_who_sends_no_key_is_told_how() -> None:
     answer = Client().get("/api/v1/meters/").json()["error"]
     assert answer["code"] == "not_authenticated"
