@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -77,7 +76,7 @@ class IssuingPages(ReadOnlyAdmin):
             request, "admin/billing/invoice/one_off.html", title="Bill something once", form=form, items=items,
             drawn=drawn, lines=worked_rows(drawn.lines, drawn.currency) if drawn else None,
             totals=total_rows(drawn) if drawn else None, draft=bool(form.is_bound and form.data.get("draft")),
-            media=media_of(self, form), status=400 if form.errors or not all(map(_fine, items)) else 200,
+            media=media_of(self, form), status=400 if form.errors or (items.is_bound and not items.is_valid()) else 200,
             purpose="A set-up, a day of consulting, goods: lines with quantity and unit price.",
         )  # fmt: skip
 
@@ -125,7 +124,3 @@ def _draft_row(draft: Invoice, fresh: AnyDraft | BillingError | None) -> dict[st
         return {"draft": draft, "problem": fresh.message}
     total = draft.total if fresh is None else fresh.total
     return {"draft": draft, "sent": f"{total:f}", "total": money(total, draft.currency)}
-
-
-def _fine(form: forms.BaseForm) -> bool:
-    return not form.errors

@@ -229,6 +229,10 @@ def test_a_one_off_invoice_is_made_on_a_page(staff: Client) -> None:
         url("one_off"), sent | {"key": "k3", "items-0-description": "", "items-0-unit_amount": ""}
     )
     assert empty.status_code == 400
+    whole = {name: value for name, value in sent.items() if name != "items-TOTAL_FORMS"}
+    cut_off = staff.post(url("one_off"), whole | {"key": "k4"})
+    assert cut_off.status_code == 400
+    assert "items-TOTAL_FORMS" in text_of(cut_off)
     assert Invoice.objects.count() == 1
 
 
