@@ -99,10 +99,11 @@ class QualityPages(StaffAdmin):
             return _file(report, meter, group_by)
         months = _every_month(report, since, now)
         labels = _labels(group_by)
+        nothing = "No workload" if group_by == "workload" else "Not given"
         query = {name: value for name, value in request.GET.items() if value and name != "format"}
         return self.page(
             request, template, **context, whole=_row("", report.whole), by=group_by.removeprefix("dimension:"),
-            rows=[_row(labels.get(name, name) or "none", each) for name, each in list(report.groups.items())[:SHOWN]],
+            rows=[_row(labels.get(name, name) or nothing, each) for name, each in list(report.groups.items())[:SHOWN]],
             left_out=max(len(report.groups) - SHOWN, 0),
             months=[_row(name, each) for name, each in months if each.outcomes or each.attempted],
             rates=_rates_chart(months), counts=_counts_chart(months),
@@ -183,7 +184,8 @@ def _rates_chart(months: list[tuple[str, Quality]]) -> str:
             "datasets": [
                 {
                     "label": label, "data": points(name), "borderColor": colour, "backgroundColor": colour,
-                    "displayYAxis": True, "maxTicksXLimit": MONTHS, "spanGaps": True, "pointRadius": 3,
+                    "displayYAxis": True, "maxTicksXLimit": MONTHS, "spanGaps": True,
+                    "pointStyle": "circle", "pointRadius": 3,  # a single month has no line, only its point
                 }
                 for label, name, colour in lines
             ],

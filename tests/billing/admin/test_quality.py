@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -44,6 +45,22 @@ def test_the_page_says_the_rates_and_the_file_has_every_month_and_group() -> Non
     ]  # fmt: skip
     by_customer = staff.get(reverse(PAGE), {"group_by": "customer"}).context["rows"]
     assert [row["name"] for row in by_customer] == ["Acme"]  # as people know it; files have the code
+
+
+@time_machine.travel(NOW, tick=False)
+def test_what_names_no_workload_or_dimension_is_called_so_and_a_single_month_is_seen() -> None:
+    """Chart.js as the admin sets it draws no points: of one month there would be nothing to see."""
+    make_meter(dimensions=["kind"], once_per_subject="period")
+    make_customer()
+    send(event("evt-1", subject="ticket-1", occurred_at="2026-10-03T10:00:00Z"))
+    staff = sign_in("Read only")
+    page = staff.get(reverse(PAGE))
+    assert [row["name"] for row in page.context["rows"]] == ["No workload"]
+    by_kind = staff.get(reverse(PAGE), {"group_by": "dimension:kind"})
+    assert [row["name"] for row in by_kind.context["rows"]] == ["Not given"]
+    lines = json.loads(page.context["rates"])["datasets"]
+    assert [len([each for each in line["data"] if each is not None]) for line in lines] == [1, 1]
+    assert {line["pointStyle"] for line in lines} == {"circle"}
 
 
 @time_machine.travel(NOW, tick=False)
