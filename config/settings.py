@@ -10,6 +10,7 @@ from typing import Any
 
 import environ
 
+from billing.rating.money import CURRENCIES
 from config import environment
 from config.admin_menu import UNFOLD  # noqa: F401  a setting
 from config.api_settings import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401  settings
@@ -60,6 +61,8 @@ CLOSE_JUMP_AMOUNT = whole_number("CLOSE_JUMP_AMOUNT", default=5_000)
 # Late usage from this amount on waits for a decision of staff; None: all of it goes on the next invoice.
 ADJUSTMENT_REVIEW_FROM = whole_number_or_none("ADJUSTMENT_REVIEW_FROM")
 PAYMENT_DAYS = whole_number("PAYMENT_DAYS", default=14)
+# What customers may be billed in: billing knows it, and customers cannot ask billing.
+BILLABLE_CURRENCIES = CURRENCIES
 # Who bills, as printed on invoices and frozen on each.
 ISSUER_UNNAMED = "Your company"
 ISSUER = {

@@ -41,9 +41,14 @@ def validate_locale(name: str) -> None:
 
 
 def validate_currency(code: str) -> None:
-    """Refuse what is not a currency code; which currencies can be billed is decided in billing."""
-    if len(code) != 3 or not code.isascii() or not code.isupper() or not code.isalpha():
-        raise ValidationError("Use a three-letter currency code such as USD.", code="unknown_currency")
+    """Refuse a currency that cannot be billed; which can is decided in billing."""
+    if code not in settings.BILLABLE_CURRENCIES:
+        raise ValidationError(
+            "“%(code)s” is not a currency that can be billed. "
+            "Use an ISO 4217 code in capitals, such as USD or EUR.",
+            code="unknown_currency",
+            params={"code": code},
+        )
 
 
 class TaxTreatment(models.TextChoices):

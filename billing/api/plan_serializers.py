@@ -154,7 +154,7 @@ class DraftSerializer(StrictSerializer):
 
 class ActivateSerializer(StrictSerializer):
     accept = serializers.ListField(
-        child=serializers.ChoiceField(choices=["price_drop"]),
+        child=serializers.ChoiceField(choices=["price_drop", "cost_above_price"]),
         required=False,
         max_length=10,
         help_text="Codes of findings that are meant so.",

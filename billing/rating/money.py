@@ -23,6 +23,7 @@ _CODES = {
     4: "CLF UYW",
 }
 _DIGITS = {code: digits for digits, codes in _CODES.items() for code in codes.split()}
+CURRENCIES = frozenset(_DIGITS)
 # Wide enough for any amount this application can make; `quantize` refuses a result that does not fit.
 _ROUNDING = Context(prec=1000, rounding=ROUND_HALF_UP)
 

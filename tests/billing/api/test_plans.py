@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from billing.cost_rates import Validity, add_cost_rate
 from billing.models import Plan
 from tests.factories import TICKETS, make_meter
 from tests.integrator import Integrator
@@ -94,6 +95,15 @@ def test_activating_twice_is_a_conflict(integrator: Integrator) -> None:
     integrator.post("plans/support/activate/")
     status, answer = integrator.post("plans/support/activate/")
     assert (status, answer["error"]["code"]) == (409, "plan_frozen")
+
+
+def test_a_price_below_cost_is_accepted_by_the_word_that_its_refusal_names(integrator: Integrator) -> None:
+    add_cost_rate({"meter": "tickets_resolved", "model": "per_unit", "unit_amount": "5.00"}, Validity())
+    integrator.post("plans/", PLAN)
+    status, refused = integrator.post("plans/support/activate/")
+    assert (status, refused["error"]["code"]) == (409, "plan_not_ready")
+    assert "“cost_above_price”" in refused["error"]["message"]
+    assert integrator.post("plans/support/activate/", {"accept": ["cost_above_price"]})[0] == 200
 
 
 def test_a_plan_without_rates_is_not_activated(integrator: Integrator) -> None:

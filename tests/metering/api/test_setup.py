@@ -98,6 +98,8 @@ def test_a_wrong_field_of_a_meter_is_refused_by_name(
     [
         ({"timezone": "Mars"}, "timezone"),
         ({"currency": "usd"}, "currency"),
+        ({"currency": "ZZZ"}, "currency"),  # a code in form, of no currency
+        ({"currency": "XAU"}, "currency"),  # gold has no minor unit
         ({"email": "nobody"}, "email"),
         ({"name": "  "}, "name"),
         ({"traits": []}, "traits"),
