@@ -8,7 +8,7 @@ import pytest
 
 from billing.closing import close_period
 from billing.line_settling import drop_flags
-from billing.models import ChangedLine, Invoice, InvoiceLine, LineSettlement
+from billing.models import AdjustmentScan, ChangedLine, Invoice, InvoiceLine, LineSettlement
 from billing.months import Month
 from billing.scanning import scan_changes
 from billing.voiding import void_invoice
@@ -89,3 +89,12 @@ def test_settling_a_line_again_forgets_only_what_a_void_invoice_settled_of_it() 
     drop_flags([line("acme").pk], [2**40])
     left = LineSettlement.objects.values_list("line__invoice__customer__code", "invoice__period_start")
     assert set(left) == {("acme", DECEMBER), ("globex", NOVEMBER)}
+
+
+def test_what_came_after_an_invoice_is_found_also_beside_what_it_has_counted() -> None:
+    """An event may arrive between the scan of a close and the watermark of its invoices: both are scanned next time."""
+    start("acme")
+    AdjustmentScan.objects.update(position=0)
+    scan_changes(now=NOW)
+    assert flagged() == {("acme", OCTOBER)}
+    assert ChangedLine.objects.get().position == 2
