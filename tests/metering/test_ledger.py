@@ -6,9 +6,10 @@ import pytest
 from django.db import connection, transaction
 
 from metering.behind import events_behind
+from metering.correcting import void_event
 from metering.ledger import place_batches
 from metering.measuring import measure
-from metering.models import EventBatch, Meter
+from metering.models import Event, EventBatch, Meter
 from metering.releasing import release_unmatched
 from metering.spans import Span
 from tests.at_once import at_once
@@ -68,6 +69,26 @@ def test_an_event_released_after_a_watermark_counts_only_after_it() -> None:
     release_unmatched(now=NOW)
     assert count(meter, customer.pk, watermark) == 0
     assert count(meter, customer.pk, place_batches()) == 1
+
+
+@pytest.mark.django_db
+def test_a_void_and_a_release_before_a_watermark_hold_as_of_it_whatever_is_late() -> None:
+    """Of three, one is void before: 2, and one released: 3. What is void, or arrives, after it changes nothing."""
+    meter = make_meter()
+    send(event("released"))
+    customer = make_customer()
+    release_unmatched(now=NOW)
+    send_tickets(3)
+    void = partial(void_event, reason="wrong", by="clerk", now=NOW)
+    void(Event.objects.get(key="evt-0"))
+    watermark = place_batches()
+    assert count(meter, customer.pk, watermark) == 3
+    send(event("late"))
+    void(Event.objects.get(key="evt-1"))
+    assert count(meter, customer.pk, watermark) == 3
+    assert count(meter, customer.pk, place_batches()) == 3
+    void(Event.objects.get(key="evt-2"))
+    assert count(meter, customer.pk, place_batches()) == 2
 
 
 @pytest.mark.django_db(transaction=True)

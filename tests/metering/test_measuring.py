@@ -158,14 +158,18 @@ def test_a_run_of_news_from_long_before_the_period_keeps_its_level() -> None:
 @pytest.mark.parametrize(
     "definition",
     [
+        {"type": "sum"},
         {"type": "weighted_sum"},
         {"type": "weighted_sum", "timeout_hours": Decimal(24)},
         {"type": "max", "window": "day"},
     ],
 )
-def test_events_are_those_from_the_first_instant_of_the_period_on(definition: dict[str, Any]) -> None:
+def test_events_are_those_from_the_first_instant_of_the_period_until_before_the_next(
+    definition: dict[str, Any],
+) -> None:
     before = {"occurred_at": "2026-09-30T23:59:59Z", "value": "1"}
-    got = measured(definition, [before, at("01", "1"), at("01T10:00", "1"), at("02", "1")])
+    after = {"occurred_at": "2026-11-01T00:00:00Z", "value": "1"}
+    got = measured(definition, [before, at("01", "1"), at("01T10:00", "1"), at("02", "1"), after])
     assert got.events == 3
 
 
