@@ -119,7 +119,7 @@ class BudgetAdmin(HistoryAdmin):
         now = timezone.now()
         by = request.user.get_username()
         saved = save_budget(form.terms, budget=obj if change else None, by=by, now=now)
-        obj.pk = saved.pk
+        obj.pk, obj.name = saved.pk, saved.name  # what the message and the log call it
         check_budgets(now=now, only=saved)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:

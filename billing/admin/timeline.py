@@ -86,7 +86,9 @@ def _paid_by(draft: InvoiceDraft) -> str:
 def effect_words(effect: Effect) -> dict[str, Any]:
     """Give what the page of a change shows: the difference, and the coming invoices before and after."""
     more = effect.difference
-    if not more:
+    if not more and not effect.before.drafts:
+        says = "With the usage so far, there is nothing to bill yet."
+    elif not more:
         says = "With the usage so far, the coming invoices come to the same."
     else:
         amount = money(abs(more), effect.currency)

@@ -57,7 +57,8 @@ def form(bot: Workload, **fields: Any) -> dict[str, Any]:
 
 def test_a_budget_is_written_looked_at_at_once_and_shown(clerk: Client, bot: Workload) -> None:
     calls(23_700)
-    clerk.post(page("add"), form(bot))
+    added = clerk.post(page("add"), form(bot), follow=True)
+    assert ">Bot</a>” was added successfully." in messages_of(added)
     made = Budget.objects.get()
     assert (made.thresholds, made.emails) == ([50, 80, 100], ["anna@acme.example", "bob@acme.example"])
     assert (made.made_by, made.alarms.count()) == ("billing-clerk", 3)

@@ -84,6 +84,9 @@ def test_assigning_shows_the_effect_first_and_writes_nothing_then(staff: Client)
     effect = shown.context["terms"]
     assert (effect.first_period, effect.partial) == ("15–31 October 2026", True)
     assert effect.invoice_on == date(2026, 11, 3)  # midnight of 1 November in Berlin and two grace days
+    # Drawn up when the month is over, issued after the grace days; nobody is told that nothing stays "the same".
+    assert "Drawn up from 1 Nov 2026" in text_of(shown)
+    assert "With the usage so far, there is nothing to bill yet." in text_of(shown)
     assert not Subscription.objects.exists()
     assert not MeterCoverage.objects.exists()
     staff.post(url("assign", customer.pk), fields | {"_confirm": "1"})
