@@ -30,12 +30,6 @@ WITH RECURSIVE late AS MATERIALIZED (
     UNION ALL
     SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
     FROM late JOIN metering_event e ON e.voided_batch_id = late.id WHERE late.kind = 'corrected'
-    UNION ALL
-    SELECT e.customer_id, e.meter_id, e.occurred_at, e.signal, e.target_id, e.subject, late.position
-    FROM late, LATERAL (
-        SELECT customer_id, meter_id, occurred_at, signal, target_id, subject FROM metering_event
-        WHERE received_at = late.received_at AND batch_id = late.id OFFSET 0
-    ) e WHERE late.kind = 'corrected'
 ), target (named, id) AS (
     SELECT target_id, target_id FROM touched WHERE target_id IS NOT NULL
     UNION
