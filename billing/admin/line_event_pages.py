@@ -72,7 +72,7 @@ class LineEventPages(ReadOnlyAdmin):
 
 
 def _line(invoice_pk: int, n: int) -> InvoiceLine:
-    rows = InvoiceLine.objects.select_related("invoice", "meter", "adjusts__invoice")
+    rows = InvoiceLine.objects.select_related("invoice__customer", "meter", "adjusts__invoice")
     line = get_object_or_404(rows, Q(invoice=invoice_pk) | Q(invoice__part_of=invoice_pk), n=n)
     if line.meter_id is None and line.adjusts_id is None:
         raise Http404("This line has no events: it is a fixed fee.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -82,6 +84,21 @@ def test_a_line_leads_to_exactly_the_events_it_was_measured_from(staff: Client, 
     assert len(exported) == 120
     assert {row["key"] for row in exported}.isdisjoint({"too-late"})
     assert {row["value"] for row in exported} == {"1"}
+
+
+def test_the_subject_of_an_event_behind_a_line_leads_to_everything_that_happened_for_it(
+    staff: Client,
+) -> None:
+    make_meter(once_per_subject="ever")
+    make_subscription(plan=make_plan())
+    send(event("evt-1", subject="ticket <1> & co"))
+    close_period(OCTOBER, now=NOW, grace_days=0)
+    listed = text_of(staff.get(url("events", Invoice.objects.get().pk, 1)))
+    found = re.search(r'href="([^"]+)">ticket &lt;1&gt; &amp; co</a>', listed)
+    assert found
+    story = staff.get(html.unescape(found[1]))
+    assert story.status_code == 200
+    assert "INV-2026-000001" in text_of(story)
 
 
 def test_a_fixed_fee_has_no_events(staff: Client) -> None:
