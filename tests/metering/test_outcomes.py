@@ -13,11 +13,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from metering.behind import events_behind
+from metering.correcting import amend_event
 from metering.measuring import measure, measure_series
 from metering.models import Event, Meter
 from metering.periods import Interval
 from metering.spans import Span
-from tests.factories import event, make_customer, make_meter, send
+from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, send
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +58,13 @@ def test_a_subject_resolved_twice_in_a_period_counts_once_in_it(customer: Any) -
         resolved("c", "2026-11-02T10:00:00Z", "ticket-1"),
     )
     assert (counted(meter, OCTOBER, customer), counted(meter, NOVEMBER, customer)) == (1, 1)
+
+
+@pytest.mark.parametrize("once", ["never", "period", "ever"])
+def test_what_settles_at_the_first_instant_of_a_period_belongs_to_it(customer: Any, once: str) -> None:
+    meter = make_meter(once_per_subject=once, verification_hours=Decimal(24))
+    send(resolved("a", "2026-10-31T00:00:00Z", "ticket-1"))
+    assert (counted(meter, OCTOBER, customer), counted(meter, NOVEMBER, customer)) == (0, 1)
 
 
 def test_a_subject_counts_once_for_ever_and_in_the_period_of_its_first_outcome(customer: Any) -> None:
@@ -123,6 +131,26 @@ def test_a_confirmed_outcome_settles_at_once(customer: Any) -> None:
     assert (counted(meter, OCTOBER, customer), counted(meter, NOVEMBER, customer)) == (2, 1)
 
 
+def test_a_confirmation_by_subject_is_not_about_outcomes_that_come_after_it(customer: Any) -> None:
+    """The outcome waits for its own window and settles in November, not when the subject was confirmed before."""
+    meter = make_meter(verification_hours=Decimal(72))
+    send(
+        confirmation("s", "2026-10-10T12:00:00Z", subject="ticket-1"),
+        resolved("a", "2026-10-31T10:00:00Z", "ticket-1"),
+    )
+    assert (counted(meter, OCTOBER, customer), counted(meter, NOVEMBER, customer)) == (0, 1)
+
+
+def test_a_signal_says_nothing_about_another_outcome_that_was_amended(customer: Any) -> None:
+    meter = make_meter(verification_hours=Decimal(24))
+    send(resolved("a", "2026-10-03T10:00:00Z"), resolved("b", "2026-10-03T10:00:00Z"))
+    amend_event(
+        Event.objects.get(key="b"), {"subject": "other"}, reason="typo", by="staff", now=NOW, bounds=BOUNDS
+    )
+    send(reversal("r", "2026-10-03T12:00:00Z", key="a"))
+    assert counted(meter, OCTOBER, customer) == 1
+
+
 def test_an_outcome_without_evidence_by_the_time_it_settles_does_not_count(customer: Any) -> None:
     calls = make_meter("calls")
     meter = make_meter(verification_hours=Decimal(24), evidence_meter=calls)
@@ -137,9 +165,6 @@ def test_an_outcome_without_evidence_by_the_time_it_settles_does_not_count(custo
 
 
 def test_a_signal_about_an_amended_outcome_is_about_its_replacement(customer: Any) -> None:
-    from metering.correcting import amend_event
-    from tests.factories import BOUNDS, NOW
-
     meter = make_meter(verification_hours=Decimal(24))
     send(resolved("a", "2026-10-03T10:00:00Z"), reversal("r", "2026-10-05T10:00:00Z", key="a"))
     amend_event(Event.objects.get(key="a"), {"value": "2"}, reason="two", by="staff", now=NOW, bounds=BOUNDS)
