@@ -22,6 +22,7 @@ from billing.dispute_rules import (
 )
 from billing.disputing import open_dispute, withdraw_dispute
 from billing.errors import BillingError, DisputedBefore, NotInThisState
+from billing.formatting import money
 from billing.line_events import billed_outcomes
 from billing.models import Dispute, DisputedOutcome, DisputeState, DisputeStepKind, InvoiceLine
 from billing.portal.access import for_customer, page
@@ -100,11 +101,24 @@ def _dispute_page(
         invoice=seen_as(found.invoice, customer),
         whose=found.customer if found.customer_id != customer.pk else None,
         paid_by=found.payer if found.customer_id == customer.pk else None,
+        at_stake=_at_stake(found),
         steps=found.steps.select_related("credit_note"),
         outcomes=found.outcomes.select_related("decided_by"),
         may_withdraw=found.state == DisputeState.OPEN and _may_withdraw(found, customer),
         max_text=MAX_TEXT,
     )
+
+
+def _at_stake(dispute: Dispute) -> str:
+    """Say what an open dispute comes to when all of it is accepted; nothing where that cannot be told."""
+    effect, currency = dispute.at_stake, dispute.invoice.currency
+    if dispute.state != DisputeState.OPEN or effect is None:
+        return ""
+    if not effect:
+        return "Without them the invoice comes to the same."
+    taxed = " before tax" if dispute.invoice.tax else ""
+    change = f"{money(abs(effect), currency)} {'less' if effect < 0 else 'more'}"
+    return f"Without them the invoice comes to {change}{taxed}."
 
 
 def _visible(customer: Customer, pk: int) -> Dispute:

@@ -83,6 +83,7 @@ def test_ticked_outcomes_are_disputed_with_a_reason_and_the_answer_is_read(
     assert found.opened_by == "reader@acme.example"
     shown = text_of(anna.get(opened["Location"]))
     assert "It came back &lt;b&gt;twice&lt;/b&gt;." in shown
+    assert "Without them the invoice comes to $4.00 less. We answer here" in shown
     listed = text_of(anna.get(EVENTS))
     assert (listed.count('type="checkbox"'), listed.count("Disputed</span>")) == (2, 2)
     accepted = [each.pk for each in found.outcomes.all() if each.key == "evt-1"]
@@ -90,6 +91,7 @@ def test_ticked_outcomes_are_disputed_with_a_reason_and_the_answer_is_read(
         found, accepted=accepted, answer="One came back.", remedy="credit_note", by="Clara Clerk", now=NOW
     )
     shown = text_of(anna.get(opened["Location"]))
+    assert "comes to $4.00 less" not in shown  # it is decided
     note = CreditNote.objects.get()
     for words in ("One came back.", "1 accepted, 1 declined", f"Credit note {note.number}", "$2.00"):
         assert words in shown
