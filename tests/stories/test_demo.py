@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management.base import CommandError
+from django.db.migrations.exceptions import InconsistentMigrationHistory
 
+from billing.management.commands import demo as command
 from tests.stories.processes import ROOT
 
 
@@ -123,3 +126,14 @@ def test_a_taken_port_is_named_before_anything_is_started(tmp_path: Path) -> Non
         out, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert f"Port {port} is taken" in out
+
+
+def test_data_of_a_version_before_the_first_release_are_named_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def migrate(*arguments: object, **options: object) -> None:
+        raise InconsistentMigrationHistory("Migration config.0001 is applied before its dependency.")
+
+    monkeypatch.setattr(command, "call_command", migrate)
+    with pytest.raises(CommandError, match="older version, before the first release"):
+        command.Command()._make_tables()

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.utils import timezone
 
 from billing import demonstration
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         base_url = f"http://127.0.0.1:{settings.PORT}"
         self._refuse_taken_port()
-        call_command("migrate", verbosity=0)
+        self._make_tables()
         logins = self._logins()
         children = [self._start_server(), self._start_worker()]
         try:
@@ -63,6 +64,15 @@ class Command(BaseCommand):
                     child.terminate()
             for child in children:
                 child.wait(timeout=30)
+
+    def _make_tables(self) -> None:
+        try:
+            call_command("migrate", verbosity=0)
+        except InconsistentMigrationHistory as older:
+            raise CommandError(
+                f"The data in {settings.DATA_DIR} are of an older version, before the first release. "
+                "Remove the folder, or name another: DATA_DIR=/path/to/new make demo"
+            ) from older
 
     def _refuse_taken_port(self) -> None:
         """Say so before anything is started; another server on the port would take our requests."""
