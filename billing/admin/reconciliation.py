@@ -15,11 +15,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.models import ReconciliationRun
 from billing.months import Month
 from billing.reconciling import Reconciliation, events_of, reconcile, reconcile_month
+from customers.customer_field import CustomerField
 from customers.models import Customer
 from customers.staff_pages import ReadOnlyAdmin, require
 from metering.models import Event, Meter
@@ -38,12 +39,13 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The month and customer of a page. `start` and `end` are the month's in UTC."""
+    """The month and customer of a page. `start` and `end` are the month's in UTC. `problem`: no customer is meant."""
 
     month: Month
     start: datetime
     end: datetime
     customer: Customer | None
+    problem: str = ""
 
     @property
     def query(self) -> dict[str, str]:
@@ -54,14 +56,10 @@ class AskForm(forms.Form):
     """Which month, and of which customer."""
 
     month = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
-    customer = forms.CharField(
-        label="Customer code",
-        required=False,
-        widget=UnfoldAdminTextInputWidget({"placeholder": "all customers"}),
-    )
+    customer = CustomerField()
 
-    def __init__(self, asked: Asked, *, now: datetime) -> None:
-        super().__init__(initial=asked.query)
+    def __init__(self, asked: Asked, *, said: str, now: datetime) -> None:
+        super().__init__(initial=asked.query | ({"customer": said} if asked.problem else {}))
         choice: Any = self.fields["month"]
         offered = dict.fromkeys([asked.month, *months_offered(now)])
         choice.choices = [(str(month), month.name) for month in sorted(offered, reverse=True)]
@@ -89,6 +87,12 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         require(request, "billing.view_invoice")
         now = timezone.now()
         asked = _asked(request, now)
+        form = AskForm(asked, said=request.GET.get("customer", ""), now=now)
+        if asked.problem:
+            return self.page(
+                request, "admin/billing/reconciliation/month.html", title="Reconciliation", form=form, asked=asked,
+                status=400,
+            )  # fmt: skip
         if asked.customer is None:
             found = reconcile_month(asked.month.first, now=now)
         else:
@@ -101,7 +105,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             found=found,
             run=run,
             asked=asked,
-            form=AskForm(asked, now=now),
+            form=form,
             rows=_rows(found, asked),
             total=[found.standing("accepted"), *(found.standing(each) for each in Standing)],
             labels=list(LABELS.values()),
@@ -113,7 +117,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         require(request, "billing.view_invoice", "metering.view_event")
         asked = _asked(request, timezone.now())
         standing = request.GET.get("standing", "")
-        if standing not in list(Standing):
+        if standing not in list(Standing) or asked.problem:
             raise Http404
         meter = get_object_or_404(Meter, code=request.GET.get("meter", "").replace("\x00", ""))
         after = _event(request.GET.get("after"))
@@ -149,16 +153,18 @@ def months_offered(now: datetime) -> list[Month]:
 
 
 def _asked(request: HttpRequest, now: datetime) -> Asked:
-    """Read month and customer; a month that is none is the running one, a customer that is none not found."""
+    """Read month and customer; a month that is none is the running one, a customer that is none a problem."""
     try:
         month = Month.parse(request.GET.get("month", ""))
     except ValueError:
         month = months_offered(now)[0]
     if not date(2000, 1, 1) <= month.first <= date(2999, 12, 1):
         month = months_offered(now)[0]
-    code = request.GET.get("customer", "").strip().replace("\x00", "")
-    customer = get_object_or_404(Customer, code=code) if code else None
     period = month_period(month.year, month.month, "UTC")
+    try:
+        customer = CustomerField().clean(request.GET.get("customer", ""))
+    except forms.ValidationError as refused:
+        return Asked(month, period.start, period.end, None, problem=" ".join(refused.messages))
     return Asked(month, period.start, period.end, customer)
 
 

@@ -76,6 +76,16 @@ def test_one_customer_has_no_figures_of_repeated_events() -> None:
     assert "Duplicates" not in text_of(page)
 
 
+def test_a_customer_is_found_by_name_and_nobody_is_told_instead_of_shown_as_all() -> None:
+    staff = sign_in("Billing clerk")
+    named = staff.get(reverse(PAGE), {"month": "2026-11", "customer": "Acme"})
+    assert named.context["asked"].customer.code == "acme"
+    nobody = staff.get(reverse(PAGE), {"month": "2026-11", "customer": "nobody"})
+    assert nobody.status_code == 400
+    assert "There is no customer with the name or code “nobody”." in text_of(nobody)
+    assert "No difference." not in text_of(nobody)
+
+
 def test_a_difference_is_an_alarm_on_the_page_and_the_dashboard_until_it_is_gone() -> None:
     staff = sign_in()
     with connection.cursor() as cursor:
@@ -94,7 +104,7 @@ def test_a_difference_is_an_alarm_on_the_page_and_the_dashboard_until_it_is_gone
 def test_odd_input_is_answered(value: str) -> None:
     staff = sign_in()
     for parameters in ({"month": value}, {"customer": value}):
-        assert staff.get(reverse(PAGE), parameters).status_code in (200, 404)
+        assert staff.get(reverse(PAGE), parameters).status_code in (200, 400)
     events = reverse("admin:billing_reconciliation_events")
     good = {"meter": "tickets_resolved", "standing": "billed", "month": "2026-10"}
     for name in ("meter", "standing", "after", "month", "customer"):
