@@ -31,7 +31,8 @@ class Integrator:
         return self.answer(self.client.get(API + route, parameters))
 
     def post(self, route: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        return self.send(route, json.dumps(body), **headers)
+        """POST a value as JSON, or nothing at all."""
+        return self.send(route, "" if body is None else json.dumps(body), **headers)
 
     def patch(self, route: str, body: Any) -> tuple[int, Any]:
         return self.answer(self.client.patch(API + route, json.dumps(body), content_type="application/json"))
