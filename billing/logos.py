@@ -14,7 +14,8 @@ from django.db import transaction
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from billing.errors import BillingError
-from billing.models import Logo, Seller
+from billing.models import Logo
+from billing.parties import seller_for_update
 
 MOST_UPLOADED = 2 * 1024 * 1024
 MOST_PIXELS = 16_000_000  # read from the head of the file, before anything is unpacked
@@ -117,8 +118,8 @@ def remove_logo() -> bool:
 
 
 def _set(logo: Logo | None) -> bool:
-    seller = Seller.objects.select_for_update().first() or Seller()
-    if seller.logo == logo and (seller.logo is None or not seller._state.adding):
+    seller = seller_for_update()
+    if seller.logo == logo:
         return False
     seller.logo = logo
     seller.save()

@@ -30,6 +30,12 @@ def issuer_now() -> dict[str, str]:
     )
 
 
+def seller_for_update() -> Seller:
+    """Give the seller's row, made where there is none, locked until the transaction ends."""
+    Seller.objects.get_or_create()
+    return Seller.objects.select_for_update().get()
+
+
 def recipient_of(customer: Customer) -> dict[str, str]:
     """Give who is billed, as frozen on a document. `words` names the words of its language (`keep_words`)."""
     return {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import connections
+from django.db import connection, connections
 
 from billing.errors import BillingError
 from metering.errors import MeteringError
@@ -55,6 +55,15 @@ def at_once(*tasks: Callable[[], T]) -> list[T]:
     for each in running:
         each.join(timeout=SECONDS)
     return [each.result() for each in running]
+
+
+def wait_until_it_waits(thread: threading.Thread) -> None:
+    """Wait until a thread is over or waits for a lock of ours."""
+    waiting = 0
+    while thread.is_alive() and not waiting:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            waiting = cursor.fetchone()[0]
 
 
 def told_at_once(*tasks: Callable[[], object]) -> list[str]:

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from billing.errors import BillingError
 from billing.logos import MOST_UPLOADED, put_logo, remove_logo
 from billing.models import Logo, Seller
-from billing.parties import issuer_now
+from billing.parties import issuer_now, seller_for_update
 from customers.staff_pages import StaffAdmin, log_of, put_errors, require
 
 
@@ -117,8 +117,7 @@ class SellerAdmin(StaffAdmin):
         form = SellerForm(request.POST or None, instance=seller)
         if request.method == "POST":
             with transaction.atomic():
-                Seller.objects.get_or_create()
-                form = SellerForm(request.POST, instance=Seller.objects.select_for_update().get())
+                form = SellerForm(request.POST, instance=seller_for_update())
                 if form.is_valid() and form.has_changed():
                     seller = form.save()
                     labels = [str(form.fields[name].label).lower() for name in form.changed_data]

@@ -47,7 +47,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             found = super().to_internal_value(known)
         except ValidationError as refused:
             found_too: Any = refused.detail
-            raise ValidationError({**problems, **found_too, **problems}) from refused
+            raise ValidationError({**found_too, **problems}) from refused
         if problems:
             raise ValidationError(problems)
         return found

@@ -33,6 +33,7 @@ from metering.pruning import Archive, archive_events, delete_archived
 from metering.rollup import daily_usage
 from metering.settling_ahead import resettle_outcomes, settle_outcomes
 from metering.spans import Span
+from tests.at_once import wait_until_it_waits
 from tests.factories import BOUNDS, NOW, event, make_customer, make_meter, make_subscription, send
 
 THEN = datetime(2024, 6, 15, tzinfo=UTC)
@@ -244,15 +245,6 @@ def test_evidence_stays_while_an_outcome_counts_by_it(tmp_path: Path) -> None:
 
 def test_a_day_that_is_none_is_refused_by_name() -> None:
     assert "--before: “soon” is not a day" in refusal("soon")
-
-
-def wait_until_it_waits(thread: threading.Thread) -> None:
-    """Wait until a thread is over or waits for a lock of ours."""
-    waiting = 0
-    while thread.is_alive() and not waiting:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            waiting = cursor.fetchone()[0]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from billing.documents import invoice_html
+from billing.logos import put_logo
 from billing.models import Invoice, Seller
 from billing.one_off import Item, create_one_off
 from billing.parties import issuer_now
 from customers import portal_access
 from customers.portal_access import create_portal_access, portal_link
+from tests.at_once import Running, wait_until_it_waits
+from tests.billing.test_logos import picture
 from tests.factories import NOW, make_customer
 from tests.staff import sign_in
 
@@ -115,3 +119,16 @@ def test_portal_and_mails_come_from_who_bills() -> None:
     Client().post("/portal/sign-in/", {"email": "anna@acme.example"})
     portal_access._post.submit(lambda: None).result()  # one thread: what was sent before is sent
     assert [message.subject for message in mail.outbox] == ["Your sign-in link for Example & Sons Ltd"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_writes_the_seller_first_waits_for_another_who_does_so_just_now() -> None:
+    anna, cookies = Client(), sign_in("Billing admin").cookies
+    anna.cookies = cookies
+    with transaction.atomic():
+        put_logo(picture(), by="dora", now=NOW)
+        writing = Running(anna.post, reverse(CHANGE), SAID)
+        wait_until_it_waits(writing)
+    assert writing.result().status_code == 302
+    seller = Seller.objects.get()
+    assert (seller.name, seller.logo is not None) == (SAID["name"], True)

@@ -32,7 +32,7 @@ from billing.verifying import verify_invoice
 from billing.voiding import void_invoice
 from metering.correcting import void_event
 from metering.models import Event
-from tests.at_once import told_at_once
+from tests.at_once import told_at_once, wait_until_it_waits
 from tests.factories import TICKETS, event, make_customer, make_meter, make_plan, make_subscription, send
 from tests.staff import make_staff
 from tests.stories.processes import killed_at
@@ -472,11 +472,7 @@ def test_an_invoice_that_is_voided_while_its_dispute_is_decided_gives_back_no_mo
 
     def take_back_meanwhile(*args: Any, **fields: Any) -> Any:
         voiding.start()
-        waiting = 0
-        while voiding.is_alive() and not waiting:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-                waiting = cursor.fetchone()[0]
+        wait_until_it_waits(voiding)
         return take_back(*args, **fields)
 
     monkeypatch.setattr("billing.disputing.take_back", take_back_meanwhile)

@@ -51,6 +51,15 @@ def make_run(**fields: Any) -> CloseRun:
     )
 
 
+def test_an_invoice_says_who_closed_its_month() -> None:
+    make_subscription()
+    send_tickets(2)
+    staff = sign_in()
+    staff.post(reverse(CLOSE), {"month": "2026-10", "sure": "on"})
+    page = staff.get(reverse("admin:billing_invoice_change", args=[Invoice.objects.get().pk]))
+    assert [step["by"] for step in page.context["timeline"]] == ["root (close of October 2026)"] * 2
+
+
 def test_a_small_close_is_done_when_the_page_answers() -> None:
     make_subscription()
     send_tickets(120)

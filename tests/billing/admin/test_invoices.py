@@ -226,14 +226,6 @@ def test_the_close_warns_of_earlier_months_and_of_who_cannot_be_billed(staff: Cl
     assert (closed.context["run"].issued, closed.context["parked_count"]) == (1, 1)
 
 
-def test_an_invoice_says_who_closed_its_month(staff: Client) -> None:
-    make_subscription()
-    send_tickets(2)
-    staff.post(url("close"), {"month": "2026-10", "sure": "on"})
-    page = staff.get(url("change", Invoice.objects.get().pk))
-    assert [step["by"] for step in page.context["timeline"]] == ["root (close of October 2026)"] * 2
-
-
 def test_set_up_steps_are_done_when_the_database_says_so(staff: Client, settings: Any) -> None:
     def done() -> list[bool]:
         return [step.done for step in staff.get(reverse("admin:index")).context["steps"]]

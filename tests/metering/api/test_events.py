@@ -211,6 +211,8 @@ def test_a_wrong_event_is_rejected_with_its_code_and_costs_no_other(
         ('"value": 5, "value": null', "value"),
         ('"value": "1", "\\u0076alue": "100"', "value"),
         ('"value" : "1", "value"\t: "100"', "value"),
+        ('"value": "1", "value" : "100"', "value"),  # as many `":` as there are different names
+        ('"value": "1", "value" \t: "100"', "value"),
         ('"meter": "other"', "meter"),
         ('"dimensions": {"channel": "email", "channel": "chat"}', "dimensions.channel"),
         ('"dimensions": null, "dimensions": {"channel": "chat"}', "dimensions"),
