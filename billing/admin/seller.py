@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any, ClassVar
+from unicodedata import category
 
 from django import forms
 from django.conf import settings
@@ -67,7 +68,9 @@ class SellerForm(forms.ModelForm):
 
 
 def _one_line(text: str) -> str:
-    if not text.isprintable():
+    if any(
+        category(letter) in ("Cc", "Zl", "Zp") for letter in text
+    ):  # joiners inside words are letters' own
         raise forms.ValidationError("Write this on one line.")
     return text
 

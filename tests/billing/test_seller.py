@@ -81,8 +81,14 @@ def test_what_staff_leave_empty_the_environment_says(settings: Any) -> None:
     assert issuer_now() == settings.ISSUER | {"name": "Example Ltd"}
 
 
+def test_a_name_may_have_what_its_language_joins_letters_with() -> None:
+    sign_in("Billing admin").post(reverse(CHANGE), SAID | {"name": "Caf\u00e9 A\u200cB"})
+    assert issuer_now()["name"] == "Caf\u00e9 A\u200cB"
+
+
 REFUSED = {
     "name on two lines": ({"name": "Example\nBcc: all@example.com"}, "Write this on one line."),
+    "name with a line separator": ({"name": "Example\u2028Ltd"}, "Write this on one line."),
     "no name at all": ({"name": ""}, "Write the name that invoices come from."),
     "name too long": ({"name": "x" * 201}, "at most 200 characters"),
     "address too long": ({"address": "x" * 1001}, "at most 1000 characters"),
